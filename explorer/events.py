@@ -1,0 +1,159 @@
+"""The contract between engine and readers: what a trace holds, as plain frozen dataclasses.
+
+A trace is a `Header` and then one `Step` per forward pass. Nothing else crosses the border:
+the page, the figures, the files and the numbers of a run are all functions of these.
+Depth 0 is the first generated token; node -1 is the end of the prompt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+FORMAT = "forkscope-trace"
+VERSION = 1
+PROMPT_NODE = -1
+
+Phase = Literal["prefill", "decode"]
+Status = Literal["finished", "length", "pruned", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a run needs to know of its model. Sizes in elements, `kv_nbytes_per_token` in bytes."""
+
+    name: str
+    architecture: str
+    num_parameters: int
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+    context: int | None  # tokens the positions reach; None: not bounded by the config
+    device: str
+    dtype: str
+    kv_nbytes_per_token: int
+    backends: tuple[str, ...]
+    reason: str = ""  # why a backend is missing, as a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class PromptToken:
+    """One token of the prompt; `text` is what it adds to the readable text, `raw` its own form."""
+
+    token: int
+    text: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """First line of a trace: everything that was fixed before the first step."""
+
+    format: str
+    version: int
+    software: dict[str, str]  # explorer, torch, transformers -> version
+    created: str  # ISO 8601, UTC
+    config: dict[str, Any]  # RunConfig as JSON
+    model: ModelInfo
+    prompt: tuple[PromptToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of the most probable next tokens at a decision."""
+
+    token: int
+    text: str
+    raw_logprob: float  # ln p of the model itself (temperature 1, no filter)
+    prob: float  # in the sampling distribution q; 0 where a filter removed it
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one path did with the logits at its last node. Entropies in nats."""
+
+    path: int
+    node: int  # the node whose next token is decided; -1: the prompt's end
+    entropy: float  # of the sampling distribution q
+    normalized_entropy: float  # entropy / ln(vocabulary): what the threshold is held against
+    raw_entropy: float  # of the model itself
+    factor: int  # children; 1: no fork
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One generated token. Ids count from 0 in order of creation over the whole run."""
+
+    id: int
+    parent: int  # node id; -1: the prompt's end
+    path: int  # path whose last token it was when it was made
+    token: int
+    text: str  # what it adds to the path's readable text
+    raw: str  # the token's own form, also for half a character
+    prob: float  # q(token)
+    raw_prob: float  # p(token) of the model itself
+    logprob: float  # sum of ln q along the path
+    raw_logprob: float  # sum of ln p along the path
+    perturbed: float | None = None  # Gumbel-perturbed log-probability (select="gumbel")
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A path that ended by becoming several; children in order of their draws."""
+
+    path: int
+    children: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A path that left the live set, and why; `node` is its last token."""
+
+    path: int
+    node: int
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The KV cache at one moment, measured. Tokens count once per cache, not per layer."""
+
+    unique_kv_tokens: int  # live slots
+    logical_kv_tokens: int  # what one cache per path would hold
+    shared_kv_tokens: int  # live slots that two or more paths see
+    private_kv_tokens: int  # live slots that one path sees
+    capacity: int  # slots allocated
+    high_water: int  # attention reads slots below this
+    kv_nbytes: int  # storage really allocated, each storage once
+    kv_live_nbytes: int
+    kv_logical_nbytes: int
+    layers: tuple[int, ...]  # live slots of each layer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One forward pass and the decisions taken on its logits.
+
+    `slots` are the pool slots this pass wrote: for prefill one per prompt token of the chunk, for
+    decode one per row, rows being `paths` of the step before. `parents[i]` is the row that row `i`
+    of `paths` continues: the argument of `fork`. Backends without a pool write no slots.
+    """
+
+    index: int
+    phase: Phase
+    positions: int  # token positions computed in this pass
+    seconds: float  # of the forward pass
+    overhead_seconds: float  # of everything else since the step before
+    paths: tuple[int, ...]  # live paths after the step, in row order
+    parents: tuple[int, ...]
+    decisions: tuple[Decision, ...]
+    nodes: tuple[Node, ...]
+    forks: tuple[Fork, ...]
+    ends: tuple[End, ...]
+    slots: tuple[int, ...]
+    freed: tuple[int, ...]  # slots that no path sees any more
+    memory_forward: Memory  # after the pass, before the decisions: where peaks are
+    memory: Memory  # at the end of the step
+    peak_memory_nbytes: int  # CUDA: allocator peak above the model; CPU: peak resident set
