@@ -5,6 +5,20 @@ branches of a tree differ in meaning and not only in wording. Words drawn at one
 with different letters or tokens, are single words, and take the article "a".
 """
 
+from typing import NamedTuple
+
+
+class Animal(NamedTuple):
+    pronoun: str
+    trait: str
+    helps: str
+
+
+class Trouble(NamedTuple):
+    begins: str
+    ends: str
+
+
 GIRLS = ("Mia", "Anna", "Lily", "Rosa", "Nora", "Ella")
 BOYS = ("Tom", "Ben", "Max", "Leo", "Sam", "Finn")
 NAMES = GIRLS + BOYS
@@ -19,20 +33,19 @@ SUITS = ("hearts", "spades", "clubs", "diamonds")
 MEALS = ("pasta", "salad", "fish", "pizza")
 WINDS = ("north", "south", "east", "west")
 
-# animal: (pronoun, trait, how it helps)
 ANIMALS = {
-    "fox": ("he", "clever", "The fox knew a secret path behind the stones."),
-    "owl": ("she", "wise", "The owl could see every road in the dark."),
-    "bear": ("he", "strong", "The bear pushed the heavy rocks away."),
-    "mouse": ("she", "tiny", "The mouse crept through a small hole and came back with an answer."),
-    "cat": ("she", "quiet", "The cat walked softly and heard everything."),
-    "dog": ("he", "loyal", "The dog followed the smell to the right place."),
-    "rabbit": ("he", "quick", "The rabbit ran ahead and showed the way."),
-    "turtle": ("she", "patient", "The turtle carried the bags slowly and never stopped."),
-    "crow": ("he", "curious", "The crow flew up and looked at the land from above."),
-    "frog": ("she", "cheerful", "The frog sang a song, and nobody was afraid any more."),
-    "goat": ("he", "stubborn", "The goat climbed the steep wall and threw down a branch."),
-    "duck": ("she", "gentle", "The duck swam across the water and called for help."),
+    "fox": Animal("he", "clever", "The fox knew a secret path behind the stones."),
+    "owl": Animal("she", "wise", "The owl could see every road in the dark."),
+    "bear": Animal("he", "strong", "The bear pushed the heavy rocks away."),
+    "mouse": Animal("she", "tiny", "The mouse crept through a small hole and came back with an answer."),
+    "cat": Animal("she", "quiet", "The cat walked softly and heard everything."),
+    "dog": Animal("he", "loyal", "The dog followed the smell to the right place."),
+    "rabbit": Animal("he", "quick", "The rabbit ran ahead and showed the way."),
+    "turtle": Animal("she", "patient", "The turtle carried the bags slowly and never stopped."),
+    "crow": Animal("he", "curious", "The crow flew up and looked at the land from above."),
+    "frog": Animal("she", "cheerful", "The frog sang a song, and nobody was afraid any more."),
+    "goat": Animal("he", "stubborn", "The goat climbed the steep wall and threw down a branch."),
+    "duck": Animal("she", "gentle", "The duck swam across the water and called for help."),
 }
 
 # place: what one sees there
@@ -115,16 +128,15 @@ OBJECTS = {
     "basket": "They sat down in the basket, and a strong wind carried them away.",
 }
 
-# trouble: (what happens, how it ends)
 TROUBLES = {
-    "storm": ("Rain fell and the wind broke the branches.", "Soon the sky was blue again."),
-    "flood": ("The water rose up to their knees.", "Slowly the ground became dry."),
-    "fire": ("Smoke filled the air and it was hard to breathe.", "In the end the flames went out."),
-    "thief": ("A man in a dark coat took their bags.", "The man said that he was sorry."),
-    "wolf": ("It showed its long teeth and came closer.", "The animal did not come back."),
-    "giant": ("His steps shook the ground like thunder.", "The big man went home over the hills."),
-    "ghost": ("It was pale and cried without a sound.", "The pale thing smiled and was gone."),
-    "dragon": ("Its wings were wider than a house.", "The great beast flew back to its nest."),
+    "storm": Trouble("Rain fell and the wind broke the branches.", "Soon the sky was blue again."),
+    "flood": Trouble("The water rose up to their knees.", "Slowly the ground became dry."),
+    "fire": Trouble("Smoke filled the air and it was hard to breathe.", "In the end the flames went out."),
+    "thief": Trouble("A man in a dark coat took their bags.", "The man said that he was sorry."),
+    "wolf": Trouble("It showed its long teeth and came closer.", "The animal did not come back."),
+    "giant": Trouble("His steps shook the ground like thunder.", "The big man went home over the hills."),
+    "ghost": Trouble("It was pale and cried without a sound.", "The pale thing smiled and was gone."),
+    "dragon": Trouble("Its wings were wider than a house.", "The great beast flew back to its nest."),
 }
 
 # job: the dream that goes with it

@@ -1,0 +1,161 @@
+"""Attention over a shared pool: every live path in one product, masked by who sees which slot.
+
+Registered with transformers under the name "pool". A decode forward has queries
+`[paths, num_heads, 1, head_dim]` and, because the cache layer answers with the one pool, keys and
+values `[1, num_kv_heads, slots, head_dim]`. Paths and query groups become query rows of a single
+product `[1, num_kv_heads, paths * groups, head_dim]`, and the mask says which slots each row sees:
+
+    slot     0 1 2 3 4 5
+    path 0   x x x x . .      the prompt is slots 0-2; path 0 wrote slot 3,
+    path 1   x x x . x .      path 1 wrote slot 4, path 2 wrote slot 5
+    path 2   x x x . . x
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
+
+NAME = "pool"
+
+
+class TreeMask:
+    """Who sees what in one forward pass; travels to the attention function as a keyword.
+
+    `visible` is `[num_layers or 1, rows, slots]` (1: all layers share it), `slot_depth` `[slots]`
+    and `row_depth` `[rows]` are positions in the text. Rows are the queries of the pass: one a
+    path for decode, one a prompt token for prefill. Masks are built once per distinct sliding
+    window and kept for the other layers of the pass.
+    """
+
+    def __init__(
+        self, visible: np.ndarray, slot_depth: np.ndarray, row_depth: np.ndarray, is_causal: bool
+    ) -> None:
+        self._visible = visible
+        self._slot_depth = slot_depth
+        self._row_depth = row_depth
+        self.is_causal = is_causal  # the rows are the whole text so far, in order
+        self._built: dict[tuple[Any, ...], torch.Tensor] = {}
+
+    def reaches_everything(self, window: int | None) -> bool:
+        """Whether no row is cut off by a sliding window of `window` tokens."""
+        return window is None or int(self._row_depth.max(initial=0)) < window
+
+    def additive(
+        self, layer_idx: int, window: int | None, groups: int, like: torch.Tensor
+    ) -> torch.Tensor:
+        """`[1, 1, rows * groups, slots]`: 0 where a row sees a slot, -inf where it does not."""
+        layer = layer_idx if len(self._visible) > 1 else 0
+        if self.reaches_everything(window):
+            window = None
+        key = (layer, window, groups, like.dtype, like.device)
+        if key not in self._built:
+            seen = self._visible[layer]
+            if window is not None:
+                seen = seen & (self._row_depth[:, None] - self._slot_depth[None, :] < window)
+            mask = torch.from_numpy(seen).to(like.device, non_blocking=True)
+            mask = mask.repeat_interleave(groups, 0) if groups > 1 else mask
+            bias = torch.zeros(mask.shape, dtype=like.dtype, device=like.device)
+            self._built[key] = bias.masked_fill_(~mask, float("-inf"))[None, None]
+        return self._built[key]
+
+
+def pool_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    sliding_window: int | None = None,
+    s_aux: torch.Tensor | None = None,
+    position_bias: torch.Tensor | None = None,
+    tree_mask: TreeMask | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention of `[paths, num_heads, tokens, head_dim]` queries over one pool of slots.
+
+    Returns `[paths, tokens, num_heads, value_dim]` and no weights. Honours what models pass as
+    keywords: `scaling`, `softcap` (Gemma 2), `sliding_window` and `s_aux` (gpt-oss sinks).
+    Raises ValueError where the pass came without `tree_mask` or with a bias it cannot place: the
+    capability probe of `models` turns that into a fallback.
+    """
+    if tree_mask is None or attention_mask is not None or position_bias is not None:
+        raise ValueError("this model does not hand the tree mask through to its attention")
+    paths, num_heads, tokens, head_dim = query.shape
+    num_kv_heads = key.shape[1]
+    groups = num_heads // num_kv_heads
+    scale = head_dim**-0.5 if scaling is None else scaling
+    window = sliding_window or getattr(module, "sliding_window", None)
+    plain = softcap is None and s_aux is None
+
+    if plain and tree_mask.is_causal and tree_mask.reaches_everything(window):
+        out = scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scale, enable_gqa=groups > 1
+        )
+        return out.transpose(1, 2).contiguous(), None
+
+    rows = _fold(query, num_kv_heads)
+    layer_idx = int(getattr(module, "layer_idx", 0) or 0)
+    bias = tree_mask.additive(layer_idx, window, groups, query)
+    if plain:
+        out = scaled_dot_product_attention(rows, key, value, attn_mask=bias, scale=scale)
+    else:
+        out = _explicit(rows, key, value, bias, scale, softcap, s_aux)
+    out = out.view(num_kv_heads, paths, tokens, groups, -1).permute(1, 2, 0, 3, 4)
+    return out.reshape(paths, tokens, num_heads, -1), None
+
+
+def _fold(query: torch.Tensor, num_kv_heads: int) -> torch.Tensor:
+    """`[paths, num_heads, tokens, d]` -> `[1, num_kv_heads, paths * tokens * groups, d]`."""
+    paths, num_heads, tokens, head_dim = query.shape
+    rows = query.view(paths, num_kv_heads, num_heads // num_kv_heads, tokens, head_dim)
+    return rows.permute(1, 0, 3, 2, 4).reshape(1, num_kv_heads, -1, head_dim)
+
+
+def _explicit(
+    rows: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bias: torch.Tensor,
+    scale: float,
+    softcap: float | None,
+    s_aux: torch.Tensor | None,
+) -> torch.Tensor:
+    """The same product written out, for the two terms that fused kernels do not take."""
+    scores = (rows @ key.transpose(-1, -2)) * scale
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    scores = scores + bias
+    if s_aux is not None:
+        num_kv_heads, num_rows = scores.shape[1:3]
+        sinks = s_aux.to(scores.dtype).view(1, num_kv_heads, 1, -1)
+        sinks = sinks.expand(-1, -1, num_rows // sinks.shape[-1], -1).reshape(
+            1, num_kv_heads, num_rows, 1
+        )
+        scores = torch.cat([scores, sinks], dim=-1)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(rows.dtype)
+    return weights[..., : key.shape[2]] @ value
+
+
+@contextmanager
+def implementation(module: PreTrainedModel, name: str) -> Iterator[None]:
+    """Run `module` with the attention implementation `name`, and put its own back after."""
+    config = module.config
+    before = config._attn_implementation
+    config._attn_implementation = name
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+AttentionInterface.register(NAME, pool_attention)

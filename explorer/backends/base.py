@@ -1,0 +1,110 @@
+"""What a backend is: how the live paths are run. Rows are paths, in the engine's order."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from transformers.cache_utils import Cache
+
+from explorer.events import Memory
+
+if TYPE_CHECKING:
+    from explorer.models import LoadedModel
+
+_open: set[int] = set()
+
+
+def num_open() -> int:
+    """Backends of this process that hold keys and values: 0 when no run is under way."""
+    return len(_open)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """What one engine step computed: `logits` `[rows, vocab]` at each row's last token."""
+
+    logits: torch.Tensor
+    positions: int  # token positions computed
+    slots: tuple[int, ...] = ()  # pool slots written, in row (or prompt) order
+
+
+class Backend(ABC):
+    """Runs the live paths of one prompt. `fork` is the only structural operation:
+    branching repeats a parent, pruning omits it, continuing is the identity.
+
+    `is_chunked` says whether `prefill` may be called with the prompt in pieces, `is_tree` whether
+    one run holds many paths. `close` frees keys and values and may be called twice.
+    """
+
+    name: ClassVar[str]
+    is_chunked: ClassVar[bool] = True
+    is_tree: ClassVar[bool] = True
+
+    def __init__(self, model: LoadedModel) -> None:
+        self.model = model
+        _open.add(id(self))
+
+    @abstractmethod
+    def prefill(self, ids: Sequence[int]) -> Forward:
+        """Append prompt tokens to the single row; logits `[1, vocab]`."""
+
+    @abstractmethod
+    def fork(self, parents: Sequence[int]) -> tuple[int, ...]:
+        """Row `i` continues what was row `parents[i]`. Returns the pool slots this freed."""
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> Forward:
+        """Append token `ids[i]` to row `i`; logits `[rows, vocab]`."""
+
+    @abstractmethod
+    def stats(self) -> Memory:
+        """What is stored now, read off real storage."""
+
+    def close(self) -> None:
+        _open.discard(id(self))
+
+
+def cache_storages(caches: Sequence[Cache]) -> dict[int, int]:
+    """`{address: bytes}` of every distinct storage that the caches' keys and values live in."""
+    found: dict[int, int] = {}
+    for cache in caches:
+        for layer in cache.layers:
+            for tensor in (layer.keys, layer.values):
+                if tensor is not None and tensor.numel():
+                    storage = tensor.untyped_storage()
+                    found[storage.data_ptr()] = storage.nbytes()
+    return found
+
+
+def unshared_memory(caches: Sequence[Cache], rows_per_cache: int, length: int) -> Memory:
+    """Memory of caches in which no two paths share anything: each row holds all it sees.
+
+    `length` is the number of tokens of each row's text. Sliding-window layers hold fewer; their
+    tokens are counted as stored.
+    """
+    rows = len(caches) * rows_per_cache if length else 0
+    layers = [
+        rows_per_cache * (layer.keys.shape[-2] if layer.keys is not None else 0)
+        for layer in (caches[0].layers if caches else ())
+    ]
+    live = sum(_nbytes(layer.keys) + _nbytes(layer.values) for c in caches for layer in c.layers)
+    return Memory(
+        unique_kv_tokens=rows * length,
+        logical_kv_tokens=rows * length,
+        shared_kv_tokens=0,
+        private_kv_tokens=rows * length,
+        capacity=rows * length,
+        high_water=rows * length,
+        kv_nbytes=sum(cache_storages(caches).values()),
+        kv_live_nbytes=live,
+        kv_logical_nbytes=live,
+        layers=tuple(count * len(caches) for count in layers),
+    )
+
+
+def _nbytes(tensor: torch.Tensor | None) -> int:
+    return 0 if tensor is None else tensor.numel() * tensor.element_size()
