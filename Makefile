@@ -1,0 +1,46 @@
+# make app    the page on http://127.0.0.1:7860 (PORT= changes it)
+# make test   style, types, every test, a real browser among them
+# make style  format and check
+# make bench  the figures of the README, on this machine
+# make clean  what these made
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT   ?= 7860
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: app test style bench clean
+
+app: $(VENV)/.runtime
+	@$(BIN)/python -m explorer app --port $(PORT)
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	CHROMIUM="$$($(BIN)/python tests/browser/find_chromium.py)" && export CHROMIUM && $(BIN)/pytest
+	@if command -v node >/dev/null && ls tests/stage/*.test.mjs >/dev/null 2>&1; \
+	then node --test tests/stage/*.test.mjs; fi
+
+style: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+bench: $(VENV)/.runtime
+	$(BIN)/python -m explorer bench
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is newer than the lists it was installed from: nothing is installed twice.
+$(VENV)/.runtime: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@ $(VENV)/.runtime
