@@ -8,8 +8,9 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from transformers import PreTrainedTokenizerFast as Tokenizer
 
 from explorer.tiny.corpus import Choice, Document, documents
 
-Figures = dict[str, object]
+Figures = dict[str, Any]
 DISTANCES = (5, 25, 50, 100, 250, 500, 900)
 FILE = "calibration.json"
 
@@ -38,7 +39,9 @@ class Reading:
         return abs(self.entropy - math.log(self.num_options))
 
 
-def calibrate(folder: Path, num_documents: int = 1500, num_long: int = 150) -> Figures:
+def calibrate(
+    folder: Path, training: Mapping[str, float], num_documents: int = 1500, num_long: int = 150
+) -> Figures:
     """All figures of the model in `folder`, from held-out documents; saved beside it as JSON."""
     model, tokenizer = load(folder)
     short = list(islice(documents("held-out", 0, 256), num_documents))
@@ -46,8 +49,12 @@ def calibrate(folder: Path, num_documents: int = 1500, num_long: int = 150) -> F
     readings, nats, tokens = read(model, tokenizer, short)
     far, _, _ = read(model, tokenizer, islice(long, num_long))
     figures: Figures = {
+        "training": dict(training),
         "parameters": sum(p.numel() for p in model.parameters()),
         "vocabulary": len(tokenizer),
+        "ln_v": math.log(len(tokenizer)),
+        "heads": model.config.num_attention_heads,
+        "kv_heads": model.config.num_key_value_heads,
         "layers": model.config.num_hidden_layers,
         "hidden_size": model.config.hidden_size,
         "context": model.config.max_position_embeddings,
@@ -86,7 +93,9 @@ def read(
         log_probs = model(input_ids=ids[None, :-1]).logits[0].log_softmax(-1)
         nats -= log_probs.gather(1, ids[1:, None]).sum().item()
         tokens += len(ids) - 1
-        starts = {start: index for index, (start, end) in enumerate(encoded["offset_mapping"]) if end}
+        starts = {
+            start: index for index, (start, end) in enumerate(encoded["offset_mapping"]) if end
+        }
         for choice in document.choices:
             readings.append(_reading(choice, starts, ids, log_probs))
     return readings, nats, tokens
@@ -123,7 +132,7 @@ def by_kind(readings: Iterable[Reading]) -> dict[str, Figures]:
 def by_distance(readings: Sequence[Reading]) -> list[Figures]:
     """Share of recall questions answered right, by distance in tokens from the fact."""
     bins: list[Figures] = []
-    for low, high in zip(DISTANCES, DISTANCES[1:], strict=False):
+    for low, high in pairwise(DISTANCES):
         inside = [r for r in readings if low <= r.distance < high]
         accuracy = mean(float(r.is_right) for r in inside)
         bins.append({"from": low, "to": high, "count": len(inside), "accuracy": accuracy})

@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
-from explorer.tiny import forms, recall, stories
+from explorer.tiny import dialogue, forms, recall, stories, sums
 from explorer.tiny.draft import Choice, Document
 
-__all__ = ["FORMS", "MIXTURES", "Choice", "Document", "Split", "documents"]
+__all__ = ["FORMS", "LENGTHS", "SHARES", "Choice", "Document", "Split", "documents", "split_of"]
 
 Split = Literal["train", "held-out"]
 HELD_OUT_SHARE = 8
@@ -24,27 +24,36 @@ FORMS: Mapping[str, Callable[[random.Random, int], Document]] = {
     "game": lambda rng, num_tokens: forms.games(rng),
     "list": lambda rng, num_tokens: forms.lists(rng),
     "recipe": lambda rng, num_tokens: forms.recipe(rng),
-    "dialogue": lambda rng, num_tokens: forms.dialogue(rng),
+    "dialogue": lambda rng, num_tokens: dialogue.dialogue(rng),
     "code": lambda rng, num_tokens: forms.code(rng),
-    "arithmetic": lambda rng, num_tokens: forms.arithmetic(rng),
-    "recall": lambda rng, num_tokens: recall.recall(rng, rng.randint(12, max(20, num_tokens * 2 // 3))),
-    "echo": lambda rng, num_tokens: recall.echo(rng, rng.randint(5, min(60, num_tokens // 2 - 4))),
+    "arithmetic": lambda rng, num_tokens: sums.arithmetic(rng),
+    "recall": lambda rng, num_tokens: recall.recall(
+        rng, rng.randint(12, max(20, num_tokens * 2 // 3))
+    ),
+    "echo": lambda rng, num_tokens: recall.echo(rng, rng.randint(5, min(48, num_tokens // 2 - 4))),
 }
 
-# row length in tokens: share of documents by form
-MIXTURES: Mapping[int, Mapping[str, float]] = {
-    48: dict(echo=60, recall=14, story=8, game=6, fact=4, arithmetic=4, list=1, recipe=1, dialogue=1, code=1),
-    128: dict(echo=18, recall=16, story=22, game=12, fact=8, arithmetic=10, list=4, recipe=3, dialogue=4, code=3),
-    256: dict(echo=6, recall=12, story=36, game=12, fact=8, arithmetic=10, list=4, recipe=3, dialogue=6, code=3),
-    1024: dict(echo=2, recall=12, story=38, game=13, fact=9, arithmetic=11, list=4, recipe=3, dialogue=5, code=3),
+LENGTHS = (48, 128, 256, 1024)
+# form: its share of the documents, in percent, for rows of each of these lengths
+SHARES: Mapping[str, tuple[int, ...]] = {
+    "echo": (60, 18, 6, 2),
+    "recall": (14, 16, 12, 12),
+    "story": (8, 22, 36, 38),
+    "game": (6, 12, 12, 13),
+    "fact": (4, 8, 8, 9),
+    "arithmetic": (4, 10, 10, 11),
+    "list": (1, 4, 4, 4),
+    "recipe": (1, 3, 3, 3),
+    "dialogue": (1, 4, 6, 5),
+    "code": (1, 3, 3, 3),
 }
 
 
 def documents(split: Split, seed: int = 0, num_tokens: int = 256) -> Iterator[Document]:
-    """Endless documents of the mixture for rows of `num_tokens` tokens, the same for one seed."""
-    mixture = MIXTURES[num_tokens]
+    """Endless documents of the mixture for rows of `num_tokens`, the same for one seed."""
+    column = LENGTHS.index(num_tokens)
     rng = random.Random(f"{split}/{seed}/{num_tokens}")
-    names, weights = tuple(mixture), tuple(mixture.values())
+    names, weights = tuple(SHARES), [shares[column] for shares in SHARES.values()]
     while True:
         document = FORMS[rng.choices(names, weights)[0]](rng, num_tokens)
         if split_of(document.text) == split:

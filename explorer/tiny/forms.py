@@ -1,11 +1,10 @@
-"""Short forms: facts, open choices, lists, recipes, dialogue, code and arithmetic."""
+"""Short forms: facts, games of chance, lists, recipes and code."""
 
 import random
 
 from explorer.tiny.draft import Document, Draft
 from explorer.tiny.stories import TABLES
 from explorer.tiny.words import (
-    BOYS,
     CAPITALS,
     COIN,
     COLORS,
@@ -17,10 +16,8 @@ from explorer.tiny.words import (
     GIRLS,
     MEALS,
     MINUTES,
-    MOODS,
     NAMES,
     OBJECTS,
-    PLACES,
     SUITS,
     WINDS,
 )
@@ -116,55 +113,6 @@ def recipe(rng: random.Random) -> Document:
     return draft.finish()
 
 
-def dialogue(rng: random.Random) -> Document:
-    """Three people talk: after each line either of the two others may speak."""
-    draft = Draft("dialogue", rng)
-    people = rng.sample(NAMES, 3)
-    draft.say(f"{people[0]}, {people[1]} and {people[2]} are talking.")
-    speaker = ""
-    for _ in range(rng.randint(2, 4)):
-        speaker = _speak(draft, people, speaker)
-        topic = rng.randrange(4)
-        if topic == 0:
-            draft.say("Where did you go today?")
-            speaker = _speak(draft, people, speaker)
-            draft.tell("I went to the {place?}.", TABLES)
-            speaker = _speak(draft, people, speaker)
-            draft.tell("What was it like at the {place!}?")
-            speaker = _speak(draft, people, speaker)
-            draft.say(rng.choice(PLACES[draft.state["place"]]))
-        elif topic == 1:
-            draft.say("How do you feel?")
-            speaker = _speak(draft, people, speaker)
-            draft.say("I feel ")
-            mood = draft.pick("mood", tuple(MOODS))
-            draft.say(".")
-            speaker = _speak(draft, people, speaker)
-            draft.say("Why are you ")
-            draft.force("dialogue", mood)
-            draft.say("? " + draft.vary("Tell us more.", "You look fine."))
-        elif topic == 2:
-            draft.say("What shall we eat?")
-            speaker = _speak(draft, people, speaker)
-            draft.tell("Let us eat some {food?}.", TABLES)
-            speaker = _speak(draft, people, speaker)
-            draft.tell(draft.vary("Oh no, not {food!} again.", "Yes, I love {food!}."))
-        else:
-            draft.say("What did you find?")
-            speaker = _speak(draft, people, speaker)
-            draft.tell("I found a {color?} {object?}.", TABLES)
-            speaker = _speak(draft, people, speaker)
-            draft.tell("May I see the {object!}?")
-    return draft.finish()
-
-
-def _speak(draft: Draft, people: list[str], last: str) -> str:
-    draft.say("\n")
-    speaker = draft.pick("speaker", [person for person in people if person != last])
-    draft.say(": ")
-    return speaker
-
-
 def code(rng: random.Random) -> Document:
     """A small function and its call: the name determines the body, the variable comes back."""
     draft = Draft("code", rng)
@@ -179,41 +127,3 @@ def code(rng: random.Random) -> Document:
         draft.force("code", function)
         draft.say("(i))")
     return draft.finish()
-
-
-def arithmetic(rng: random.Random) -> Document:
-    """Sums and differences of two-digit numbers, worked in steps; each result is forced."""
-    draft = Draft("arithmetic", rng)
-    lines = rng.randint(3, 6)
-    for line in range(lines):
-        if rng.random() < 0.6:
-            a = rng.randint(10, 89)
-            _add(draft, a, rng.randint(10, 99 - a))
-        else:
-            a = rng.randint(21, 99)
-            _subtract(draft, a, rng.randint(10, a - 10))
-        draft.say(".\n" if line + 1 < lines else ".")
-    return draft.finish()
-
-
-def _add(draft: Draft, a: int, b: int) -> None:
-    tens, ones = (a // 10 * 10, b // 10 * 10), (a % 10, b % 10)
-    draft.say(f"{a} + {b} = {tens[0]} + {tens[1]} + {ones[0]} + {ones[1]} = ")
-    _result(draft, sum(tens))
-    draft.say(" + ")
-    _result(draft, sum(ones))
-    draft.say(" = ")
-    _result(draft, a + b)
-
-
-def _subtract(draft: Draft, a: int, b: int) -> None:
-    tens, ones = b // 10 * 10, b % 10
-    draft.say(f"{a} - {b} = {a} - {tens} - {ones} = ")
-    _result(draft, a - tens)
-    draft.say(f" - {ones} = ")
-    _result(draft, a - b)
-
-
-def _result(draft: Draft, number: int) -> None:
-    for digit in str(number):
-        draft.force("arithmetic", digit)

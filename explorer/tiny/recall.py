@@ -40,7 +40,7 @@ def recall(rng: random.Random, num_words: int) -> Document:
 def echo(rng: random.Random, num_words: int) -> Document:
     """Random words, then the same words again: what teaches a small model to look back."""
     draft = Draft("echo", rng)
-    words = rng.choices(SECRETS + NAMES, k=num_words)
+    words = rng.sample(SECRETS + NAMES, num_words)
     draft.say("Say it twice: " + " ".join(words) + ". Again:")
     for word in words:
         draft.say(" ")

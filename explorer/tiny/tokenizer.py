@@ -1,11 +1,11 @@
-"""A byte-level BPE tokenizer: every text can be encoded, and the corpus's words are single tokens."""
+"""A byte-level BPE tokenizer: any text can be encoded; a word of the corpus is one token."""
 
 from itertools import islice
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from explorer.tiny.corpus import MIXTURES, documents
+from explorer.tiny.corpus import LENGTHS, documents
 
 END = "<|endoftext|>"
 VOCAB_SIZE = 2048
@@ -29,11 +29,11 @@ def train_tokenizer(seed: int = 0, num_documents: int = 24_000) -> PreTrainedTok
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    share = num_documents // len(MIXTURES)
+    each = num_documents // len(LENGTHS)
     for_training = (
         document.text
-        for num_tokens in MIXTURES
-        for document in islice(documents("train", seed, num_tokens), share)
+        for num_tokens in LENGTHS
+        for document in islice(documents("train", seed, num_tokens), each)
     )
     tokenizer.train_from_iterator(for_training, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(

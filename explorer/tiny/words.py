@@ -37,7 +37,9 @@ ANIMALS = {
     "fox": Animal("he", "clever", "The fox knew a secret path behind the stones."),
     "owl": Animal("she", "wise", "The owl could see every road in the dark."),
     "bear": Animal("he", "strong", "The bear pushed the heavy rocks away."),
-    "mouse": Animal("she", "tiny", "The mouse crept through a small hole and came back with an answer."),
+    "mouse": Animal(
+        "she", "tiny", "The mouse crept through a small hole and came back with an answer."
+    ),
     "cat": Animal("she", "quiet", "The cat walked softly and heard everything."),
     "dog": Animal("he", "loyal", "The dog followed the smell to the right place."),
     "rabbit": Animal("he", "quick", "The rabbit ran ahead and showed the way."),
@@ -131,12 +133,20 @@ OBJECTS = {
 TROUBLES = {
     "storm": Trouble("Rain fell and the wind broke the branches.", "Soon the sky was blue again."),
     "flood": Trouble("The water rose up to their knees.", "Slowly the ground became dry."),
-    "fire": Trouble("Smoke filled the air and it was hard to breathe.", "In the end the flames went out."),
+    "fire": Trouble(
+        "Smoke filled the air and it was hard to breathe.", "In the end the flames went out."
+    ),
     "thief": Trouble("A man in a dark coat took their bags.", "The man said that he was sorry."),
     "wolf": Trouble("It showed its long teeth and came closer.", "The animal did not come back."),
-    "giant": Trouble("His steps shook the ground like thunder.", "The big man went home over the hills."),
-    "ghost": Trouble("It was pale and cried without a sound.", "The pale thing smiled and was gone."),
-    "dragon": Trouble("Its wings were wider than a house.", "The great beast flew back to its nest."),
+    "giant": Trouble(
+        "His steps shook the ground like thunder.", "The big man went home over the hills."
+    ),
+    "ghost": Trouble(
+        "It was pale and cried without a sound.", "The pale thing smiled and was gone."
+    ),
+    "dragon": Trouble(
+        "Its wings were wider than a house.", "The great beast flew back to its nest."
+    ),
 }
 
 # job: the dream that goes with it
