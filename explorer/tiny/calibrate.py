@@ -40,7 +40,7 @@ class Reading:
 
 
 def calibrate(
-    folder: Path, training: Mapping[str, float], num_documents: int = 1500, num_long: int = 150
+    folder: Path, training: Mapping[str, float], num_documents: int = 3000, num_long: int = 300
 ) -> Figures:
     """All figures of the model in `folder`, from held-out documents; saved beside it as JSON."""
     model, tokenizer = load(folder)

@@ -28,7 +28,7 @@ def _facts(figures: Mapping[str, Any]) -> str:
         "Query heads, key/value heads": f"{figures['heads']}, {figures['kv_heads']}",
         "Vocabulary": f"{figures['vocabulary']:,} byte-level tokens (ln V = {figures['ln_v']:.2f})",
         "Context": f"{figures['context']:,} positions, trained up to 1,024",
-        "Corpus": f"{training['documents']:,} documents, each seen once, "
+        "Corpus": f"{training['documents']:,} documents, written as they are needed, "
         f"{training['characters'] / 1e6:.0f} million characters",
         "Training": f"{training['tokens'] / 1e6:.1f} million tokens, {training['step']:,} steps, "
         f"{training['seconds'] / 60:.0f} minutes on 2 CPU cores",
