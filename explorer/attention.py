@@ -41,6 +41,7 @@ class TreeMask:
         self._slot_depth = slot_depth
         self._row_depth = row_depth
         self.is_causal = is_causal  # the rows are the whole text so far, in order
+        self.windows: dict[int, int | None] = {}  # layer -> sliding window it was asked for
         self._built: dict[tuple[Any, ...], torch.Tensor] = {}
 
     def reaches_everything(self, window: int | None) -> bool:
@@ -96,6 +97,8 @@ def pool_attention(
     scale = head_dim**-0.5 if scaling is None else scaling
     window = sliding_window or getattr(module, "sliding_window", None)
     plain = softcap is None and s_aux is None
+    layer_idx = int(getattr(module, "layer_idx", 0) or 0)
+    tree_mask.windows[layer_idx] = window
 
     if plain and tree_mask.is_causal and tree_mask.reaches_everything(window):
         out = scaled_dot_product_attention(
@@ -104,7 +107,6 @@ def pool_attention(
         return out.transpose(1, 2).contiguous(), None
 
     rows = _fold(query, num_kv_heads)
-    layer_idx = int(getattr(module, "layer_idx", 0) or 0)
     bias = tree_mask.additive(layer_idx, window, groups, query)
     if plain:
         out = scaled_dot_product_attention(rows, key, value, attn_mask=bias, scale=scale)

@@ -67,7 +67,7 @@ def log_distributions(
     raw = torch.log_softmax(logits.float(), dim=-1)
     if sampling.temperature == 0:
         best = raw.argmax(dim=-1, keepdim=True)
-        return torch.full_like(raw, float("-inf")).scatter_(-1, best, 0.0) + 0 * raw, raw
+        return torch.full_like(raw, float("-inf")).scatter_(-1, best, 0.0), raw
     is_plain = sampling.temperature == 1 and sampling.top_k is None and sampling.top_p is None
     if is_plain:
         return raw, raw
@@ -135,10 +135,19 @@ DRAWS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 
 def plan(select: str, paths: Sequence[Path], seed: int, num_draws: int) -> np.ndarray:
-    """`[paths, draws]` float64 for `DRAWS[select]`: uniforms, or each path's codes, padded."""
+    """`[paths, draws]` float64 for `DRAWS[select]`: uniforms, or each path's codes, padded.
+
+    A code that is alone on its path is replaced by a fresh uniform: given the text so far the rest
+    of it is uniform, and following it further would only magnify rounding (every token divides by
+    its probability), until backends no longer agree.
+    """
     if select == "arithmetic":
         width = max(len(path.codes) for path in paths)
-        return np.array([(*path.codes, *[0.0] * (width - len(path.codes))) for path in paths])
+        rows = [
+            tuple(uniforms(seed, path.id, path.depth, 1)) if len(path.codes) == 1 else path.codes
+            for path in paths
+        ]
+        return np.array([(*row, *[0.0] * (width - len(row))) for row in rows])
     if select == "top":
         return np.zeros((len(paths), num_draws))
     return np.stack([uniforms(seed, path.id, path.depth, num_draws) for path in paths])

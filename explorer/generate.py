@@ -1,0 +1,204 @@
+"""generate(model, config) -> Iterator[Step]: the only engine loop.
+
+    logits = prefill(prompt)
+    while paths are live:
+        observe the logits, decide forks, draw tokens, prune
+        fork(parents); yield the step; logits = decode(tokens)
+
+Closing the iterator at any point frees keys and values.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import torch
+import transformers
+
+import explorer
+from explorer.backends import BACKENDS, Backend, Forward, num_open
+from explorer.config import InputError, RunConfig
+from explorer.events import FORMAT, VERSION, Header, Phase, PromptToken, Step
+from explorer.meter import Meter
+from explorer.models import LoadedModel
+from explorer.sampling import Observed, observe
+from explorer.text import TextStream
+from explorer.trace import Trace
+from explorer.tree import Growth, Tree
+
+__all__ = ["generate", "num_open", "prepare", "run"]
+
+PASSED = Growth(parents=(0,), decisions=(), nodes=(), forks=(), ends=())
+
+
+def prompt_ids(model: LoadedModel, config: RunConfig) -> tuple[int, ...]:
+    """The prompt as token ids. Raises InputError where it is empty, foreign or too long."""
+    ids = config.prompt_ids if config.prompt_ids is not None else _encode(model, config)
+    if not ids:
+        raise InputError("The prompt is empty; give at least one token of text to continue.")
+    vocab = model.info.vocab_size
+    if max(ids) >= vocab or min(ids) < 0:
+        raise InputError(f"prompt_ids must lie in 0..{vocab - 1} for this model.")
+    context, new = model.info.context, config.limits.max_new_tokens
+    if context is not None and len(ids) + new > context:
+        raise InputError(
+            f"The prompt has {len(ids)} tokens and max_new_tokens is {new}, together more than the "
+            f"{context} positions of {model.info.name}; shorten the prompt or lower max_new_tokens."
+        )
+    return tuple(ids)
+
+
+def _encode(model: LoadedModel, config: RunConfig) -> list[int]:
+    tokenizer = model.tokenizer
+    if not config.prompt.strip():
+        return []
+    if tokenizer is None:
+        raise InputError(f"{model.info.name} has no tokenizer; give prompt_ids instead of text.")
+    if not config.chat_template:
+        return list(tokenizer.encode(config.prompt))
+    if not tokenizer.chat_template:
+        raise InputError(f"{model.info.name} has no chat template; switch chat_template off.")
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": config.prompt}], add_generation_prompt=True, tokenize=False
+    )
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def prepare(model: LoadedModel, config: RunConfig) -> Header:
+    """The header of the run: checks prompt and backend. Raises InputError."""
+    if config.cache.backend not in model.info.backends:
+        raise InputError(
+            f"{model.info.reason} Take --backend batched, which gives the same tree."
+        )
+    ids = prompt_ids(model, config)
+    text = TextStream(model.tokenizer)
+    return Header(
+        format=FORMAT,
+        version=VERSION,
+        software={
+            "explorer": explorer.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=config.model_dump(mode="json"),
+        model=model.info,
+        prompt=tuple(
+            PromptToken(token, shown, text.raw(token))
+            for token, shown in zip(ids, text.prompt_texts(ids), strict=True)
+        ),
+    )
+
+
+def run(
+    model: LoadedModel, config: RunConfig, path: str | os.PathLike[str] | None = None
+) -> Trace:
+    """A whole run as a Trace; with `path` the trace file grows with it."""
+    return Trace.from_steps(prepare(model, config), generate(model, config), path)
+
+
+def generate(model: LoadedModel, config: RunConfig) -> Iterator[Step]:
+    """Run `config` on `model`, one Step per forward pass. Raises InputError before the first.
+
+    Closing the iterator frees keys and values; so does any error.
+    """
+    header = prepare(model, config)
+    ids = tuple(token.token for token in header.prompt)
+    backend_type = BACKENDS[config.cache.backend]
+    tree = Tree(
+        config,
+        model.info.vocab_size,
+        model.end_tokens(),
+        TextStream(model.tokenizer),
+        ids,
+        can_fork=backend_type.is_tree,
+    )
+    num_starts = 1
+    if not backend_type.is_tree:
+        num_starts = config.limits.num_samples or config.branching.max_paths
+    engine = _Engine(config, tree, Meter(model.device))
+    for _ in range(num_starts):
+        tree.start_path(num_starts)
+        backend = backend_type(model)
+        try:
+            yield from engine.run(backend, ids)
+        finally:
+            backend.close()
+        if tree.is_enough:
+            return
+
+
+class _Engine:
+    """Turns one backend and the tree into steps; counts them over all samples of a naive run."""
+
+    def __init__(self, config: RunConfig, tree: Tree, meter: Meter) -> None:
+        self._config = config
+        self._tree = tree
+        self._meter = meter
+        self._index = 0
+
+    def run(self, backend: Backend, ids: tuple[int, ...]) -> Iterator[Step]:
+        chunk = self._config.cache.prefill_chunk if backend.is_chunked else len(ids)
+        last = (len(ids) - 1) // chunk * chunk
+        for start in range(0, last, chunk):
+            with self._meter.forward():
+                forward = backend.prefill(ids[start : start + chunk])
+            yield self._step(backend, forward, "prefill")
+            self._meter.pause()
+        with self._meter.forward():
+            forward = backend.prefill(ids[last:])
+        yield self._step(backend, forward, "prefill", self._observe(forward))
+        while not self._tree.is_done:
+            self._meter.pause()
+            with self._meter.forward():
+                forward = backend.decode([path.tokens[-1] for path in self._tree.live])
+            yield self._step(backend, forward, "decode", self._observe(forward))
+
+    def _observe(self, forward: Forward) -> Observed:
+        config = self._config
+        seen = observe(
+            forward.logits,
+            config.sampling,
+            config.branching.select,
+            self._tree.plan(),
+            config.limits.num_candidates,
+        )
+        if not seen.is_finite:
+            raise InputError(
+                f"The model's logits at step {self._index} are not numbers (NaN or infinite): its "
+                "weights are damaged or its dtype overflows; try dtype float32 or another model."
+            )
+        return seen
+
+    def _step(
+        self, backend: Backend, forward: Forward, phase: Phase, seen: Observed | None = None
+    ) -> Step:
+        """Decide on `seen` (nothing between prefill chunks), fork the backend, and record it all."""
+        memory_forward = memory = backend.stats()
+        growth, freed = PASSED, ()
+        if seen is not None:
+            growth = self._tree.grow(seen)
+            freed = backend.fork(growth.parents)
+            memory = backend.stats()
+        index, self._index = self._index, self._index + 1
+        seconds, overhead = self._meter.lap()
+        return Step(
+            index=index,
+            phase=phase,
+            positions=forward.positions,
+            seconds=seconds,
+            overhead_seconds=overhead,
+            paths=tuple(path.id for path in self._tree.live),
+            parents=growth.parents,
+            decisions=growth.decisions,
+            nodes=growth.nodes,
+            forks=growth.forks,
+            ends=growth.ends,
+            slots=forward.slots,
+            freed=freed,
+            memory_forward=memory_forward,
+            memory=memory,
+            peak_memory_nbytes=self._meter.peak_memory_nbytes,
+        )

@@ -1,0 +1,111 @@
+"""Command-line options made from RunConfig, so that a setting is described once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from explorer.config import InputError, RunConfig, explain, iter_fields
+
+Settings = dict[str, Any]  # field name -> what the command line said, as text; unset ones absent
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command(settings, ...)` an option for every RunConfig field in place of `settings`.
+
+    Values stay text here: `RunConfig` alone says what is allowed, and `explain` what was wrong.
+    """
+    fields = {name: _option(group, name, field) for group, name, field in iter_fields()}
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+
+    def run(**given: Any) -> None:
+        settings = {name: given.pop(name) for name in fields}
+        command({name: value for name, value in settings.items() if value is not None}, **given)
+
+    parameters = [*fields.values(), *(p.replace(kind=p.KEYWORD_ONLY) for p in own)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {}  # typer also reads these; the signature says it all
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    return run
+
+
+def _option(group: str, name: str, field: FieldInfo) -> inspect.Parameter:
+    info = typer.Option(
+        f"--{name.replace('_', '-')}" + (f"/--no-{name.replace('_', '-')}" * _is_flag(field)),
+        help=field.description,
+        metavar=None if _is_flag(field) else _metavar(field),
+        show_default="none" if field.default is None else str(field.default),
+        rich_help_panel=f"Run: {group}" if group else "Run",
+    )
+    kind = bool | None if _is_flag(field) else str | None
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info]
+    )
+
+
+def _is_flag(field: FieldInfo) -> bool:
+    return field.annotation is bool
+
+
+def _kinds(field: FieldInfo) -> tuple[Any, ...]:
+    """The members of `X | None`, or the one type itself."""
+    args = get_args(field.annotation)
+    is_union = get_origin(field.annotation) is not Literal and NoneType in args
+    return args if is_union else (field.annotation,)
+
+
+def _metavar(field: FieldInfo) -> str:
+    kind = _kinds(field)[0]
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(kind, "ID,ID,...")
+
+
+def read_config(settings: Settings, prompt_file: Path | None = None) -> RunConfig:
+    """The run that the options describe. Raises InputError in one sentence.
+
+    `none` unsets a setting that may be unset; token ids are separated by commas.
+    """
+    settings = dict(settings)
+    for _, name, field in iter_fields():
+        if settings.get(name) == "none" and NoneType in _kinds(field):
+            settings[name] = None
+    if isinstance(settings.get("prompt_ids"), str):
+        settings["prompt_ids"] = _token_ids(settings["prompt_ids"])
+    if prompt_file is not None:
+        if "prompt" in settings or settings.get("prompt_ids") is not None:
+            raise InputError("Give the prompt once: --prompt, --prompt-ids or --prompt-file.")
+        settings["prompt"] = read_text(prompt_file)
+    try:
+        return RunConfig(**settings)
+    except ValidationError as error:
+        raise InputError(explain(error)) from error
+
+
+def _token_ids(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"prompt_ids: give token ids separated by commas, as in 5,17,2, not {text[:60]!r}."
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """A text file without its last newline. Raises InputError if it is no readable UTF-8 text."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8 and try again."
+        ) from error
+    return text.removesuffix("\n").removesuffix("\r")
