@@ -1,0 +1,102 @@
+// Pan and zoom of one SVG group: what the user chose stays until the user changes it.
+
+import { inside, isStill } from "./dom.js";
+
+const MIN = 0.05;
+const MAX = 4;
+
+export class Camera {
+  /** `moved()` is called whenever the view changed; `touched()` when the user changed it. */
+  constructor(root, group, { moved = () => {}, touched = () => {} } = {}) {
+    this.root = root;
+    this.group = group;
+    this.moved = moved;
+    this.touched = touched;
+    this.x = 0;
+    this.y = 0;
+    this.scale = 1;
+    this.goal = null;
+    this.frame = 0;
+    this.#listen();
+  }
+
+  set(x, y, scale) {
+    Object.assign(this, { x, y, scale: Math.max(MIN, Math.min(MAX, scale)) });
+    this.group.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${this.scale.toFixed(4)})`);
+    this.moved();
+  }
+
+  /** Glide there; at once where people asked for no motion. */
+  glide(x, y, scale) {
+    if (isStill()) {
+      this.set(x, y, scale);
+      return;
+    }
+    this.goal = { x, y, scale };
+    if (!this.frame) this.frame = requestAnimationFrame(() => this.#step());
+  }
+
+  stop() {
+    this.goal = null;
+  }
+
+  zoom(factor, cx, cy) {
+    this.stop();
+    const scale = Math.max(MIN, Math.min(MAX, this.scale * factor));
+    const ratio = scale / this.scale;
+    this.set(cx - (cx - this.x) * ratio, cy - (cy - this.y) * ratio, scale);
+  }
+
+  #step() {
+    this.frame = 0;
+    if (!this.goal) return;
+    const { x, y, scale } = this.goal;
+    const near = Math.abs(x - this.x) + Math.abs(y - this.y) < 0.5 && Math.abs(scale / this.scale - 1) < 0.002;
+    const ease = (from, to) => (near ? to : from + (to - from) * 0.16);
+    this.set(ease(this.x, x), ease(this.y, y), ease(this.scale, scale));
+    if (near) this.goal = null;
+    else this.frame = requestAnimationFrame(() => this.#step());
+  }
+
+  #listen() {
+    const { root } = this;
+    root.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const [cx, cy] = inside(event, root);
+      this.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), cx, cy);
+      this.touched();
+    }, { passive: false });
+    const pointers = new Map();
+    root.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "mouse" && event.button !== 0) return;
+      pointers.set(event.pointerId, [event.clientX, event.clientY]);
+    });
+    root.addEventListener("pointermove", (event) => this.#drag(event, pointers));
+    for (const name of ["pointerup", "pointercancel", "pointerleave"]) {
+      root.addEventListener(name, (event) => {
+        pointers.delete(event.pointerId);
+        root.classList.remove("is-dragging");
+      });
+    }
+  }
+
+  #drag(event, pointers) {
+    const from = pointers.get(event.pointerId);
+    if (!from) return;
+    const to = [event.clientX, event.clientY];
+    const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
+    if (!other && !this.root.classList.contains("is-dragging") && Math.hypot(to[0] - from[0], to[1] - from[1]) < 4) return;
+    pointers.set(event.pointerId, to);
+    this.stop();
+    if (other) {
+      const box = this.root.getBoundingClientRect();
+      const spread = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]) || 1;
+      this.zoom(spread(to) / spread(from), (to[0] + other[0]) / 2 - box.left, (to[1] + other[1]) / 2 - box.top);
+    } else {
+      this.root.classList.add("is-dragging");
+      this.root.setPointerCapture?.(event.pointerId);
+      this.set(this.x + to[0] - from[0], this.y + to[1] - from[1], this.scale);
+    }
+    this.touched();
+  }
+}

@@ -1,0 +1,106 @@
+// Text for people: tokens made visible, sizes with units, and what a step did in plain words.
+
+/** A token's text with blanks made visible: space `·`, newline `⏎`, tab `⇥`, other controls as code points. */
+export function visibleToken(text, raw = "") {
+  const shown = text === "" ? (raw === "" ? "∅" : `⟨${raw}⟩`) : text;
+  return shown.replace(/[ \n\r\t\u00a0\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, (char) => {
+    if (char === " ") return "·";
+    if (char === "\n") return "⏎";
+    if (char === "\t") return "⇥";
+    return `⟨${char.codePointAt(0).toString(16).padStart(2, "0")}⟩`;
+  });
+}
+
+/** The first `limit` characters, the rest as an ellipsis. */
+export function shorten(text, limit) {
+  const chars = [...text];
+  return chars.length <= limit ? text : chars.slice(0, limit - 1).join("") + "…";
+}
+
+export function count(value) {
+  return value.toLocaleString("en-US");
+}
+
+export function plural(value, noun) {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
+/** Bytes with a binary unit. */
+export function bytes(value) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let power = 0;
+  while (value >= 1024 && power < units.length - 1) {
+    value /= 1024;
+    power += 1;
+  }
+  return `${power && value < 100 ? value.toFixed(1) : Math.round(value)} ${units[power]}`;
+}
+
+/** A probability: 3 digits, and never a 0 or 1 that is not one. */
+export function probability(value) {
+  if (value > 0 && value < 0.001) return "<0.001";
+  if (value < 1 && value > 0.999) return ">0.999";
+  return value.toFixed(3);
+}
+
+export function nats(value) {
+  return `${value.toFixed(2)} nats`;
+}
+
+/** How many slots do whose work, as a sentence; `memory` is a step's measured memory or null. */
+export function memorySentence(memory) {
+  if (!memory || !memory.logical_kv_tokens) return "The cache is empty.";
+  const { unique_kv_tokens: unique, logical_kv_tokens: logical } = memory;
+  if (unique === logical) return `${plural(unique, "slot")} in use, none shared yet.`;
+  if (unique > logical) return `${plural(unique, "slot")} in use for ${count(logical)} that paths need.`;
+  return `${plural(unique, "slot")} ${unique === 1 ? "does" : "do"} the work of ${count(logical)}.`;
+}
+
+/** One step in plain words: the surest news first. */
+export function narrate(log, cursor) {
+  const step = log.steps[cursor];
+  if (!step) return "Nothing has happened yet.";
+  const parts = [];
+  const fork = widestFork(step);
+  if (fork) parts.push(forkWords(step, fork));
+  const others = step.forks.length - (fork ? 1 : 0);
+  if (others > 0) parts.push(`${plural(others, "other path")} forked`);
+  for (const [status, words] of Object.entries(ENDS)) {
+    const ended = step.ends.filter((end) => end.status === status).length;
+    if (ended) parts.push(`${plural(ended, "path")} ${words}`);
+  }
+  if (!step.forks.length) parts.unshift(step.phase === "prefill" ? prefillWords(step) : quietWords(step));
+  const live = step.paths.length ? `${plural(step.paths.length, "path")} live` : "the run is over";
+  return `Step ${cursor}: ${parts.filter(Boolean).join("; ")}; ${live}.`;
+}
+
+const ENDS = {
+  finished: "reached the end",
+  length: "reached the length limit",
+  pruned: "pruned as less probable",
+  cancelled: "stopped",
+};
+
+function prefillWords(step) {
+  return `the model read ${plural(step.positions, "prompt token")}`;
+}
+
+function quietWords(step) {
+  if (!step.nodes.length) return "";
+  return step.nodes.length === 1 ? "the path went on by one token" : `${count(step.nodes.length)} paths went on by one token`;
+}
+
+function widestFork(step) {
+  const entropy = (fork) => step.decisions.find((decision) => decision.path === fork.path)?.normalized_entropy ?? 0;
+  return [...step.forks].sort((a, b) => entropy(b) - entropy(a))[0] ?? null;
+}
+
+function forkWords(step, fork) {
+  const decision = step.decisions.find((one) => one.path === fork.path);
+  const tokens = fork.children
+    .map((path) => step.nodes.find((node) => node.path === path))
+    .filter(Boolean)
+    .map((node) => `“${visibleToken(node.text, node.raw)}”`);
+  const unsure = decision ? ` was unsure (entropy ${decision.normalized_entropy.toFixed(2)}) and` : "";
+  return `path ${fork.path}${unsure} split into ${fork.children.length}: ${tokens.join(", ")}`;
+}

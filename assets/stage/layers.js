@@ -1,0 +1,68 @@
+// Layers x slots: which slots each layer holds, and how many paths see them.
+
+import { slotColor } from "./color.js";
+import { inside, sharpCanvas } from "./dom.js";
+import { count } from "./format.js";
+
+const LABELS = 62; // pixels for "L0 · 123"
+
+export class Layers {
+  constructor(canvas, { hover }) {
+    this.canvas = canvas;
+    this.state = null;
+    canvas.addEventListener("pointermove", (event) => {
+      const slot = this.#slotAt(event);
+      const token = slot === null ? 0 : this.state.tokens[slot];
+      hover(token > 0 ? token - 1 : null, token === 0 ? -1 : slot);
+    });
+    canvas.addEventListener("pointerleave", () => hover(null));
+  }
+
+  reset() {
+    this.state = null;
+  }
+
+  /** Every layer of a run without eviction holds the same slots; the counts are measured per layer. */
+  draw(state, colors, lit, own) {
+    this.state = state;
+    sharpCanvas(this.canvas, (context, width, height) => {
+      const layers = state.memory?.layers ?? [];
+      const slots = state.capacity;
+      if (!layers.length) return;
+      const row = Math.min(18, height / layers.length);
+      this.cell = (width - LABELS) / Math.max(1, slots);
+      context.font = `${Math.max(7, Math.min(10.5, row - 2))}px ${getComputedStyle(this.canvas).fontFamily}`;
+      context.textBaseline = "middle";
+      layers.forEach((live, layer) => {
+        const y = layer * row;
+        context.fillStyle = colors.muted;
+        if (row >= 7 || layer % Math.ceil(9 / row) === 0) context.fillText(`L${layer} · ${count(live)}`, 0, y + row / 2);
+        this.#row(context, state, colors, lit, y, row);
+      });
+      if (own >= 0) {
+        context.fillStyle = colors.accent;
+        context.fillRect(LABELS + own * this.cell - 0.5, 0, Math.max(2, this.cell), layers.length * row);
+      }
+    });
+  }
+
+  #row(context, state, colors, lit, y, row) {
+    const tall = row > 4 ? row - 1.5 : row;
+    let from = 0;
+    const look = (slot) => state.refs[slot] * 2 + (lit?.has(slot) ? 1 : 0);
+    for (let slot = 1; slot <= state.capacity; slot++) {
+      if (slot < state.capacity && look(slot) === look(from)) continue;
+      context.globalAlpha = lit && state.refs[from] && !lit.has(from) ? 0.28 : 1;
+      context.fillStyle = slotColor(state.refs[from], colors);
+      context.fillRect(LABELS + from * this.cell, y, (slot - from) * this.cell + 0.25, tall);
+      from = slot;
+    }
+    context.globalAlpha = 1;
+  }
+
+  #slotAt(event) {
+    if (!this.state?.capacity || !this.cell) return null;
+    const slot = Math.floor((inside(event, this.canvas)[0] - LABELS) / this.cell);
+    return slot >= 0 && slot < this.state.capacity ? slot : null;
+  }
+}

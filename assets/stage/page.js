@@ -1,0 +1,109 @@
+// Glue between the page's gr.HTML hosts and the stages: no drawing here.
+
+import { el } from "./dom.js";
+import { keysDialog } from "./keys.js";
+import { mount } from "./main.js";
+import { applySavedTheme, toggleTheme } from "./theme.js";
+
+/** The page's handle: `stages` by name, and `show(name, entry)` to open a recorded run. */
+export const page = (window.forkscope ??= { stages: {}, waiting: {} });
+
+/** A gr.HTML host becomes a stage: batches come as JSON in `props.value`, gaps heal through `server`. */
+export function attachStage(name, { element, props, watch, server }, options = {}) {
+  const heal = server?.events_since ? async (run, seq) => JSON.parse(await server.events_since({ run, seq })) : undefined;
+  const stage = mount(element.querySelector(".fs-host"), { heal, ...options });
+  page.stages[name] = stage;
+  watch("value", () => {
+    if (props.value) take(stage, JSON.parse(props.value));
+  });
+  page.waiting[name]?.(stage);
+  return stage;
+}
+
+/** A batch of steps, a word on how things stand (`status`), or why nothing came of it (`alert`). */
+function take(stage, batch) {
+  if (batch.alert) {
+    stage.say(batch.alert);
+    status("Nothing was run; what you saw before is still here.");
+  } else if (batch.run) {
+    stage.apply(batch);
+    status(batch.done ? "Done." : "Running …");
+  } else if (batch.status) status(batch.status);
+}
+
+/** One plain line beside Run. */
+export function status(words) {
+  const line = document.querySelector(".fs-status");
+  if (line && line.textContent !== words) line.textContent = words;
+}
+
+/** Stop was pressed: the server frees the pool, what came stays on the page. */
+page.stop = () => {
+  const running = Object.values(page.stages).filter((stage) => stage.player.isLive);
+  running.forEach((stage) => stage.finish("stopped"));
+  status(running.length ? "Stopped. The cache is freed; what came stays here." : "Nothing is running.");
+};
+
+/** The stage of that name, as soon as it is there. */
+export function stageNamed(name) {
+  if (page.stages[name]) return Promise.resolve(page.stages[name]);
+  return new Promise((resolve) => (page.waiting[name] = resolve));
+}
+
+/** Address of a file that the server shows to pages. */
+function fileUrl(path) {
+  return `${window.gradio_config?.root ?? ""}/gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+/** Recorded runs as cards. `entries`: `[{path, title, blurb, digest?, name}]`; the first one plays at once. */
+export function attachRuns({ element, trigger }, entries, { stage: name = "explore", first = 0 } = {}) {
+  const list = element.querySelector(".fs-runs");
+  const cards = entries.map((entry, at) => {
+    const card = el("button", { type: "button", class: "fs-run", "data-run": entry.name },
+      el("strong", { text: entry.title }), el("span", { text: entry.blurb }));
+    card.addEventListener("click", () => {
+      play(at);
+      trigger("select", { name: entry.name });
+    });
+    return card;
+  });
+  const file = el("input", { type: "file", accept: ".jsonl,.json", hidden: true, class: "fs-file" });
+  const open = el("button", { type: "button", class: "fs-button fs-open", text: "Open a trace file…" });
+  open.addEventListener("click", () => file.click());
+  file.addEventListener("change", async () => {
+    if (file.files[0]) (await stageNamed(name)).open(file.files[0]);
+    file.value = "";
+  });
+  list.replaceChildren(...cards, open, file);
+
+  async function play(at) {
+    const entry = entries[at];
+    cards.forEach((card, i) => card.classList.toggle("is-current", i === at));
+    const [stage, answer] = await Promise.all([stageNamed(name), fetch(fileUrl(entry.path))]);
+    try {
+      if (!answer.ok) throw new Error(`The recorded run “${entry.title}” is not there.`);
+      stage.load(await answer.text(), {
+        title: entry.title, note: entry.blurb, name: entry.title,
+        details: entry.digest ? { "tree digest": entry.digest } : {},
+      });
+    } catch (error) {
+      stage.say(error.message);
+    }
+  }
+  if (entries.length) play(first);
+}
+
+/** The title bar: theme and keys. */
+export function attachBar({ element }) {
+  applySavedTheme();
+  const dialog = keysDialog();
+  document.body.append(dialog);
+  const help = () => dialog.showModal();
+  element.querySelector(".fs-theme").addEventListener("click", toggleTheme);
+  element.querySelector(".fs-help").addEventListener("click", help);
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, dialog")) return;
+    if (event.key === "?") help();
+    if (event.key === "t") toggleTheme();
+  });
+}

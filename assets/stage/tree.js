@@ -1,0 +1,298 @@
+// The token tree: SVG, appended to and never rebuilt. Per update only what changed is touched.
+
+import { Camera } from "./camera.js";
+import { entropyColor, isDark } from "./color.js";
+import { el, svg } from "./dom.js";
+import { shorten, visibleToken } from "./format.js";
+import { Layout } from "./layout.js";
+import { PROMPT } from "./log.js";
+
+export const DX = 82; // pixels between depths
+export const DY = 30; // pixels between lanes
+const LABEL = 10; // characters of a token shown on its node
+const FAR = 0.42; // below this scale labels make way for the shape
+
+export class Tree {
+  /** `hover(id|null)` and `select(id)` are told of nodes; `touched()` when the user moves the view. */
+  constructor(host, { hover, select, touched }) {
+    this.edges = svg("g", { class: "fs-edges", "aria-hidden": "true" });
+    this.marks = svg("g", { class: "fs-nodes", role: "presentation" });
+    this.group = svg("g", { class: "fs-world", role: "presentation" }, this.edges, this.marks);
+    this.svg = svg("svg", {
+      class: "fs-tree-svg", role: "tree", tabindex: "0",
+      "aria-label": "Token tree. Arrow keys move between tokens.",
+    }, this.group);
+    host.append(this.svg);
+    this.callbacks = { hover, select };
+    this.camera = new Camera(this.svg, this.group, {
+      moved: () => this.svg.classList.toggle("is-far", this.camera.scale < FAR),
+      touched,
+    });
+    this.following = true;
+    this.selected = null;
+    this.#listen();
+    this.reset(null);
+  }
+
+  reset(log) {
+    this.log = log;
+    this.layout = new Layout();
+    this.shown = []; // by node id: {mark, edge, circle, key}
+    this.edges.replaceChildren();
+    this.marks.replaceChildren();
+    this.selected = null;
+    this.hovered = null;
+    this.lit = [];
+    if (log) this.#addRoot();
+    this.following = true;
+    this.camera.stop();
+  }
+
+  /** Draw the log as it was after `cursor`. */
+  draw(state) {
+    if (!this.log) return;
+    this.layout.update(this.log);
+    while (this.shown.length < this.log.nodes.length) this.#add(this.log.nodes[this.shown.length]);
+    const dead = this.log.dead(state.cursor);
+    const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
+    const dark = isDark();
+    for (const node of this.log.nodes) this.#paint(node, state, dead[node.id] === 1, live.has(node.id), dark);
+    this.#paintRoot(state, dark);
+    if (this.following) this.follow(state);
+  }
+
+  /** Keep the newest column in sight, as large as the column allows. */
+  follow(state, at_once = false) {
+    const box = this.#box();
+    if (!box) return;
+    const depth = this.#frontDepth(state);
+    const lanes = this.#frontLanes(state, depth);
+    const top = Math.min(...lanes);
+    const bottom = Math.max(...lanes);
+    const scale = Math.max(0.7, Math.min(1.1, (box.height - 80) / ((bottom - top + 2) * DY)));
+    const x = Math.min(64, box.width * 0.8 - (depth + 1) * DX * scale);
+    const y = box.height / 2 - ((top + bottom) / 2) * DY * scale;
+    if (at_once) this.camera.set(x, y, scale);
+    else this.camera.glide(x, y, scale);
+  }
+
+  /** The whole tree in sight. */
+  fit(at_once = false) {
+    const box = this.#box();
+    if (!box) return;
+    this.following = false;
+    const [low, high] = this.layout.extent;
+    const width = this.layout.columns.length * DX + 120;
+    const height = (high - low + 2.4) * DY;
+    const scale = Math.min(1.2, box.width / width, box.height / height);
+    const x = (box.width - (width - 120) * scale) / 2;
+    const y = box.height / 2 - ((low + high) / 2) * DY * scale;
+    if (at_once) this.camera.set(x, y, scale);
+    else this.camera.glide(x, y, scale);
+  }
+
+  zoom(factor) {
+    const box = this.#box();
+    if (!box) return;
+    this.following = false;
+    this.camera.zoom(factor, box.width / 2, box.height / 2);
+  }
+
+  /** Light a node and its lineage up (hovered here or in another view); null: none. */
+  light(id) {
+    if (id === this.hovered) return;
+    this.hovered = id;
+    for (const { mark, edge } of this.lit) {
+      mark.classList.remove("is-lit", "is-hovered");
+      edge?.classList.remove("is-lit");
+    }
+    this.lit = id === null || id === PROMPT ? [] : this.log.lineage(id).map((at) => this.shown[at]).filter(Boolean);
+    for (const { mark, edge } of this.lit) {
+      mark.classList.add("is-lit");
+      edge?.classList.add("is-lit");
+    }
+    if (id !== null) (id === PROMPT ? this.root : this.shown[id])?.mark.classList.add("is-hovered");
+    else this.root?.mark.classList.remove("is-hovered");
+  }
+
+  choose(id, focus = false) {
+    if (this.selected !== null) this.#shownOf(this.selected)?.mark.setAttribute("aria-selected", "false");
+    this.selected = id;
+    for (const one of this.marks.querySelectorAll(".is-selected")) one.classList.remove("is-selected");
+    const shown = id === null ? null : this.#shownOf(id);
+    if (!shown) return;
+    shown.mark.classList.add("is-selected");
+    shown.mark.setAttribute("aria-selected", "true");
+    this.svg.setAttribute("aria-activedescendant", shown.mark.id);
+    if (focus) this.#reveal(id);
+  }
+
+  #reveal(id) {
+    const box = this.#box();
+    const { camera } = this;
+    const x = ((id === PROMPT ? 0 : this.log.nodes[id].depth + 1) * DX) * camera.scale + camera.x;
+    const y = this.layout.yOf(id) * DY * camera.scale + camera.y;
+    const out = x < 50 || y < 40 || x > box.width - 50 || y > box.height - 40;
+    if (!out) return;
+    this.following = false;
+    camera.glide(camera.x + box.width / 2 - x, camera.y + box.height / 2 - y, camera.scale);
+  }
+
+  #shownOf(id) {
+    return id === PROMPT ? this.root : this.shown[id];
+  }
+
+  #box() {
+    const width = this.svg.clientWidth;
+    const height = this.svg.clientHeight;
+    return width && height ? { width, height } : null;
+  }
+
+  #frontDepth(state) {
+    const depths = state.rows.map((row) => (row.node === PROMPT ? -1 : this.log.nodes[row.node].depth));
+    if (depths.length && !state.isOver) return Math.max(...depths);
+    const last = this.log.nodes[state.numNodes - 1];
+    return last ? last.depth : -1;
+  }
+
+  /** Lanes of the newest column, those of live paths where there are any. */
+  #frontLanes(state, depth) {
+    const live = state.isOver ? [] : state.rows.map((row) => this.layout.yOf(row.node));
+    const lanes = live.length ? live : (this.layout.columns[depth] ?? []);
+    return lanes.length ? lanes : [0];
+  }
+
+  #addRoot() {
+    const words = this.log.promptText().trim();
+    const tail = words.length > 26 ? "…" + words.slice(-25) : words;
+    const circle = svg("rect", { class: "fs-dot", x: -8, y: -8, width: 16, height: 16, rx: 4 });
+    const label = svg("text", { class: "fs-label fs-label-root", x: 0, y: -17, "text-anchor": "middle", text: "prompt" });
+    const mark = svg("g", {
+      class: "fs-node fs-root", role: "treeitem", "data-id": PROMPT, id: this.#markId(PROMPT),
+      "aria-label": `Prompt: ${tail}`, "aria-level": 1, "aria-selected": "false",
+    }, svg("title", { text: words }), circle, label);
+    this.root = { mark, circle, edge: null, key: "" };
+    this.marks.append(mark);
+  }
+
+  #markId(id) {
+    this.name ??= `fs${Math.random().toString(36).slice(2, 8)}`;
+    return `${this.name}-${id}`;
+  }
+
+  #add(node) {
+    const x = (node.depth + 1) * DX;
+    const y = this.layout.y[node.id] * DY;
+    const px = x - DX;
+    const py = this.layout.yOf(node.parent) * DY;
+    const bend = DX * 0.5;
+    const edge = svg("path", {
+      class: "fs-edge",
+      d: `M${px} ${py.toFixed(1)}C${px + bend} ${py.toFixed(1)} ${x - bend} ${y.toFixed(1)} ${x} ${y.toFixed(1)}`,
+    });
+    const radius = 3.2 + 5.2 * Math.sqrt(node.prob);
+    const circle = svg("circle", { class: "fs-dot", r: radius.toFixed(2) });
+    const token = visibleToken(node.text, node.raw);
+    const label = svg("text", {
+      class: "fs-label", y: (-radius - 5).toFixed(1), "text-anchor": "middle", text: shorten(token, LABEL),
+    });
+    const mark = svg("g", {
+      class: "fs-node", transform: `translate(${x} ${y.toFixed(1)})`, "data-id": node.id, id: this.#markId(node.id),
+      role: "treeitem", "aria-level": node.depth + 2, "aria-selected": "false", "aria-label": token,
+    }, svg("circle", { class: "fs-hit", r: 15 }), circle, label);
+    this.shown.push({ mark, edge, circle, radius, key: "new", ring: null, cross: null });
+    this.edges.append(edge);
+    this.marks.append(mark);
+  }
+
+  #paint(node, state, dead, live, dark) {
+    const shown = this.shown[node.id];
+    const there = node.step <= state.cursor;
+    const decided = node.decided <= state.cursor;
+    const ended = node.ended <= state.cursor ? node.status : "";
+    const key = there ? `${decided}${dead}${live}${ended}${dark}` : "";
+    if (key === shown.key) return;
+    const { mark, edge, circle } = shown;
+    shown.key = key;
+    mark.classList.toggle("is-future", !there);
+    edge.classList.toggle("is-future", !there);
+    if (!there) return;
+    for (const part of [mark, edge]) {
+      part.classList.toggle("is-dead", dead);
+      part.classList.toggle("is-live", live);
+    }
+    mark.classList.toggle("is-open", !decided && !ended);
+    circle.style.fill = decided ? entropyColor(node.decision.normalized_entropy, dark) : "";
+    this.#ring(shown, decided && node.decision.factor > 1);
+    this.#endMark(shown, ended);
+  }
+
+  #paintRoot(state, dark) {
+    const decided = this.log.root.decided <= state.cursor;
+    const key = `${decided}${dark}`;
+    if (key === this.root.key) return;
+    this.root.key = key;
+    const { decision } = this.log.root;
+    this.root.circle.style.fill = decided ? entropyColor(decision.normalized_entropy, dark) : "";
+    this.root.mark.classList.toggle("is-fork", decided && decision.factor > 1);
+  }
+
+  #ring(shown, wanted) {
+    shown.mark.classList.toggle("is-fork", wanted);
+    if (wanted && !shown.ring) {
+      shown.ring = svg("circle", { class: "fs-ring", r: (shown.radius + 3.4).toFixed(2) });
+      shown.mark.insertBefore(shown.ring, shown.circle);
+    }
+  }
+
+  /** Other shapes for ends: a cross where pruned, a square where finished, a bar at the length limit. */
+  #endMark(shown, ended) {
+    if (shown.end && shown.ended !== ended) {
+      shown.end.remove();
+      shown.end = null;
+    }
+    shown.ended = ended;
+    shown.mark.classList.toggle("is-pruned", ended === "pruned");
+    shown.mark.classList.toggle("is-finished", ended === "finished");
+    if (!ended || shown.end) return;
+    const r = shown.radius;
+    const forms = {
+      pruned: () => svg("path", { class: "fs-end fs-cross", d: "M-4 -4L4 4M4 -4L-4 4" }),
+      finished: () => svg("rect", { class: "fs-end fs-square", x: -r - 3, y: -r - 3, width: 2 * r + 6, height: 2 * r + 6, rx: 2.5 }),
+      length: () => svg("path", { class: "fs-end fs-bar", d: `M${r + 5} ${-r - 1}V${r + 1}` }),
+      cancelled: () => svg("path", { class: "fs-end fs-bar fs-cancelled", d: `M${r + 5} ${-r - 1}V${r + 1}` }),
+    };
+    shown.end = forms[ended]();
+    shown.mark.insertBefore(shown.end, shown.mark.querySelector(".fs-label"));
+  }
+
+  #listen() {
+    const idOf = (event) => {
+      const mark = event.target.closest?.(".fs-node");
+      return mark ? Number(mark.getAttribute("data-id")) : null;
+    };
+    this.svg.addEventListener("pointerover", (event) => this.callbacks.hover(idOf(event)));
+    this.svg.addEventListener("pointerleave", () => this.callbacks.hover(null));
+    this.svg.addEventListener("click", (event) => this.callbacks.select(idOf(event)));
+  }
+}
+
+/** The legend of the tree: the entropy scale with the run's own threshold on it, and the shapes. */
+export function drawLegend(host, threshold, dark, position) {
+  const stops = 24;
+  const colors = Array.from({ length: stops + 1 }, (_, i) => entropyColor((i / stops) ** 2, dark));
+  const bar = el("div", { class: "fs-scale-bar" });
+  bar.style.background = `linear-gradient(90deg, ${colors.join(",")})`;
+  const ticks = [0, 0.1, 0.3, 0.6, 1].map((value) => {
+    const tick = el("span", { class: "fs-scale-tick", text: String(value) });
+    tick.style.left = `${position(value) * 100}%`;
+    return tick;
+  });
+  const mark = el("span", { class: "fs-scale-threshold", title: `fork threshold ${threshold}` });
+  mark.style.left = `${position(threshold) * 100}%`;
+  host.replaceChildren(
+    el("span", { class: "fs-legend-word", text: "sure" }),
+    el("div", { class: "fs-scale" }, bar, ...(threshold === null ? [] : [mark]), ...ticks),
+    el("span", { class: "fs-legend-word", text: "unsure" }),
+  );
+}

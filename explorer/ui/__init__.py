@@ -1,0 +1,87 @@
+"""The page: a bar, a sidebar, and one tab a module."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is imported
+
+import gradio as gr
+
+from explorer.config import InputError
+from explorer.ui import explore, sidebar
+from explorer.ui.models import ModelCache
+from explorer.ui.runs import RunStore
+from explorer.ui.shared import Shared
+from explorer.ui.stage import ASSETS, script
+from explorer.ui.theme import make_theme
+
+TABS: dict[str, Callable[[Shared], None]] = {
+    "Explore": explore.build,
+}
+CSS = [ASSETS / "stage" / "stage.css", ASSETS / "stage" / "page.css"]
+BAR = (ASSETS / "stage" / "bar.html").read_text()
+
+
+def build(trace: str | None = None) -> gr.Blocks:
+    """The whole page; `trace` is a recorded run to open first. Raises InputError if it is none."""
+    with gr.Blocks(title="Forkscope", fill_width=True) as page:
+        gr.HTML(html_template=BAR, js_on_load=script("page.attachBar({element});"),
+                apply_default_css=False)  # fmt: skip
+        with gr.Row(elem_id="fs-page"):
+            with gr.Column(elem_id="fs-sidebar", scale=0, min_width=290):
+                shared = sidebar.build(ModelCache(), RunStore(), trace)
+            with gr.Column(elem_id="fs-content", scale=1, min_width=320):
+                with gr.Tabs(elem_id="fs-tabs"):
+                    for name, tab in TABS.items():
+                        with gr.Tab(name, id=name):
+                            tab(shared)
+        sidebar.start(page, shared, trace)
+    page.queue(max_size=16)
+    return page
+
+
+def launch(
+    trace: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    public: bool = False,
+    share: bool = False,
+    root_path: str | None = None,
+) -> None:
+    """Serve the page until interrupted. Raises InputError for a taken port or a wrong trace.
+
+    Only this machine can reach it unless `host` says otherwise, `public` is set, or it runs as a
+    Hugging Face Space.
+    """
+    is_open = public or "SPACE_ID" in os.environ
+    host = host or ("0.0.0.0" if is_open else "127.0.0.1")
+    port = port or int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    check_port(host, port)
+    build(trace).launch(
+        server_name=host,
+        server_port=port,
+        share=share,
+        root_path=root_path,
+        run_history=False,
+        ssr_mode=False,
+        theme=make_theme(),
+        css_paths=[Path(css) for css in CSS],
+        footer_links=[],
+    )
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises InputError where `port` cannot be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(
+                f"Cannot listen on {host}:{port} ({reason.lower()}); choose another with --port."
+            ) from error

@@ -1,0 +1,133 @@
+"""RunConfig as inputs: labels, bounds, choices and help come from its own fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from explorer.config import InputError, RunConfig, explain, iter_fields
+
+TITLES = {"": "Model and device", "cache": "Cache and backend"}
+FIRST = ("prompt", "model")  # these stand above the groups
+
+
+class Form:
+    """The inputs of one RunConfig. Create it where the first inputs stand, then `place_groups()`."""
+
+    def __init__(self, models: Sequence[str]) -> None:
+        self.inputs: dict[str, gr.components.Component] = {}
+        self._groups: dict[str, list[tuple[str, FieldInfo]]] = {}
+        for group, name, field in iter_fields():
+            if name in FIRST:
+                continue
+            if _kind(field) is not None:
+                self._groups.setdefault(group, []).append((name, field))
+        fields = {name: field for _, name, field in iter_fields()}
+        self.inputs["prompt"] = gr.Textbox(
+            label="Prompt",
+            info=fields["prompt"].description,
+            lines=3,
+            max_lines=8,
+            elem_id="fs-prompt",
+        )
+        self.inputs["model"] = gr.Dropdown(
+            label="Model",
+            info=fields["model"].description,
+            choices=list(models),
+            value=fields["model"].default,
+            allow_custom_value=True,
+            elem_id="fs-model",
+        )
+
+    def place_groups(self) -> None:
+        """One accordion a group, closed."""
+        for group in sorted(self._groups, key=lambda name: name == ""):
+            with gr.Accordion(TITLES.get(group, group.capitalize()), open=False):
+                for name, field in self._groups[group]:
+                    self.inputs[name] = _input(name, field)
+
+    @property
+    def components(self) -> list[gr.components.Component]:
+        """In the order in which `config` and `fill` take and give values."""
+        return list(self.inputs.values())
+
+    def config(self, values: Sequence[Any]) -> RunConfig:
+        """The checked run. Raises InputError, one sentence that names the field and its bounds."""
+        given = {
+            name: value
+            for name, value in zip(self.inputs, values, strict=True)
+            if value not in ("", None) or name == "prompt"
+        }
+        try:
+            return RunConfig(**given)
+        except ValidationError as error:
+            raise InputError(f"{explain(error)}.".replace("..", ".")) from error
+
+    def fill(self, config: RunConfig) -> list[Any]:
+        """Values for `components`."""
+        flat = config.flat()
+        return [flat[name] for name in self.inputs]
+
+
+def _kind(field: FieldInfo) -> type | tuple[str, ...] | None:
+    """bool, int, float, str, the choices of a Literal, or None: not for a form."""
+    options = [option for option in get_args(field.annotation) if option is not NoneType]
+    if get_origin(field.annotation) is Literal:
+        return tuple(options)
+    kind = options[0] if options else field.annotation
+    return kind if kind in (bool, int, float, str) else None
+
+
+def bounds(field: FieldInfo) -> dict[str, float]:
+    """`ge`, `gt`, `le`, `lt` of a field, as far as it has them."""
+    return {
+        name: getattr(part, name)
+        for part in field.metadata
+        for name in ("ge", "gt", "le", "lt")
+        if hasattr(part, name)
+    }
+
+
+def _range_text(limits: dict[str, float]) -> str:
+    low, high = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
+    if low is None:
+        return ""
+    if high is None or high >= 2**31:
+        return f" (from {low:g})"
+    return f" ({low:g} to {high:,.10g})"
+
+
+def _input(name: str, field: FieldInfo) -> gr.components.Component:
+    kind, limits = _kind(field), bounds(field)
+    label = name.replace("_", " ").capitalize()
+    common: dict[str, Any] = dict(
+        label=label, info=f"{field.description}{_range_text(limits)}", elem_id=f"fs-{name}"
+    )
+    if isinstance(kind, tuple):
+        return gr.Dropdown(choices=list(kind), value=field.default, **common)
+    if kind is float and limits.get("ge") == 0 and limits.get("le") == 1:
+        return gr.Slider(0, 1, value=field.default, step=0.005, **common)
+    assert isinstance(kind, type)
+    return _BY_TYPE[kind](field, common)
+
+
+def _number(field: FieldInfo, common: dict[str, Any], precision: int | None) -> gr.Number:
+    return gr.Number(value=field.default, precision=precision, placeholder="none", **common)
+
+
+_BY_TYPE: dict[type, Callable[[FieldInfo, dict[str, Any]], gr.components.Component]] = {
+    bool: lambda field, common: gr.Checkbox(value=field.default, **common),
+    int: lambda field, common: _number(field, common, 0),
+    float: lambda field, common: _number(field, common, None),
+    str: lambda field, common: gr.Textbox(value=field.default, **common),
+}
+
+
+def field_names() -> Iterator[str]:
+    """Names of the settings that a form shows, in order."""
+    return (name for _, name, field in iter_fields() if _kind(field) is not None)

@@ -1,0 +1,53 @@
+"""Starting points: what to ask, and how to branch. Recorded runs are made from `EXAMPLES`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.config import RunConfig
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt with settings that show one thing well."""
+
+    title: str
+    blurb: str
+    settings: dict[str, Any]
+
+    def config(self) -> RunConfig:
+        return RunConfig(**self.settings)
+
+
+EXAMPLES: dict[str, Example] = {
+    "story": Example(
+        "A story opens",
+        "Many ways on: every fork is another tale.",
+        dict(prompt="Once upon a time", max_new_tokens=48, max_paths=12, seed=3),
+    ),
+    "fact": Example(
+        "A fact it knows",
+        "Entropy near zero: one path, no forks.",
+        dict(prompt="Q: What is the capital of Peru?", max_new_tokens=20, max_paths=12),
+    ),
+    "dice": Example(
+        "Rolling a die",
+        "An honest choice: ln 6 nats at each roll.",
+        dict(prompt="Ana rolls the die:", max_new_tokens=24, max_paths=16, branch_factor=6),
+    ),
+    "arithmetic": Example(
+        "Worked arithmetic",
+        "Unsure which sum, sure of its answer.",
+        dict(prompt="34 + 25 =", max_new_tokens=32, max_paths=12),
+    ),
+}
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "Default": {},
+    "Fork often": dict(entropy_threshold=0.1, branch_factor=4, max_paths=32),
+    "Only where it is very unsure": dict(entropy_threshold=0.35, branch_factor=2, max_paths=12),
+    "Greedy, one path": dict(temperature=0.0, entropy_threshold=1.0, max_paths=1),
+    "Most probable children": dict(select="top"),
+    "Cool and narrow": dict(temperature=0.7, top_p=0.9),
+}

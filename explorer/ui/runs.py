@@ -1,0 +1,77 @@
+"""Recent live runs of this process, so that a page that missed a batch can ask for it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from explorer.events import Header, Step
+
+KEPT_RUNS = 8
+KEPT_NBYTES = 64 * 2**20  # of encoded steps, over all runs
+
+
+@dataclass
+class LiveRun:
+    """A run as JSON: `steps[i]` is step i, encoded once and used for sending and for healing."""
+
+    header: bytes
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    title: str = ""
+    note: str = ""
+    steps: list[bytes] = field(default_factory=list)
+    nbytes: int = 0
+    details: dict[str, Any] | None = None  # given at the end
+
+    def append(self, step: Step) -> None:
+        self.steps.append(orjson.dumps(step))
+        self.nbytes += len(self.steps[-1])
+
+    def batch(self, seq: int) -> str:
+        """Everything from step `seq` on, as the JSON text a stage applies."""
+        fields: dict[str, Any] = {"run": self.id, "seq": seq}
+        if seq == 0:
+            fields |= {
+                "header": orjson.Fragment(self.header),
+                "title": self.title,
+                "note": self.note,
+            }
+        fields["steps"] = [orjson.Fragment(step) for step in self.steps[seq:]]
+        if self.details is not None:
+            fields |= {"done": True, "details": self.details}
+        return encode(fields)
+
+
+class RunStore:
+    """The newest runs, bounded in number and bytes. Run ids cannot be guessed."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[str, LiveRun] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, header: Header, title: str = "", note: str = "") -> LiveRun:
+        run = LiveRun(orjson.dumps(header), title=title, note=note)
+        with self._lock:
+            self._runs[run.id] = run
+            while len(self._runs) > 1 and (
+                len(self._runs) > KEPT_RUNS
+                or sum(kept.nbytes for kept in self._runs.values()) > KEPT_NBYTES
+            ):
+                self._runs.popitem(last=False)
+        return run
+
+    def events_since(self, run_id: str, seq: int) -> str:
+        """A batch from step `seq` on; an empty object where the run is gone."""
+        with self._lock:
+            run = self._runs.get(run_id)
+        return run.batch(max(0, seq)) if run else encode({})
+
+
+def encode(fields: dict[str, Any]) -> str:
+    """JSON without `<`: whatever a model wrote, the text holds no tag."""
+    return orjson.dumps(fields).replace(b"<", b"\\u003c").decode()

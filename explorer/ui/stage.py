@@ -1,0 +1,63 @@
+"""The stage's gr.HTML host, and the pace at which a run's steps are sent to it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from explorer.events import Header, Step
+from explorer.ui.runs import LiveRun, RunStore
+
+ASSETS = Path(__file__).parents[2] / "assets"
+INTERVAL = 0.08  # seconds between two batches
+
+
+def script(body: str) -> str:
+    """`js_on_load` that runs `body` with the module `page` of assets/stage loaded."""
+    url = json.dumps(f"/gradio_api/file={(ASSETS / 'stage' / 'page.js').as_posix()}")
+    return f"import((window.gradio_config.root ?? '') + {url}).then((page) => {{ {body} }});"
+
+
+def host(name: str, store: RunStore, options: dict[str, Any] | None = None) -> gr.HTML:
+    """A place where the stage `name` is mounted; give it batches as its value."""
+
+    def events_since(request: dict[str, Any]) -> str:
+        return store.events_since(str(request.get("run")), int(request.get("seq", 0)))
+
+    attach = f"page.attachStage({json.dumps(name)}, {{element, props, watch, server}}, "
+    return gr.HTML(
+        value="",
+        html_template="<div class='fs-host'></div>",
+        js_on_load=script(f"{attach}{json.dumps(options or {})});"),
+        server_functions=[events_since],
+        apply_default_css=False,
+        elem_id=f"fs-stage-{name}",
+    )
+
+
+def batches(run: LiveRun, steps: Iterator[Step]) -> Generator[str, None, int]:
+    """Drain `steps` into `run`; a batch at once, then one every INTERVAL.
+
+    The last batch is left to the caller, who knows how the run ended: it starts at the returned
+    step.
+    """
+    yield run.batch(0)
+    sent, due = 0, time.monotonic()
+    for step in steps:
+        run.append(step)
+        if time.monotonic() >= due:
+            batch, sent = run.batch(sent), len(run.steps)
+            due = time.monotonic() + INTERVAL
+            yield batch
+    return sent
+
+
+def title_of(header: Header) -> str:
+    """The prompt, as a title of at most 90 characters."""
+    text = " ".join("".join(token.text for token in header.prompt).split())
+    return text if len(text) <= 90 else text[:89] + "…"
