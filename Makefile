@@ -12,7 +12,7 @@ BIN    := $(VENV)/bin
 .PHONY: app test style bench clean
 
 app: $(VENV)/.runtime
-	@$(BIN)/python -m explorer app --port $(PORT)
+	@$(BIN)/python app.py --port $(PORT)
 
 test: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,0 +1,40 @@
+"""Runs held against each other: comparisons of backends, and the benchmark's measured cases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from explorer.experiments.base import FULL, QUICK, Conditions, Unmeasured
+
+# Families of measured cases: a module with `measure(conditions, device, dtype, show)` that yields
+# cases as dicts and, for what this machine cannot measure, `Unmeasured`.
+BENCHMARKS = ("explorer.experiments.speed", "explorer.experiments.page")
+
+__all__ = ["BENCHMARKS", "FULL", "QUICK", "Conditions", "benchmark"]
+
+
+def benchmark(
+    conditions: Conditions,
+    device: str,
+    dtype: str,
+    show: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> dict[str, Any]:
+    """The `bench --json` document. `show(done, total, name)` is told before each run."""
+    from explorer.machine import describe
+
+    cases: list[dict[str, Any]] = []
+    not_measured: dict[str, str] = {}
+    for name in BENCHMARKS:
+        for case in import_module(name).measure(conditions, device, dtype, show):
+            if isinstance(case, Unmeasured):
+                not_measured[case.name] = case.why
+            else:
+                cases.append(case)
+    return {
+        "machine": describe(device),
+        "conditions": conditions.describe(device, dtype),
+        "cases": cases,
+        "not_measured": not_measured,
+    }

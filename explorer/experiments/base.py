@@ -1,0 +1,172 @@
+"""How a case is measured: warmed up, repeated in alternating order, medians, and its goal."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from explorer.config import InputError
+
+if TYPE_CHECKING:
+    from explorer.models import LoadedModel
+
+DTYPES = ("float32", "bfloat16", "float16")
+BOUNDS = {">=": operator.ge, "<=": operator.le}
+
+Show = Callable[[int, int, str], None]  # done, total, name
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The benchmark's model (a random Llama) and runs. Lengths in tokens."""
+
+    num_layers: int = 8
+    hidden_size: int = 512
+    intermediate_size: int = 1376
+    num_heads: int = 8
+    num_kv_heads: int = 4
+    vocab_size: int = 8000
+    prompt: int = 512
+    max_paths: int = 20
+    long_prompt: int = 2048
+    long_max_paths: int = 64
+    max_new_tokens: int = 32
+    num_repeats: int = 5
+    num_long_repeats: int = 3  # of the cases that take minutes
+    is_quick: bool = False
+
+    def describe(self, device: str, dtype: str) -> dict[str, Any]:
+        """These conditions as JSON, with what every case shares."""
+        return asdict(self) | {
+            "device": device,
+            "dtype": dtype,
+            "temperature": 1.0,
+            "entropy_threshold": 0.0,
+            "warm_up": "each side once before it is measured",
+            "order": "alternated from repeat to repeat",
+        }
+
+
+FULL = Conditions()
+QUICK = Conditions(
+    num_layers=2,
+    hidden_size=64,
+    intermediate_size=128,
+    num_heads=4,
+    num_kv_heads=2,
+    vocab_size=200,
+    prompt=48,
+    max_paths=6,
+    long_prompt=96,
+    long_max_paths=8,
+    max_new_tokens=6,
+    num_repeats=2,
+    num_long_repeats=1,
+    is_quick=True,
+)
+
+
+def make_model(conditions: Conditions, device: str, dtype: str) -> LoadedModel:
+    """A Llama of random weights (seed 0) that never ends a text. Raises InputError."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from explorer.models import LoadedModel
+
+    if dtype not in DTYPES:
+        raise InputError(f"dtype: choose from {', '.join(DTYPES)}, not {dtype!r}.")
+    config = LlamaConfig(
+        vocab_size=conditions.vocab_size,
+        hidden_size=conditions.hidden_size,
+        intermediate_size=conditions.intermediate_size,
+        num_hidden_layers=conditions.num_layers,
+        num_attention_heads=conditions.num_heads,
+        num_key_value_heads=conditions.num_kv_heads,
+        max_position_embeddings=conditions.long_prompt + conditions.max_new_tokens,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(0)
+    try:
+        module = LlamaForCausalLM(config).to(torch.device(device), getattr(torch, dtype))
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device: {device!r} cannot be used here: {error}") from error
+    return LoadedModel(module, name=f"random Llama, {module.num_parameters() / 1e6:.1f} M")
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A case that this machine cannot measure, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bound a figure must keep, as in `>= 5`."""
+
+    relation: str
+    bound: float
+
+    def __str__(self) -> str:
+        return f"{self.relation} {self.bound:g}"
+
+    def is_met(self, figure: float) -> bool:
+        return bool(BOUNDS[self.relation](figure, self.bound))
+
+
+def alternate(
+    first: Callable[[], float], second: Callable[[], float], num_repeats: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of both, `num_repeats` times, each leading every other time."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for repeat in range(num_repeats):
+        order = ((0, first), (1, second))
+        for side, run in order if repeat % 2 == 0 else reversed(order):
+            seconds[side].append(run())
+    return seconds
+
+
+def case(
+    name: str,
+    *,
+    seconds: list[float] | None = None,
+    ratio_to: str | None = None,
+    ratio_to_seconds: list[float] | None = None,
+    ratio: float | None = None,
+    goal: Goal | None = None,
+    is_quick: bool = False,
+    **more: Any,
+) -> dict[str, Any]:
+    """A case as JSON: medians, their ratio, the spread of the ratios pair by pair, the goal.
+
+    The goal is held against the ratio, or the seconds where there is none. A quick run meets and
+    misses nothing: its conditions are not the goal's.
+    """
+    spread = None
+    if seconds and ratio_to_seconds:
+        ratio = median(seconds) / median(ratio_to_seconds)
+        pairs = [a / b for a, b in zip(seconds, ratio_to_seconds, strict=True)]
+        spread = [min(pairs), max(pairs)]
+    figure = ratio if ratio is not None else (median(seconds) if seconds else None)
+    judged = goal is not None and figure is not None and not is_quick
+    return {
+        "name": name,
+        "seconds": median(seconds) if seconds else None,
+        "ratio_to": ratio_to,
+        "ratio": ratio,
+        "spread": spread,
+        "ratio_to_seconds": median(ratio_to_seconds) if ratio_to_seconds else None,
+        "repeats": len(seconds) if seconds else 1,
+        "goal": str(goal) if goal else None,
+        "met": goal.is_met(figure) if judged and goal and figure is not None else None,
+        **more,
+    }

@@ -1,0 +1,235 @@
+"""What the command line shows people: the token tree while it grows, and tables of results.
+
+Model text is untrusted: control characters are shown, never sent to the terminal.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import Progress, TaskID
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from explorer import metrics
+from explorer.events import PROMPT_NODE, Step
+from explorer.trace import Trace
+
+# Style of a token by the normalised entropy it was drawn at: from sure to unsure.
+ENTROPY_STYLES = ((0.02, "dim"), (0.1, ""), (0.2, "cyan"), (0.4, "yellow"), (1.0, "bold magenta"))
+FORKED = " underline"
+STATUS_MARKS = {"finished": " ■", "length": " …", "pruned": " ✂", "cancelled": " ✕"}
+BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def plain(text: str) -> str:
+    """`text` on one line without control characters: a newline reads ⏎, others as escapes."""
+    shown = text.replace("\r\n", "⏎").replace("\n", "⏎")
+    return "".join(
+        repr(char)[1:-1] if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char
+        for char in shown
+    )
+
+
+def amount(nbytes: float) -> str:
+    """Bytes as a person reads them, with their unit."""
+    unit = 0
+    while nbytes >= 1024 and unit < len(BYTE_UNITS) - 1:
+        nbytes, unit = nbytes / 1024, unit + 1
+    return f"{nbytes:.0f} B" if unit == 0 else f"{nbytes:.1f} {BYTE_UNITS[unit]}"
+
+
+def entropy_style(normalized: float) -> str:
+    """The style of a token drawn at this normalised entropy."""
+    return next((style for top, style in ENTROPY_STYLES if normalized <= top), "")
+
+
+def tree(trace: Trace, keep_pruned: bool = False) -> Tree:
+    """The token tree so far: a line from fork to fork, coloured by entropy, forks underlined."""
+    shown = _Shown(trace, keep_pruned)
+    prompt = "".join(token.text for token in trace.header.prompt)
+    root = Tree(Text(plain(prompt) or "(prompt)", style="bold"), guide_style="dim")
+    waiting = [(root, PROMPT_NODE)]
+    while waiting:
+        branch, start = waiting.pop()
+        for child in shown.children.get(start, ()):
+            label, last = shown.line(child)
+            waiting.append((branch.add(label), last))
+    return root
+
+
+class _Shown:
+    """The nodes worth drawing: those on the way to a path that lives or was returned."""
+
+    def __init__(self, trace: Trace, keep_pruned: bool) -> None:
+        steps = list(trace)
+        self.nodes = {node.id: node for step in steps for node in step.nodes}
+        self.styles = {node: style for step in steps for node, style in _styles(step)}
+        self.status = {end.node: end.status for step in steps for end in step.ends}
+        parents = {node.parent for node in self.nodes.values()}
+        self.children: dict[int, list[int]] = {}
+        seen: set[int] = set()
+        for node in self.nodes:
+            if node in parents or (self.status.get(node) == "pruned" and not keep_pruned):
+                continue
+            while node != PROMPT_NODE and node not in seen:
+                seen.add(node)
+                node = self.nodes[node].parent
+        for node in sorted(seen):
+            self.children.setdefault(self.nodes[node].parent, []).append(node)
+
+    def line(self, node: int) -> tuple[Text, int]:
+        """The label from `node` to the next fork or end, and the last node on it."""
+        label = Text(no_wrap=False, overflow="fold")
+        label.append(plain(self.nodes[node].text), self.styles[node])
+        while len(after := self.children.get(node, ())) == 1:
+            node = after[0]
+            label.append(plain(self.nodes[node].text), self.styles[node])
+        if not label.plain:  # half a character, or the end of the text
+            label.append(plain(self.nodes[node].raw), "dim")
+        if node in self.status:
+            label.append(STATUS_MARKS[self.status[node]], "dim")
+        return label, node
+
+
+def _styles(step: Step) -> Iterator[tuple[int, str]]:
+    """`(node, style)` of the tokens that this step made."""
+    decisions = {decision.node: decision for decision in step.decisions}
+    for node in step.nodes:
+        decision = decisions[node.parent]
+        yield node.id, entropy_style(decision.normalized_entropy) + FORKED * (decision.factor > 1)
+
+
+def legend() -> Text:
+    """What the colours of `tree` mean."""
+    text = Text("entropy / ln V: ", style="dim")
+    for top, style in ENTROPY_STYLES:
+        text.append(f"≤ {top:g}", style or "default").append("  ")
+    return text.append("underlined: drawn at a fork", "dim underline")
+
+
+@contextmanager
+def growing(trace: Trace, console: Console) -> Iterator[None]:
+    """Redraw the tree of `trace` on a terminal while the block appends to it."""
+    if not console.is_terminal:
+        yield
+        return
+
+    def draw() -> Group:
+        return Group(tree(trace), Text(progress(trace), style="dim"))
+
+    with Live(get_renderable=draw, console=console, refresh_per_second=8, transient=True):
+        yield
+
+
+def progress(trace: Trace) -> str:
+    """One line on a run under way."""
+    if not len(trace):
+        return "reading the prompt"
+    step = trace[-1]
+    forks = sum(len(each.forks) for each in trace)
+    return (
+        f"step {step.index}: {len(step.paths)} live paths, {forks} forks, "
+        f"{step.memory.unique_kv_tokens} KV tokens for {step.memory.logical_kv_tokens}"
+    )
+
+
+def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None:
+    """The tree of a run that has ended, and its numbers."""
+    console.print(tree(trace, keep_pruned))
+    console.print(legend())
+    run = metrics.result(trace)
+    counters, seconds = run["counters"], run["seconds"]
+    console.print(
+        f"{len(run['paths'])} paths, {counters['forks']} forks, {counters['pruned']} pruned, "
+        f"{counters['steps']} steps on {run['run']['backend']} ({run['run']['device']}, "
+        f"{run['run']['dtype']})",
+        highlight=False,
+    )
+    console.print(
+        f"{seconds['total']:.2f} s ({seconds['prefill']:.2f} s prefill, {seconds['decode']:.2f} s "
+        f"decode), {run['tokens_per_second']['generated']:.0f} generated tokens/s",
+        highlight=False,
+    )
+    console.print(
+        f"KV cache at its peak: {amount(counters['kv_nbytes_peak'])} allocated, "
+        f"{counters['unique_kv_tokens_peak']} unique tokens for "
+        f"{counters['logical_kv_tokens_peak']} logical ones",
+        highlight=False,
+    )
+    console.print(f"tree {run['tree_digest']}", highlight=False, soft_wrap=True)
+
+
+def comparison(summary: Mapping[str, Any]) -> Table:
+    """The table of a comparison, a backend a row."""
+    table = Table(title="One configuration, one seed; each run after a warm-up, in this order")
+    for name in ("backend", "same tree", "seconds", "naive / it", "positions", "KV peak"):
+        table.add_column(name, justify="left" if name == "backend" else "right")
+    table.add_column("unique / logical tokens", justify="right")
+    faster = summary["ratios"]["wall_vs_naive"]
+    for name, run in summary["runs"].items():
+        counters, ratio = run["counters"], faster.get(name)
+        table.add_row(
+            name,
+            "yes" if summary["same_tree"][name] else "no",
+            f"{run['seconds']['total']:.2f}",
+            "" if ratio is None else f"{ratio:.2f}x",
+            f"{counters['forward_token_steps']:,}",
+            amount(counters["kv_nbytes_peak"]),
+            f"{counters['unique_kv_tokens_peak']:,} / {counters['logical_kv_tokens_peak']:,}",
+        )
+    return table
+
+
+def model_table(models: list[dict[str, Any]]) -> Table:
+    """The table of `models`, a model a row."""
+    table = Table()
+    for name in ("model", "architecture", "parameters", "KV per token", "backends", "why not more"):
+        table.add_column(name, overflow="fold")
+    for model in models:
+        count, nbytes = model["parameters"], model["kv_nbytes_per_token"]
+        table.add_row(
+            plain(model["name"]),
+            model["architecture"] or "unknown",
+            "unknown" if count is None else f"{count:,}",
+            "unknown" if nbytes is None else amount(nbytes),
+            ", ".join(model["backends"]) or "none",
+            " ".join(dict.fromkeys(model["reason"].values())),
+        )
+    return table
+
+
+def measurements(document: Mapping[str, Any]) -> Table:
+    """The table of a benchmark, a case a row."""
+    table = Table(title="medians; a ratio is the case's figure divided by the other's")
+    for name in ("case", "seconds", "against", "ratio", "spread", "goal", "met"):
+        table.add_column(name, justify="left" if name in ("case", "against") else "right")
+    for case in document["cases"]:
+        met = {True: "yes", False: "no", None: ""}[case["met"]]
+        spread = case.get("spread")
+        table.add_row(
+            case["name"],
+            "" if case["seconds"] is None else f"{case['seconds']:.3f}",
+            case["ratio_to"] or "",
+            "" if case["ratio"] is None else f"{case['ratio']:.2f}",
+            "" if spread is None else f"{spread[0]:.2f}-{spread[1]:.2f}",
+            case["goal"] or "",
+            met,
+        )
+    for name, why in document["not_measured"].items():
+        table.add_row(name, f"not measured: {why}")
+    return table
+
+
+def training(bar: Progress, task: TaskID, now: Mapping[str, Any]) -> None:
+    """Show what the trainer reports: its phase, and while it trains its loss and speed."""
+    label = str(now["phase"])
+    if "loss" in now:
+        label += f": loss {now['loss']:.3f}, {now['tokens_per_second']:,.0f} tokens/s"
+    bar.update(task, description=label, completed=now.get("step", 0), total=now.get("total_steps"))
