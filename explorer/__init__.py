@@ -5,7 +5,9 @@ The public names load on first use, so that `import explorer` and reading a trac
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -33,3 +35,14 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'explorer' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+class _Package(ModuleType):
+    """Keeps `explorer.generate` the function: importing the module of that name binds the module."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        is_own_module = isinstance(value, ModuleType) and name in _HOMES
+        super().__setattr__(name, getattr(value, name) if is_own_module else value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -166,9 +166,10 @@ def observe(
     is_coded = select == "arithmetic"
     below = (q.cumsum(-1) - q).gather(1, tokens) if is_coded else torch.zeros_like(uniform)
     top = logp.topk(min(num_candidates, vocab), dim=-1)
+    raw_entropy = entropy(logp)[:, None]
     parts = [
-        entropy(logq)[:, None],
-        entropy(logp)[:, None],
+        raw_entropy if logq is logp else entropy(logq)[:, None],
+        raw_entropy,
         (q > 0).sum(dim=-1, keepdim=True),
         tokens,
         logq.gather(1, tokens),

@@ -29,7 +29,7 @@ export class Layers {
       const layers = state.memory?.layers ?? [];
       const slots = state.capacity;
       if (!layers.length) return;
-      const row = Math.min(18, height / layers.length);
+      const row = Math.min(26, height / layers.length);
       this.cell = (width - LABELS) / Math.max(1, slots);
       context.font = `${Math.max(7, Math.min(10.5, row - 2))}px ${getComputedStyle(this.canvas).fontFamily}`;
       context.textBaseline = "middle";

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
+from urllib.parse import quote
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is imported
 
@@ -22,7 +22,6 @@ from explorer.ui.theme import make_theme
 TABS: dict[str, Callable[[Shared], None]] = {
     "Explore": explore.build,
 }
-CSS = [ASSETS / "stage" / "stage.css", ASSETS / "stage" / "page.css"]
 BAR = (ASSETS / "stage" / "bar.html").read_text()
 
 
@@ -69,9 +68,23 @@ def launch(
         run_history=False,
         ssr_mode=False,
         theme=make_theme(),
-        css_paths=[Path(css) for css in CSS],
+        head=head(),
         footer_links=[],
     )
+
+
+def head() -> str:
+    """Style sheets and modules, asked for at once and relative to the page's own address."""
+    stage = ASSETS / "stage"
+    modules = "".join(
+        f'<link rel="modulepreload" href="gradio_api/file={quote(str(module))}">'
+        for module in sorted(stage.glob("*.js"))
+    )
+    sheets = "".join(
+        f'<link rel="stylesheet" href="gradio_api/file={quote(str(stage / name))}">'
+        for name in ("stage.css", "page.css")
+    )
+    return sheets + modules
 
 
 def check_port(host: str, port: int) -> None:
