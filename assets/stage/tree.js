@@ -69,9 +69,9 @@ export class Tree {
     const lanes = this.#frontLanes(state, depth);
     const top = Math.min(...lanes);
     const bottom = Math.max(...lanes);
-    const scale = Math.max(0.7, Math.min(1.1, (box.height - 80) / ((bottom - top + 2) * DY)));
+    const scale = Math.max(0.66, Math.min(1.1, (box.height - 96) / ((bottom - top + 1.4) * DY)));
     const x = Math.min(64, box.width * 0.8 - (depth + 1) * DX * scale);
-    const y = box.height / 2 - ((top + bottom) / 2) * DY * scale;
+    const y = box.height / 2 + 10 - ((top + bottom) / 2) * DY * scale;
     if (at_once) this.camera.set(x, y, scale);
     else this.camera.glide(x, y, scale);
   }
