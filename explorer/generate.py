@@ -30,6 +30,7 @@ from explorer.tree import Growth, Tree
 
 __all__ = ["generate", "num_open", "prepare", "run"]
 
+NOTHING: tuple[int, ...] = ()
 PASSED = Growth(parents=(0,), decisions=(), nodes=(), forks=(), ends=())
 
 
@@ -69,9 +70,7 @@ def _encode(model: LoadedModel, config: RunConfig) -> list[int]:
 def prepare(model: LoadedModel, config: RunConfig) -> Header:
     """The header of the run: checks prompt and backend. Raises InputError."""
     if config.cache.backend not in model.info.backends:
-        raise InputError(
-            f"{model.info.reason} Take --backend batched, which gives the same tree."
-        )
+        raise InputError(f"{model.info.reason} Take --backend batched, which gives the same tree.")
     ids = prompt_ids(model, config)
     text = TextStream(model.tokenizer)
     return Header(
@@ -92,9 +91,7 @@ def prepare(model: LoadedModel, config: RunConfig) -> Header:
     )
 
 
-def run(
-    model: LoadedModel, config: RunConfig, path: str | os.PathLike[str] | None = None
-) -> Trace:
+def run(model: LoadedModel, config: RunConfig, path: str | os.PathLike[str] | None = None) -> Trace:
     """A whole run as a Trace; with `path` the trace file grows with it."""
     return Trace.from_steps(prepare(model, config), generate(model, config), path)
 
@@ -177,7 +174,7 @@ class _Engine:
     ) -> Step:
         """Decide on `seen` (nothing between prefill chunks), fork the backend, and record it all."""
         memory_forward = memory = backend.stats()
-        growth, freed = PASSED, ()
+        growth, freed = PASSED, NOTHING
         if seen is not None:
             growth = self._tree.grow(seen)
             freed = backend.fork(growth.parents)

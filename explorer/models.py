@@ -2,23 +2,20 @@
 
 Every failure that a user can cause is one InputError sentence with the remedy. After loading, a
 capability probe runs a few tokens through the shared pool and through the model's own attention;
-a model whose attention cannot be replaced keeps every backend but `cow`, and `info.reason` says why.
+a model whose attention cannot be replaced keeps every backend but `cow`; `info.reason` says why.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
-import os
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from huggingface_hub import errors as hub_errors
-from huggingface_hub import get_safetensors_metadata
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -32,9 +29,9 @@ from transformers.cache_utils import Cache
 from explorer import attention
 from explorer.attention import TreeMask
 from explorer.config import InputError
+from explorer.hub import guard, locate, weight_nbytes
 from explorer.probe import describe
 
-BUNDLED = {"tiny": Path(__file__).parents[1] / "assets" / "models" / "tiny"}
 KEEPABLE = (torch.float32, torch.bfloat16, torch.float16)  # checkpoint dtypes that `auto` keeps
 
 
@@ -104,14 +101,14 @@ def load_model(name: str = "tiny", device: str = "auto", dtype: str = "auto") ->
     the checkpoint's own elsewhere. Code from a repository is never run. A model larger than one GPU
     is spread over all of them where accelerate is installed.
     """
-    source = _source(name)
+    source = locate(name)
     target = _device(device)
-    config = _guard(name, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
+    config = guard(name, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
     _check_kind(name, config)
     kind = _dtype(dtype, target, config)
-    needed = _weight_nbytes(source, kind)
+    needed = weight_nbytes(source, torch.empty((), dtype=kind).element_size())
     placement = _placement(name, target, needed)
-    module = _guard(
+    module = guard(
         name,
         lambda: AutoModelForCausalLM.from_pretrained(
             source, dtype=kind, trust_remote_code=False, **placement
@@ -120,26 +117,6 @@ def load_model(name: str = "tiny", device: str = "auto", dtype: str = "auto") ->
     if not placement:
         module = module.to(target)
     return LoadedModel(module, _tokenizer(source), name)
-
-
-def _source(name: str) -> str:
-    if name in BUNDLED:
-        folder = BUNDLED[name]
-        if not (folder / "config.json").is_file():
-            raise InputError(
-                f"The bundled model is missing from {folder}; run `python -m explorer train`."
-            )
-        return str(folder)
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise InputError(f"The folder {name} holds no model: it has no config.json.")
-        return str(path)
-    if path.exists():
-        raise InputError(f"{name} is a file; give the folder that holds the model's config.json.")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise InputError(f"There is no folder {name}.")
-    return name
 
 
 def _device(device: str) -> torch.device:
@@ -173,19 +150,6 @@ def _check_kind(name: str, config: PreTrainedConfig) -> None:
         )
 
 
-def _weight_nbytes(source: str, dtype: torch.dtype) -> int:
-    """Bytes the weights will take, from safetensors sizes; 0 where they cannot be known."""
-    size = torch.empty((), dtype=dtype).element_size()
-    if Path(source).is_dir():
-        stored = sum(f.stat().st_size for f in Path(source).glob("*.safetensors"))
-        return stored  # as stored: a conversion passes through this as well
-    try:
-        counts = get_safetensors_metadata(source).parameter_count
-    except (hub_errors.NotASafetensorsRepoError, hub_errors.HfHubHTTPError, OSError):
-        return 0
-    return sum(counts.values()) * size
-
-
 def _placement(name: str, device: torch.device, needed: int) -> dict[str, Any]:
     """Keyword arguments that place the weights; raises where they fit nowhere."""
     gib = 2**30
@@ -202,7 +166,7 @@ def _placement(name: str, device: torch.device, needed: int) -> dict[str, Any]:
         return {}
     total = sum(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
     if device.index is None and needed <= total:
-        if _has_accelerate():
+        if importlib.util.find_spec("accelerate"):
             return {"device_map": "auto"}
         raise InputError(
             f"{name} needs about {needed / gib:.1f} GiB, more than one GPU has free; "
@@ -212,50 +176,6 @@ def _placement(name: str, device: torch.device, needed: int) -> dict[str, Any]:
         f"{name} needs about {needed / gib:.1f} GiB for its weights and the GPU has "
         f"{free / gib:.1f} GiB free; choose a smaller model, --dtype bfloat16 or --device cpu."
     )
-
-
-def _has_accelerate() -> bool:
-    try:
-        import accelerate  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def _guard(name: str, load: Any) -> Any:
-    """Run `load`; what the Hub or a broken folder throws becomes one sentence."""
-    try:
-        return load()
-    except hub_errors.GatedRepoError as error:
-        raise InputError(
-            f"{name} is gated: accept its terms on its Hub page, then `hf auth login`."
-        ) from error
-    except hub_errors.RepositoryNotFoundError as error:
-        raise InputError(
-            f"There is no model {name} on the Hub and no such folder here; check the spelling."
-        ) from error
-    except (OSError, hub_errors.HFValidationError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(_explain(name, error)) from error
-
-
-def _explain(name: str, error: Exception) -> str:
-    text = " ".join(str(error).split())
-    if "gated repo" in text:
-        return f"{name} is gated: accept its terms on its Hub page, then `hf auth login`."
-    if "is not a valid model identifier" in text or "Repository Not Found" in text:
-        return f"There is no model {name} on the Hub and no such folder here; check the spelling."
-    if isinstance(error, hub_errors.HFValidationError) or "Repo id must" in text:
-        return f"{name!r} is neither a folder here nor a Hub id such as owner/model."
-    if "couldn't connect" in text or "offline" in text.lower() or "resolve" in text.lower():
-        return (
-            f"{name} is not on this machine and the Hub cannot be reached; check the network, or "
-            "give a local folder, or use the bundled model tiny."
-        )
-    if "trust_remote_code" in text:
-        return f"{name} needs code from its repository, which Forkscope never runs."
-    if os.path.isdir(name):
-        return f"The model in {name} cannot be loaded: {text[:200]}"
-    return f"{name} cannot be loaded: {text[:200]}"
 
 
 def _tokenizer(source: str) -> PreTrainedTokenizerBase | None:

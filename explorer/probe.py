@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 PROMPT_LENGTH = 5  # tokens before the probe forks
 TAIL_LENGTH = 2  # tokens on each of the two paths
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 6e-2, torch.float16: 1e-2}  # of the logits' spread
+TOLERANCE = {
+    torch.float32: 1e-4,
+    torch.bfloat16: 6e-2,
+    torch.float16: 1e-2,
+}  # of the logits' spread
 POOL_LAYERS = {"full_attention", "sliding_attention"}
 
 
@@ -67,7 +71,9 @@ def probe(model: LoadedModel) -> str:
     name = type(model.module).__name__
     kinds = set(getattr(config, "layer_types", None) or []) - POOL_LAYERS
     if kinds:
-        return f"{name} has layers that keep more than keys and values ({', '.join(sorted(kinds))})."
+        return (
+            f"{name} has layers that keep more than keys and values ({', '.join(sorted(kinds))})."
+        )
     tokens = _probe_tokens(config.vocab_size, PROMPT_LENGTH + 2 * TAIL_LENGTH)
     prompt, tails = tokens[:PROMPT_LENGTH], (tokens[-4:-2], tokens[-2:])
     try:
@@ -81,9 +87,9 @@ def probe(model: LoadedModel) -> str:
         return f"{name} does not tell its attention the sliding window of layer {layer_idx}."
     plain = torch.cat([model.forward([[*prompt, *tail]]) for tail in tails])
     spread = (plain.max() - plain.min()).clamp(min=1e-6)
-    error = float((shared - plain).abs().max() / spread)
-    if not error <= TOLERANCE.get(shared.dtype, 6e-2):
-        return f"{name} gives other logits over the shared pool (off by {error:.1e} of their spread)."
+    off = float((shared - plain).abs().max() / spread)
+    if not off <= TOLERANCE.get(shared.dtype, 6e-2):
+        return f"{name} gives other logits over the shared pool (off by {off:.1e} of their spread)."
     return ""
 
 

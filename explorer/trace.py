@@ -163,11 +163,12 @@ class Trace:
         """The token tree, edges from parent to child; node -1 is the prompt, with its text."""
         import networkx
 
-        graph = networkx.DiGraph()
+        graph: networkx.DiGraph = networkx.DiGraph()
         graph.add_node(PROMPT_NODE, text="".join(token.text for token in self.header.prompt))
         for row in self.to_frame().to_dict("records"):
             node, parent = row.pop("id"), row.pop("parent")
-            graph.add_node(node, **{k: v for k, v in row.items() if v is not None and v == v})
+            known = {str(k): v for k, v in row.items() if v is not None and v == v}
+            graph.add_node(node, **known)
             graph.add_edge(parent, node)
         return graph
 

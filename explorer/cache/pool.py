@@ -123,13 +123,11 @@ class Pool:
 
     def reference_count(self, layer_idx: int = 0) -> np.ndarray:
         """`[capacity]`: how many paths see each slot in a layer."""
-        counts: np.ndarray = self.visible[layer_idx if len(self.visible) > 1 else 0].sum(0)
-        return counts
+        return np.asarray(self.visible[layer_idx if len(self.visible) > 1 else 0].sum(0))
 
     def used(self) -> np.ndarray:
         """`[capacity]` bool: slots that some path sees in some layer."""
-        seen: np.ndarray = self.visible.any(axis=(0, 1))
-        return seen
+        return np.asarray(self.visible.any(axis=(0, 1)))
 
     def begin(self, tokens_per_row: int = 1) -> TreeMask:
         """Give every path the slots of its next `tokens_per_row` tokens; the mask of that pass.
@@ -221,7 +219,9 @@ class Pool:
             assert (self.reference_count(layer_idx) == seen.sum(0)).all()
             for row, bits in enumerate(seen):
                 depths = self.slot_depth[bits]
-                assert len(set(depths.tolist())) == len(depths), "a path sees two slots of one depth"
+                assert len(set(depths.tolist())) == len(depths), (
+                    "a path sees two slots of one depth"
+                )
                 assert (depths < self.row_depth[row]).all(), "a path sees a slot of its future"
 
 
