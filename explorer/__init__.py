@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `explorer.generate` the function: importing the module of that name binds the module."""
+    """Keeps `explorer.generate` the function when the module of that name is imported."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         is_own_module = isinstance(value, ModuleType) and name in _HOMES

@@ -172,7 +172,7 @@ class _Engine:
     def _step(
         self, backend: Backend, forward: Forward, phase: Phase, seen: Observed | None = None
     ) -> Step:
-        """Decide on `seen` (nothing between prefill chunks), fork the backend, and record it all."""
+        """Decide on `seen` (nothing between prefill chunks), fork, and record it all."""
         memory_forward = memory = backend.stats()
         growth, freed = PASSED, NOTHING
         if seen is not None:

@@ -158,7 +158,9 @@ def importance_weights(trace: Trace) -> dict[int, float]:
     kappa is the largest perturbed log-probability among the pruned paths; without one every path
     was kept and its weight is its probability. Kool et al. 2019, arXiv:1903.06059.
     """
-    dropped = [leaf.nodes[-1] for leaf in leaves(trace, keep_pruned=True) if leaf.status == "pruned"]
+    dropped = [
+        leaf.nodes[-1] for leaf in leaves(trace, keep_pruned=True) if leaf.status == "pruned"
+    ]
     values = [node.perturbed for node in dropped if node.perturbed is not None]
     kappa = max(values, default=-math.inf)
     weights = {}

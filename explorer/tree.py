@@ -193,9 +193,7 @@ class Tree:
             candidates=tuple(Candidate(t, self._text.piece(t), p, q) for t, p, q in candidates),
         )
 
-    def _extend(
-        self, made: Sequence[tuple[int, Path, _Draw]], seen: Observed
-    ) -> tuple[Node, ...]:
+    def _extend(self, made: Sequence[tuple[int, Path, _Draw]], seen: Observed) -> tuple[Node, ...]:
         tokens = [int(seen.tokens[row, draw.column]) for row, _, draw in made]
         grown = self._text.extend([self._tails[path.id] for _, path, _ in made], tokens)
         nodes = []
