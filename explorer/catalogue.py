@@ -22,7 +22,7 @@ UNKNOWN: dict[str, Any] = dict.fromkeys(
 
 def known(names: Sequence[str] = ()) -> list[str]:
     """The bundled model, `names`, and the models in the Hub's cache on this machine, each once."""
-    from explorer.models import BUNDLED
+    from explorer.hub import BUNDLED
 
     return list(dict.fromkeys([*BUNDLED, *names, *_cached()]))
 

@@ -178,7 +178,7 @@ def train_command(
     """Train the bundled model anew, from its generated corpus."""
     if minutes is not None and not minutes > 0:
         raise InputError(f"minutes: give a number above 0, not {minutes:g}.")
-    from explorer.models import BUNDLED
+    from explorer.hub import BUNDLED
     from explorer.tiny.train import train
 
     folder = out or BUNDLED["tiny"]
@@ -211,7 +211,7 @@ def models_command(
         for name in catalogue.known(names or []):
             status.update(f"loading {terminal.plain(name)}")
             found.append(catalogue.describe(name, is_asked_for=name in (names or [])))
-    console.print(terminal.model_table(found))
+    console.print(terminal.model_list(found))
     if as_json:
         _print_json({"models": found})
 
@@ -293,7 +293,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         _say(error)
         sys.exit(BAD_INPUT)
     except TyperException as error:
-        _say(error.format_message())
+        if message := error.format_message():  # empty where help has been shown instead
+            _say(message)
         sys.exit(BAD_INPUT)
     except (RuntimeError, OSError, MemoryError) as error:
         if os.environ.get(TRACEBACK):

@@ -41,13 +41,20 @@ def _option(group: str, name: str, field: FieldInfo) -> inspect.Parameter:
         f"--{name.replace('_', '-')}" + (f"/--no-{name.replace('_', '-')}" * _is_flag(field)),
         help=field.description,
         metavar=None if _is_flag(field) else _metavar(field),
-        show_default="none" if field.default is None else str(field.default),
+        show_default=_default(field),
         rich_help_panel=f"Run: {group}" if group else "Run",
     )
     kind = bool | None if _is_flag(field) else str | None
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, info]
     )
+
+
+def _default(field: FieldInfo) -> str | bool:
+    """What help says of the default; False says nothing."""
+    if _is_flag(field):
+        return "on" if field.default else "off"
+    return "none" if field.default is None else str(field.default) or False
 
 
 def _is_flag(field: FieldInfo) -> bool:

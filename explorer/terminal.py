@@ -88,7 +88,7 @@ class _Shown:
         """The label from `node` to the next fork or end, and the last node on it."""
         label = Text(no_wrap=False, overflow="fold")
         label.append(plain(self.nodes[node].text), self.styles[node])
-        while len(after := self.children.get(node, ())) == 1:
+        while len(after := self.children.get(node, [])) == 1:
             node = after[0]
             label.append(plain(self.nodes[node].text), self.styles[node])
         if not label.plain:  # half a character, or the end of the text
@@ -169,9 +169,9 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
 def comparison(summary: Mapping[str, Any]) -> Table:
     """The table of a comparison, a backend a row."""
     table = Table(title="One configuration, one seed; each run after a warm-up, in this order")
-    for name in ("backend", "same tree", "seconds", "naive / it", "positions", "KV peak"):
+    for name in ("backend", "same tree", "seconds", "naive / it", "computed", "KV peak", "tokens"):
         table.add_column(name, justify="left" if name == "backend" else "right")
-    table.add_column("unique / logical tokens", justify="right")
+    table.caption = "computed: token positions; tokens: unique / logical ones in the KV cache, peak"
     faster = summary["ratios"]["wall_vs_naive"]
     for name, run in summary["runs"].items():
         counters, ratio = run["counters"], faster.get(name)
@@ -187,44 +187,47 @@ def comparison(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def model_table(models: list[dict[str, Any]]) -> Table:
-    """The table of `models`, a model a row."""
-    table = Table()
-    for name in ("model", "architecture", "parameters", "KV per token", "backends", "why not more"):
-        table.add_column(name, overflow="fold")
+def model_list(models: list[dict[str, Any]]) -> Group:
+    """What `models` found: name, sizes, backends, and why not more."""
+    lines = []
     for model in models:
-        count, nbytes = model["parameters"], model["kv_nbytes_per_token"]
-        table.add_row(
-            plain(model["name"]),
-            model["architecture"] or "unknown",
-            "unknown" if count is None else f"{count:,}",
-            "unknown" if nbytes is None else amount(nbytes),
-            ", ".join(model["backends"]) or "none",
-            " ".join(dict.fromkeys(model["reason"].values())),
-        )
-    return table
+        lines.append(Text(plain(model["name"]), style="bold"))
+        if model["architecture"] is not None:
+            lines.append(
+                Text(
+                    f"  {model['architecture']}, {model['parameters']:,} parameters, "
+                    f"{model['num_layers']} layers, {amount(model['kv_nbytes_per_token'])} of keys "
+                    "and values per token"
+                )
+            )
+            lines.append(Text(f"  runs on {', '.join(model['backends'])}"))
+        for why in dict.fromkeys(model["reason"].values()):
+            names = [name for name, reason in model["reason"].items() if reason == why]
+            lines.append(Text(f"  not on {', '.join(names)}: {plain(why)}"))
+    return Group(*lines)
 
 
-def measurements(document: Mapping[str, Any]) -> Table:
-    """The table of a benchmark, a case a row."""
-    table = Table(title="medians; a ratio is the case's figure divided by the other's")
-    for name in ("case", "seconds", "against", "ratio", "spread", "goal", "met"):
-        table.add_column(name, justify="left" if name in ("case", "against") else "right")
+def measurements(document: Mapping[str, Any]) -> Group:
+    """A benchmark, a case a row; below it what could not be measured."""
+    table = Table(title="medians; a ratio is the case's figure over that of what follows the /")
+    for name in ("case", "seconds", "ratio", "spread", "goal", "met"):
+        table.add_column(name, justify="left" if name == "case" else "right")
     for case in document["cases"]:
-        met = {True: "yes", False: "no", None: ""}[case["met"]]
-        spread = case.get("spread")
+        against, spread = case["ratio_to"], case["spread"]
         table.add_row(
-            case["name"],
+            case["name"] + (f" / {against}" if against else ""),
             "" if case["seconds"] is None else f"{case['seconds']:.3f}",
-            case["ratio_to"] or "",
             "" if case["ratio"] is None else f"{case['ratio']:.2f}",
             "" if spread is None else f"{spread[0]:.2f}-{spread[1]:.2f}",
             case["goal"] or "",
-            met,
+            {True: "yes", False: "no", None: ""}[case["met"]],
         )
-    for name, why in document["not_measured"].items():
-        table.add_row(name, f"not measured: {why}")
-    return table
+    missing = [
+        Text(f"{name}: not measured, {why}") for name, why in document["not_measured"].items()
+    ]
+    machine = document["machine"]
+    where = f"{machine.get('gpu') or machine['processor']}, {machine['torch_threads']} threads"
+    return Group(table, *missing, Text(f"{where}, torch {machine['versions']['torch']}"))
 
 
 def training(bar: Progress, task: TaskID, now: Mapping[str, Any]) -> None:

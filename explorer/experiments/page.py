@@ -126,24 +126,26 @@ def find_chromium() -> str | None:
 
 def _in_browser(
     chromium: str, url: str, conditions: Conditions, show: Show
-) -> Iterator[dict[str, Any] | Unmeasured]:
+) -> list[dict[str, Any] | Unmeasured]:
     from playwright.sync_api import Error, sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        try:
+    cases: list[dict[str, Any] | Unmeasured] = []
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
             loads = []
             for at in range(1 if conditions.is_quick else 3):
                 show(at, 3, "page in Chromium")
                 page = browser.new_page(viewport={"width": 1400, "height": 900})
                 loads.append(_first_motion(page, url))
             goal = Goal("<=", 2)
-            yield case(MOTION, seconds=loads, goal=goal, is_quick=conditions.is_quick)
-            yield _updates(page, conditions)
-        except Error as error:
-            yield Unmeasured(f"{MOTION}; {UPDATES}", error.message.splitlines()[0])
-        finally:
+            cases.append(case(MOTION, seconds=loads, goal=goal, is_quick=conditions.is_quick))
+            cases.append(_updates(page, conditions))
             browser.close()
+    except Error as error:
+        why = f"the browser said: {error.message.splitlines()[0]}"
+        cases += [Unmeasured(name, why) for name in (MOTION, UPDATES)[len(cases) :]]
+    return cases
 
 
 def _first_motion(page: Page, url: str) -> float:
@@ -175,10 +177,8 @@ def _long_trace() -> Trace:
     paths = QUICK.long_max_paths
     steps = NUM_NODES // paths + NUM_UPDATES
     model = make_model(replace(QUICK, max_new_tokens=steps), "cpu", "float32")
-    config = RunConfig(
-        prompt_ids=(1, 2, 3), entropy_threshold=0.0, max_paths=paths, max_new_tokens=steps
-    )
-    return run(model, config)
+    forking = {"entropy_threshold": 0.0, "max_paths": paths, "max_new_tokens": steps}
+    return run(model, RunConfig(prompt_ids=(1, 2, 3)).replace(**forking))
 
 
 def _batches(trace: Trace) -> Iterator[dict[str, Any]]:

@@ -136,9 +136,7 @@ class Bench:
                 config = cow.config.replace(backend=name, num_samples=samples)
                 other = Subject(self.model, config)
                 times = c.num_long_repeats if name == "naive" else repeats
-                yield self.pair(
-                    (f"{name}, {label}", other), (f"cow, {label}", cow), goal, times, other.facts
-                )
+                yield self.pair((f"{name}, {label}", other), ("cow", cow), goal, times, other.facts)
             yield self.slack(cow, label)
 
     def slack(self, cow: Subject, label: str) -> dict[str, Any]:
@@ -164,7 +162,7 @@ class Bench:
         return self.pair(
             (f"cow, one path, prompt {c.prompt}", one),
             (
-                f"transformers generate, greedy, prompt {c.prompt}",
+                "transformers' greedy generate",
                 lambda: greedy(self.model, ids, c.max_new_tokens),
             ),
             Goal("<=", 1.15),
