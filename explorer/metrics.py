@@ -16,7 +16,7 @@ from explorer.trace import Trace
 
 @dataclass(slots=True)
 class Leaf:
-    """A path at its end: `nodes` from the first generated token on, `fork_depths` where it forked."""
+    """A path at its end: its `nodes` in order, and `fork_depths`, the depths where it forked."""
 
     id: int
     parent: int | None  # path it was forked from
@@ -153,7 +153,7 @@ def tokens_per_second(trace: Trace) -> dict[str, float]:
 
 
 def importance_weights(trace: Trace) -> dict[int, float]:
-    """Weight of each returned path of a run with select="gumbel": `p / (1 - exp(-exp(ln p - kappa)))`.
+    """Weights of a select="gumbel" run's returned paths: `p / (1 - exp(-exp(ln p - kappa)))`.
 
     kappa is the largest perturbed log-probability among the pruned paths; without one every path
     was kept and its weight is its probability. Kool et al. 2019, arXiv:1903.06059.

@@ -1,9 +1,9 @@
 """What a loaded model is, and whether the shared pool can run it, found out by trying.
 
 The probe prefills a few tokens into a pool, forks, decodes different tokens on both paths, and
-compares with the model's own forward over the whole texts. It also asks that every layer came to our
-attention, with the sliding window its config declares: agreement alone could be luck where the
-weights hardly attend.
+compares with the model's own forward over the whole texts. It also asks that every layer came to
+our attention, with the sliding window its config declares: agreement alone could be luck where
+the weights hardly attend.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def describe(model: LoadedModel, name: str) -> ModelInfo:
 
 
 def _nbytes_per_token(layer: Any) -> int:
-    states = [t for t in (getattr(layer, "keys", None), getattr(layer, "values", None))]
+    states = (getattr(layer, "keys", None), getattr(layer, "values", None))
     return sum(t.shape[1] * t.shape[3] * t.element_size() for t in states if t is not None)
 
 

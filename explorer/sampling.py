@@ -1,8 +1,8 @@
 """Temperature, top-k, top-p, and draws that are the same on every backend, device and batch order.
 
-The uniform for (seed, path, depth, draw) is fixed by a counter-based generator, and the token by the
-inverse of the cumulative distribution in token-id order. All rows are computed on the logits' device
-at once and come back in one transfer, as an `Observed`.
+The uniform for (seed, path, depth, draw) is fixed by a counter-based generator, and the token by
+the inverse of the cumulative distribution in token-id order. All rows are computed on the logits'
+device at once and come back in one transfer, as an `Observed`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def uniforms(seed: int, path_id: int, depth: int, count: int) -> np.ndarray:
 class Observed:
     """What the host learns of one step's logits: float64 and int64 NumPy arrays, a row a path.
 
-    `tokens`, `logprobs` (ln q) and `raw_logprobs` (ln p) are `[rows, draws]`; `below` and `mass` the
-    cumulative probability before each drawn token and its own (codes only read these);
+    `tokens`, `logprobs` (ln q) and `raw_logprobs` (ln p) are `[rows, draws]`; `below` and `mass`
+    the cumulative probability before each drawn token and its own (codes only read these);
     `candidate_*` `[rows, candidates]`, most probable first.
     """
 

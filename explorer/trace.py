@@ -35,7 +35,7 @@ class Trace:
         self._file: IO[bytes] | None = None
         if path is not None:
             try:
-                self._file = open(path, "wb")
+                self._file = open(path, "wb")  # noqa: SIM115 - closed by close()
             except OSError as error:
                 raise InputError(f"Cannot write {path}: {error.strerror}.") from error
             self._write(header)

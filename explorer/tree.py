@@ -139,7 +139,7 @@ class Tree:
         return child
 
     def _by_draw(self, row: int, path: Path, seen: Observed, remaining: int) -> list[_Draw]:
-        """Distinct tokens in the order of the draws; with Gumbel values where the paths have them."""
+        """Distinct tokens in the order of the draws; Gumbel values where the paths have them."""
         branching = self._config.branching
         h = normalized_entropy(float(seen.entropy[row]), self._vocab_size)
         threshold = branching.entropy_threshold
