@@ -108,7 +108,7 @@ def _styles(step: Step) -> Iterator[tuple[int, str]]:
 
 def legend() -> Text:
     """What the colours of `tree` mean."""
-    text = Text("entropy / ln V: ", style="dim")
+    text = Text().append("entropy / ln V: ", "dim")
     for top, style in ENTROPY_STYLES:
         text.append(f"≤ {top:g}", style or "default").append("  ")
     return text.append("underlined: drawn at a fork", "dim underline")

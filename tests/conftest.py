@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Models this small are slower on several threads, and far slower beside another program.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 NUM_BYTES = 256
 
