@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import threading
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psutil
@@ -25,6 +26,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.cache_utils import Cache
+from transformers.utils import logging
 
 from explorer import attention
 from explorer.attention import TreeMask
@@ -108,15 +110,29 @@ def load_model(name: str = "tiny", device: str = "auto", dtype: str = "auto") ->
     kind = _dtype(dtype, target, config)
     needed = weight_nbytes(source, torch.empty((), dtype=kind).element_size())
     placement = _placement(name, target, needed)
-    module = guard(
-        name,
-        lambda: AutoModelForCausalLM.from_pretrained(
-            source, dtype=kind, trust_remote_code=False, **placement
-        ),
-    )
+    with _no_bar(source):
+        module = guard(
+            name,
+            lambda: AutoModelForCausalLM.from_pretrained(
+                source, dtype=kind, trust_remote_code=False, **placement
+            ),
+        )
     if not placement:
         module = module.to(target)
     return LoadedModel(module, _tokenizer(source), name)
+
+
+@contextmanager
+def _no_bar(source: str) -> Iterator[None]:
+    """No progress bar while a local folder loads, which takes moments; downloads keep theirs."""
+    if not os.path.isdir(source):
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 def _device(device: str) -> torch.device:
