@@ -13,7 +13,7 @@ def main() -> int:
     parser.add_argument("trace", nargs="?", metavar="TRACE", help="a recorded run to open")
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, help="default: GRADIO_SERVER_PORT or 7860")
-    parser.add_argument("--public", action="store_true", help="listen for every machine")
+    parser.add_argument("--public", action="store_true", help="limits for many visitors")
     parser.add_argument("--share", action="store_true", help="a temporary public link")
     parser.add_argument("--root-path", help="path prefix behind a proxy")
     given = parser.parse_args()

@@ -16,6 +16,7 @@ export function attachStage(name, { element, props, watch, server }, options = {
   watch("value", () => {
     if (props.value) take(stage, JSON.parse(props.value));
   });
+  if (props.value) take(stage, JSON.parse(props.value)); // it came before the stage was there
   page.waiting[name]?.(stage);
   return stage;
 }
@@ -36,6 +37,17 @@ export function status(words) {
   const line = document.querySelector(".fs-status");
   if (line && line.textContent !== words) line.textContent = words;
 }
+
+/** Run was pressed: until the first word comes, say how long the line is. */
+page.queued = () => {
+  const waiting = "Waiting for the device …";
+  status(waiting);
+  setTimeout(async () => {
+    if (document.querySelector(".fs-status")?.textContent !== waiting) return;
+    const answer = await fetch(`${window.gradio_config?.root ?? ""}/gradio_api/queue/status`);
+    if (answer.ok) status(`The device is busy; ${(await answer.json()).queue_size} in line.`);
+  }, 1200);
+};
 
 /** Stop was pressed: the server frees the pool, what came stays on the page. */
 page.stop = () => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import gradio as gr
 
 from explorer.config import InputError
 from explorer.ui import explore, sidebar
+from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore
 from explorer.ui.shared import Shared
@@ -25,20 +27,21 @@ TABS: dict[str, Callable[[Shared], None]] = {
 BAR = (ASSETS / "stage" / "bar.html").read_text()
 
 
-def build(trace: str | None = None) -> gr.Blocks:
+def build(trace: str | None = None, limits: Limits | None = None) -> gr.Blocks:
     """The whole page; `trace` is a recorded run to open first. Raises InputError if it is none."""
-    with gr.Blocks(title="Forkscope", fill_width=True) as page:
-        gr.HTML(html_template=BAR, js_on_load=script("page.attachBar({element});"),
-                apply_default_css=False)  # fmt: skip
+    entries = sidebar.recorded_runs(trace)
+    with gr.Blocks(title="Forkscope", fill_width=True, analytics_enabled=False) as page:
+        bar = script("page.attachBar({element});")
+        gr.HTML(html_template=BAR, js_on_load=bar, apply_default_css=False)
         with gr.Row(elem_id="fs-page"):
             with gr.Column(elem_id="fs-sidebar", scale=0, min_width=290):
-                shared = sidebar.build(ModelCache(), RunStore(), trace)
+                shared = sidebar.build(ModelCache(), RunStore(), entries, limits)
             with gr.Column(elem_id="fs-content", scale=1, min_width=320):
-                with gr.Tabs(elem_id="fs-tabs"):
-                    for name, tab in TABS.items():
+                with gr.Tabs(elem_id="fs-tabs") as shared.tabs:
+                    for name, build_tab in TABS.items():
                         with gr.Tab(name, id=name):
-                            tab(shared)
-        sidebar.start(page, shared, trace)
+                            build_tab(shared)
+        sidebar.start(page, shared, entries)
     page.queue(max_size=16)
     return page
 
@@ -53,14 +56,15 @@ def launch(
 ) -> None:
     """Serve the page until interrupted. Raises InputError for a taken port or a wrong trace.
 
-    Only this machine can reach it unless `host` says otherwise, `public` is set, or it runs as a
-    Hugging Face Space.
+    Only this machine can reach it unless `host` names another address or it runs as a Hugging
+    Face Space; `public` (and a Space, and `share`) bounds what a visitor may ask for.
     """
-    is_open = public or "SPACE_ID" in os.environ
-    host = host or ("0.0.0.0" if is_open else "127.0.0.1")
+    is_space = "SPACE_ID" in os.environ
+    host = host or ("0.0.0.0" if is_space else "127.0.0.1")
     port = port or int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     check_port(host, port)
-    build(trace).launch(
+    logging.basicConfig(level=os.environ.get("FORKSCOPE_LOG", "WARNING").upper())
+    build(trace, Limits() if public or is_space or share else None).launch(
         server_name=host,
         server_port=port,
         share=share,

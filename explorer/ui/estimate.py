@@ -17,7 +17,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 @dataclass(frozen=True)
 class Size:
-    """KV bytes of one token, and how many tokens the prompt has (`is_exact`: counted, not guessed)."""
+    """KV bytes of one token, and the prompt's tokens (`is_exact`: counted, not guessed)."""
 
     kv_nbytes_per_token: int
     num_prompt: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,8 @@ from explorer.ui.runs import RunStore, encode
 from explorer.ui.shared import DEVICE, Shared
 
 NAME = "explore"
+TAB = "Explore"
+LOG = logging.getLogger("forkscope")
 
 
 def build(shared: Shared) -> None:
@@ -25,6 +28,9 @@ def build(shared: Shared) -> None:
     def run(*values: Any) -> Iterator[str]:
         yield from stream(shared, values)
 
+    quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
+    shared.run.click(lambda: gr.Tabs(selected=TAB), None, shared.tabs, **quiet)
+    shared.run.click(None, js="() => window.forkscope.queued()", queue=False)
     event = shared.run.click(
         run,
         shared.form.components,
@@ -43,7 +49,7 @@ def build(shared: Shared) -> None:
 def stream(shared: Shared, values: tuple[Any, ...]) -> Iterator[str]:
     """Batches of a live run. Whatever ends it, its keys and values are freed."""
     try:
-        config = shared.form.config(values)
+        config = shared.config(values)
         yield from live(config, shared.models, shared.store)
     except InputError as error:
         yield encode({"alert": str(error)})
@@ -57,7 +63,7 @@ def live(config: RunConfig, models: ModelCache, store: RunStore) -> Iterator[str
     if models.peek(config.model, config.device, config.dtype) is None:
         yield encode({"status": f"Loading {config.model} …"})
     model = models.get(config.model, config.device, config.dtype)
-    from explorer.generate import generate, prepare
+    from explorer.generate import generate, num_open, prepare
 
     header = prepare(model, config)
     run = store.open(header, stage.title_of(header), _note(config))
@@ -67,6 +73,7 @@ def live(config: RunConfig, models: ModelCache, store: RunStore) -> Iterator[str
         sent = yield from stage.batches(run, _kept(steps, trace))
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
+        LOG.info("a run ended after %d steps; caches open: %d", len(trace), num_open())
     run.details = details(trace)
     yield run.batch(sent)
 

@@ -17,7 +17,7 @@ FIRST = ("prompt", "model")  # these stand above the groups
 
 
 class Form:
-    """The inputs of one RunConfig. Create it where the first inputs stand, then `place_groups()`."""
+    """The inputs of one RunConfig: the first where it is made, the rest by `place_groups()`."""
 
     def __init__(self, models: Sequence[str]) -> None:
         self.inputs: dict[str, gr.components.Component] = {}
@@ -80,7 +80,7 @@ def _kind(field: FieldInfo) -> type | tuple[str, ...] | None:
     if get_origin(field.annotation) is Literal:
         return tuple(options)
     kind = options[0] if options else field.annotation
-    return kind if kind in (bool, int, float, str) else None
+    return next((known for known in (bool, int, float, str) if kind is known), None)
 
 
 def bounds(field: FieldInfo) -> dict[str, float]:

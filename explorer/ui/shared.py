@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
+from explorer.config import RunConfig
 from explorer.ui.forms import Form
+from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore
 
@@ -22,4 +26,12 @@ class Shared:
     store: RunStore
     run: gr.Button
     stop: gr.Button
-    tabs: gr.Tabs | None = None
+    limits: Limits | None  # None: a page for its own machine only
+    tabs: gr.Tabs | None = None  # set before the tabs are built
+
+    def config(self, values: Sequence[Any]) -> RunConfig:
+        """The run that the form's `values` describe. Raises InputError, one sentence."""
+        config = self.form.config(values)
+        if self.limits is not None:
+            self.limits.check(config)
+        return config

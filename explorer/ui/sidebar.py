@@ -12,6 +12,7 @@ from explorer.config import InputError, RunConfig
 from explorer.trace import Trace
 from explorer.ui import estimate
 from explorer.ui.forms import Form
+from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.presets import EXAMPLES, SETTINGS
 from explorer.ui.runs import RunStore, encode
@@ -45,9 +46,10 @@ def _entry(path: Path) -> dict[str, Any]:
     }
 
 
-def build(models: ModelCache, store: RunStore, trace: str | None) -> Shared:
+def build(
+    models: ModelCache, store: RunStore, entries: list[dict[str, Any]], limits: Limits | None
+) -> Shared:
     """Lay the sidebar out; the tabs wire its Run and Stop."""
-    entries = recorded_runs(trace)
     gr.set_static_paths([ASSETS / "stage", *(entry["path"] for entry in entries)])
     gr.HTML("<h3 class='fs-side-title'>Recorded runs</h3>", apply_default_css=False)
     cards = gr.HTML(
@@ -59,7 +61,7 @@ def build(models: ModelCache, store: RunStore, trace: str | None) -> Shared:
         ),
         apply_default_css=False,
     )
-    form = Form(_model_names())
+    form = Form(limits.models if limits else _model_names())
     with gr.Row(equal_height=True):
         run = gr.Button("Run", variant="primary", elem_id="fs-run", min_width=80)
         stop = gr.Button("Stop", elem_id="fs-stop", min_width=80)
@@ -70,7 +72,7 @@ def build(models: ModelCache, store: RunStore, trace: str | None) -> Shared:
     )
     form.place_groups()
     _wire(form, models, budget, preset, cards, entries)
-    return Shared(form, models, store, run, stop)
+    return Shared(form, models, store, run, stop, limits)
 
 
 def _model_names() -> list[str]:
@@ -120,9 +122,9 @@ def first_config(entries: list[dict[str, Any]]) -> RunConfig:
     return RunConfig(**entries[0]["config"]) if entries else EXAMPLES["story"].config()
 
 
-def start(page: gr.Blocks, shared: Shared, trace: str | None) -> None:
+def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> None:
     """When the page opens, the form holds the run that plays."""
-    config = first_config(recorded_runs(trace))
+    config = first_config(entries)
     page.load(
         lambda: shared.form.fill(config),
         None,

@@ -1,0 +1,43 @@
+"""What one visitor of a public page may ask of a machine that many share."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from explorer.config import InputError, RunConfig
+
+
+def _offered() -> tuple[str, ...]:
+    more = os.environ.get("FORKSCOPE_MODELS", "")
+    return ("tiny", *(name.strip() for name in more.split(",") if name.strip()))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a public page; FORKSCOPE_MODELS names further models, separated by commas."""
+
+    max_paths: int = 64
+    max_new_tokens: int = 256
+    num_samples: int = 64
+    prompt_characters: int = 8_000
+    models: tuple[str, ...] = field(default_factory=_offered)
+
+    def check(self, config: RunConfig) -> None:
+        """Raises InputError, one sentence, where `config` asks for more."""
+        if config.model not in self.models:
+            raise InputError(
+                f"This public page runs {', '.join(self.models)}; "
+                "start Forkscope on your own machine for other models."
+            )
+        if len(config.prompt) > self.prompt_characters:
+            raise InputError(
+                f"This public page takes prompts of up to {self.prompt_characters:,} characters."
+            )
+        asked = config.flat()
+        for name in ("max_paths", "max_new_tokens", "num_samples"):
+            most = getattr(self, name)
+            if (asked[name] or 0) > most:
+                raise InputError(
+                    f"{name} is {asked[name]}, and this public page allows up to {most}."
+                )
