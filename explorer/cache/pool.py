@@ -214,7 +214,10 @@ class Pool:
         used = self.used()
         assert used.sum() + (~used).sum() == self.capacity == self.visible.shape[2]
         assert not used[self.high_water :].any(), "a path sees a slot above the high-water mark"
+        assert not self.high_water or used[self.high_water - 1], "the high-water mark is too high"
         assert len(self.row_depth) == self.num_rows
+        writing = self._writing.tolist()
+        assert len(set(writing)) == len(writing), "two rows write one slot"
         for layer_idx, seen in enumerate(self.visible):
             assert (self.reference_count(layer_idx) == seen.sum(0)).all()
             for row, bits in enumerate(seen):
