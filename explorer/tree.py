@@ -34,6 +34,8 @@ from explorer.sampling import (
 )
 from explorer.text import Tail, TextStream
 
+DIGITS = 7  # decimals of a candidate's record: float32 has no more, and traces are half as long
+
 
 @dataclass(frozen=True, slots=True)
 class Growth:
@@ -190,7 +192,10 @@ class Tree:
             normalized_entropy=normalized_entropy(entropy, self._vocab_size),
             raw_entropy=float(seen.raw_entropy[row]),
             factor=factor,
-            candidates=tuple(Candidate(t, self._text.piece(t), p, q) for t, p, q in candidates),
+            candidates=tuple(
+                Candidate(t, self._text.piece(t), round(p, DIGITS), round(q, DIGITS))
+                for t, p, q in candidates
+            ),
         )
 
     def _extend(self, made: Sequence[tuple[int, Path, _Draw]], seen: Observed) -> tuple[Node, ...]:
