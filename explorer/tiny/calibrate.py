@@ -59,7 +59,7 @@ def calibrate(
         "hidden_size": model.config.hidden_size,
         "context": model.config.max_position_embeddings,
         "held_out": {
-            "documents": num_documents + num_long,
+            "documents": num_documents,
             "tokens": tokens,
             "nats_per_token": nats / tokens,
             "perplexity": math.exp(nats / tokens),

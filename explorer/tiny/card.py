@@ -28,8 +28,8 @@ def _facts(figures: Mapping[str, Any]) -> str:
         "Query heads, key/value heads": f"{figures['heads']}, {figures['kv_heads']}",
         "Vocabulary": f"{figures['vocabulary']:,} byte-level tokens (ln V = {figures['ln_v']:.2f})",
         "Context": f"{figures['context']:,} positions, trained up to 1,024",
-        "Corpus": f"{training['documents']:,} documents, written as they are needed, "
-        f"{training['characters'] / 1e6:.0f} million characters",
+        "Corpus": f"{training['documents']:,} documents, generated as they were needed "
+        "and cut at the end of a row",
         "Training": f"{training['tokens'] / 1e6:.1f} million tokens, {training['step']:,} steps, "
         f"{training['seconds'] / 60:.0f} minutes on 2 CPU cores",
         "Held-out": f"{held_out['documents']:,} documents, {held_out['tokens']:,} tokens",
@@ -51,8 +51,12 @@ def _verdict(figures: Mapping[str, Any]) -> str:
         + ("reached." if recalled >= RECALL_GOAL else "**missed**."),
     ]
     groups = (figures["open"] | figures["forced"]).values()
-    over = [_name(row) + f" {row['mae']:.2f}" for row in groups if row["mae"] > OPEN_GOAL]
-    missed = ", ".join(over) if over else "none"
+    over = [
+        f"{_name(row)} of {row['options']}: {row['mae']:.2f}"
+        for row in sorted(groups, key=lambda row: -row["mae"])
+        if row["mae"] > OPEN_GOAL
+    ]
+    missed = "; ".join(over) if over else "none"
     lines.append(f"- Single kinds whose error is above {OPEN_GOAL:.2f} nats: {missed}.")
     return "\n## Calibration\n\n" + CALIBRATION + "\n\n" + "\n".join(lines) + "\n"
 
