@@ -80,7 +80,7 @@ def _kind(field: FieldInfo) -> type | tuple[str, ...] | None:
     if get_origin(field.annotation) is Literal:
         return tuple(options)
     kind = options[0] if options else field.annotation
-    return next((known for known in (bool, int, float, str) if kind is known), None)
+    return kind if isinstance(kind, type) and kind in _BY_TYPE else None
 
 
 def bounds(field: FieldInfo) -> dict[str, float]:

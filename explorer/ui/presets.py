@@ -24,22 +24,27 @@ EXAMPLES: dict[str, Example] = {
     "story": Example(
         "A story opens",
         "Many ways on: every fork is another tale.",
-        dict(prompt="Once upon a time", max_new_tokens=48, max_paths=12, seed=3),
-    ),
-    "fact": Example(
-        "A fact it knows",
-        "Entropy near zero: one path, no forks.",
-        dict(prompt="Q: What is the capital of Peru?", max_new_tokens=20, max_paths=12),
+        dict(prompt="Once upon a time", max_new_tokens=48, max_paths=12),
     ),
     "dice": Example(
         "Rolling a die",
-        "An honest choice: ln 6 nats at each roll.",
-        dict(prompt="Ana rolls the die:", max_new_tokens=24, max_paths=16, branch_factor=6),
+        "An honest choice: six ways on at every roll.",
+        dict(
+            prompt="Mia rolled the die and got",
+            max_new_tokens=20,
+            max_paths=18,
+            branch_factor=6,
+        ),
+    ),
+    "fact": Example(
+        "A fact it knows",
+        "Sure of the answer, open about what comes next.",
+        dict(prompt="Q: What is the capital of Peru? A:", max_new_tokens=16, max_paths=8),
     ),
     "arithmetic": Example(
         "Worked arithmetic",
-        "Unsure which sum, sure of its answer.",
-        dict(prompt="34 + 25 =", max_new_tokens=32, max_paths=12),
+        "Step by step to the result, with hardly a doubt.",
+        dict(prompt="34 + 25 =", max_new_tokens=28, max_paths=8),
     ),
 }
 

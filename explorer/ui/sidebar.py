@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from explorer.catalogue import known
 from explorer.config import InputError, RunConfig
 from explorer.trace import Trace
 from explorer.ui import estimate
@@ -61,7 +62,7 @@ def build(
         ),
         apply_default_css=False,
     )
-    form = Form(limits.models if limits else _model_names())
+    form = Form(limits.models if limits else known())
     with gr.Row(equal_height=True):
         run = gr.Button("Run", variant="primary", elem_id="fs-run", min_width=80)
         stop = gr.Button("Stop", elem_id="fs-stop", min_width=80)
@@ -73,11 +74,6 @@ def build(
     form.place_groups()
     _wire(form, models, budget, preset, cards, entries)
     return Shared(form, models, store, run, stop, limits)
-
-
-def _model_names() -> list[str]:
-    bundled = sorted(path.parent.name for path in (ASSETS / "models").glob("*/config.json"))
-    return bundled or ["tiny"]
 
 
 def _wire(

@@ -1,0 +1,204 @@
+"""Live runs in the browser: the same tree as on the command line, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import quantiles
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import ROOT, App, Watch, open_page
+from tests.browser.test_recorded import HOSTILE, stage
+
+pytestmark = pytest.mark.browser
+LONG = {"max_new_tokens": "900", "max_paths": "20"}
+
+
+def set_fields(page: Page, prompt: str, **values: str) -> None:
+    page.locator("#fs-prompt textarea").fill(prompt)
+    for title in ("Branching", "Limits"):
+        header = page.locator("#fs-sidebar button.label-wrap", has_text=title)
+        if "open" not in (header.get_attribute("class") or ""):
+            header.click()
+    for name, value in values.items():
+        box = page.locator(f"#fs-{name} input[type=number]").first
+        box.fill(value)
+        box.blur()
+    page.wait_for_timeout(300)
+
+
+def run(page: Page) -> None:
+    page.locator("#fs-run").click()
+
+
+def wait_for_steps(page: Page, count: int) -> None:
+    page.wait_for_function(
+        "(count) => document.querySelector('.fs-badge').textContent === 'running live'"
+        " && window.forkscope.stages.explore.log.length >= count",
+        arg=count,
+    )
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.1)
+
+
+def done(page: Page) -> None:
+    expect(page.locator(".fs-badge").first).to_have_text("live run, finished", timeout=60_000)
+
+
+def test_a_live_run_ends_with_the_command_lines_digest(page: Page, app: App) -> None:
+    set_fields(page, "Once upon a time", max_new_tokens="24", max_paths="8")
+    run(page)
+    done(page)
+    page.locator(".fs-run-details summary").first.click()
+    shown = page.locator('[data-detail="tree digest"]').inner_text()
+    config = stage(page, "return stage.log.header.config")
+    branching = config["branching"]  # type: ignore[index]
+    assert (config["limits"]["max_new_tokens"], branching["max_paths"]) == (24, 8)  # type: ignore[index]
+    options = [
+        f"--{name.replace('_', '-')}={value}"
+        for group in ("sampling", "branching", "cache", "limits")
+        for name, value in config[group].items()  # type: ignore[index]
+        if value is not None
+    ]
+    command = [sys.executable, "-m", "explorer", "run", "--prompt", "Once upon a time", "--json"]
+    out = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, check=True, text=True)
+    told = json.loads(out.stdout.splitlines()[-1])
+    assert shown == told["tree_digest"]
+    ids = {path["id"] for path in told["paths"]}
+    texts = page.evaluate("(ids) => ids.map((id) => { const { log } = window.forkscope.stages.explore;"
+                          " return log.textOf(log.lastOf.get(id)); })", sorted(ids))  # fmt: skip
+    assert texts == [path["text"] for path in sorted(told["paths"], key=lambda path: path["id"])]
+    wait_until(lambda: app.ended_runs()[-1:] == [0])
+
+
+def test_stop_frees_the_pool_and_what_came_stays(page: Page, app: App) -> None:
+    set_fields(page, "Once upon a time", **LONG)
+    before = len(app.ended_runs())
+    run(page)
+    wait_for_steps(page, 10)
+    page.locator("#fs-stop").click()
+    expect(page.locator(".fs-badge").first).to_have_text("stopped")
+    wait_until(lambda: len(app.ended_runs()) > before)
+    assert app.ended_runs()[-1] == 0
+    assert int(stage(page, "return stage.log.length")) >= 10  # type: ignore[call-overload]
+    assert page.locator(".fs-node:not(.is-future)").count() > 20
+
+
+@pytest.mark.parametrize("leave", ["close", "reload"])
+def test_leaving_the_page_frees_the_pool(
+    app: App, context: BrowserContext, watch: Watch, leave: str
+) -> None:
+    page = open_page(app.url, context, watch)
+    set_fields(page, "Once upon a time", **LONG)
+    before = len(app.ended_runs())
+    run(page)
+    wait_for_steps(page, 5)
+    getattr(page, leave)()
+    wait_until(lambda: len(app.ended_runs()) > before, 20)
+    assert app.ended_runs()[-1] == 0
+
+
+def test_a_lost_batch_is_asked_for_again(page: Page) -> None:
+    set_fields(page, "Once upon a time", max_new_tokens="60", max_paths="12")
+    stage(
+        page,
+        "const apply = stage.apply.bind(stage); let seen = 0; window.lost = 0;"
+        "stage.apply = (batch) => { if (batch.seq > 0 && !batch.done && ++seen === 2)"
+        " window.lost = batch.steps.length; else apply(batch); };",
+    )
+    run(page)
+    done(page)
+    assert page.evaluate("window.lost") > 0
+    indices = stage(page, "return stage.log.steps.map((step) => step.index)")
+    assert indices == list(range(60))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "values", "words"),
+    [
+        ("", {}, "The prompt is empty"),
+        ("Once", {"max_paths": "0"}, "max_paths: input should be greater than or equal to 1"),
+        ("Once " * 3000, {}, "shorten the prompt"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_the_run_before_stays(
+    page: Page, prompt: str, values: dict[str, str], words: str
+) -> None:
+    before = stage(page, "return stage.log.header.created")
+    set_fields(page, prompt, **values)
+    run(page)
+    expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible()
+    assert stage(page, "return stage.log.header.created") == before
+    set_fields(page, "Once", max_paths="4", max_new_tokens="4")
+    run(page)
+    done(page)
+    assert page.locator(".fs-alert").is_hidden()
+
+
+def test_a_model_that_is_not_there_is_said_so(page: Page) -> None:
+    box = page.locator("#fs-model input")
+    box.fill("/no/such/folder")
+    box.press("Enter")
+    page.wait_for_timeout(300)
+    run(page)
+    expect(page.get_by_role("alert").filter(has_text="There is no folder")).to_be_visible()
+
+
+def test_a_hostile_prompt_comes_through_the_server_as_text(page: Page) -> None:
+    set_fields(page, " ".join(HOSTILE), max_new_tokens="4", max_paths="2")
+    run(page)
+    done(page)
+    stage(page, "stage.select(0); stage.draw()")
+    assert HOSTILE[0] in page.locator(".fs-inspector").first.inner_text()
+    assert page.evaluate("window.pwned") is None
+    assert page.locator(".fs-stage img, .fs-stage script").count() == 0
+
+
+def test_the_budget_is_predicted_before_the_run(page: Page) -> None:
+    set_fields(page, "Once upon a time", max_new_tokens="10", max_paths="4")
+    expect(page.locator("#fs-budget")).to_contain_text("Predicted at worst")
+    expect(page.locator("#fs-budget")).to_contain_text("4 paths, 10 tokens each")
+
+
+DRAW = """async ([columns, paths, updates]) => {
+  const stage = window.forkscope.stages.explore, { log } = stage;
+  const memory = log.steps.at(-1).memory, waits = [];
+  const blank = { phase: "decode", positions: 1, seconds: 0, overhead_seconds: 0, decisions: [],
+    forks: [], ends: [], slots: [], freed: [], memory, memory_forward: memory, peak_memory_nbytes: 0 };
+  const rows = Array.from({ length: paths }, (_, i) => i);
+  const batch = (index) => ({ run: "flood", seq: index, header: index ? undefined : log.header,
+    steps: [{ ...blank, index, phase: index ? "decode" : "prefill", paths: rows,
+      parents: index ? rows : rows.map(() => 0),
+      decisions: rows.map((path) => ({ path, node: index ? (index - 1) * paths + path : -1, entropy: 1,
+        normalized_entropy: ((path * 7 + index) % 10) / 10, raw_entropy: 1, factor: 1, candidates: [] })),
+      nodes: rows.map((path) => ({ id: index * paths + path, parent: index ? (index - 1) * paths + path : -1,
+        path, token: path, text: " word", raw: "word", prob: 0.5, raw_prob: 0.5, logprob: -1, raw_logprob: -1 })) }] });
+  for (let index = 0; index < columns; index++) stage.apply(batch(index));
+  const frame = () => new Promise(requestAnimationFrame);
+  const began = performance.now();
+  for (let at = 0; at < updates; at++) {
+    while (performance.now() < began + at * 100) await frame();
+    const sent = performance.now(), before = stage.drawn;
+    stage.apply(batch(columns + at));
+    while (stage.drawn === before) await frame();
+    waits.push(performance.now() - sent);
+  }
+  return [waits, (performance.now() - began) / 1000, stage.log.nodes.length];
+}"""
+
+
+def test_600_nodes_are_drawn_ten_times_a_second(page: Page) -> None:
+    waits, seconds, nodes = page.evaluate(DRAW, [30, 20, 60])
+    assert nodes == 1800
+    assert len(waits) / seconds >= 7
+    assert quantiles(waits, n=20)[-1] < 300
