@@ -79,7 +79,7 @@ class Decision:
     normalized_entropy: float  # entropy / ln(vocabulary): what the threshold is held against
     raw_entropy: float  # of the model itself
     factor: int  # children; 1: no fork
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...]  # most probable first; none of probability 0
 
 
 @dataclass(frozen=True, slots=True)

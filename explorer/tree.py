@@ -195,6 +195,7 @@ class Tree:
             candidates=tuple(
                 Candidate(t, self._text.piece(t), round(p, DIGITS), round(q, DIGITS))
                 for t, p, q in candidates
+                if p > -np.inf
             ),
         )
 
