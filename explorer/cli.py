@@ -182,8 +182,9 @@ def train_command(
     from explorer.tiny.train import train
 
     folder = out or BUNDLED["tiny"]
-    console, errors = _console(as_json), Console(stderr=True)
-    with _bar(errors) as bar:
+    console = _console(as_json)
+    _quiet()
+    with _bar(Console(stderr=True)) as bar:
         task = bar.add_task("corpus", total=None)
         figures = train(folder, seed, minutes, lambda now: terminal.training(bar, task, now))
     console.print(f"{folder}: its README.md has the figures", highlight=False, markup=False)
