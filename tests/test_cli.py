@@ -156,7 +156,7 @@ def test_people_see_the_tree_on_stdout_and_under_json_on_stderr(
 
 
 def test_keep_pruned_lists_the_pruned_as_well(cli: Cli, model_folder: Path) -> None:
-    forking = ("--entropy-threshold", 0)
+    forking = ("--entropy-threshold", 0, "--branch-factor", 2)
     args = ("run", "--model", model_folder, "--prompt", "Once", *SHORT, *forking, "--json")
     kept = cli(*args, "--keep-pruned").json(schemas.RUN)
     left_out = cli(*args).json(schemas.RUN)
