@@ -156,19 +156,25 @@ def importance_weights(trace: Trace) -> dict[int, float]:
     """Weights of a select="gumbel" run's returned paths: `p / (1 - exp(-exp(ln p - kappa)))`.
 
     kappa is the largest perturbed log-probability among the pruned paths; without one every path
-    was kept and its weight is its probability. Kool et al. 2019, arXiv:1903.06059.
+    was kept and its weight is its probability. A path below kappa has weight 0: it finished early,
+    so it never had to stand against the pruned ones. Weighted sums are unbiased where no token was
+    left undrawn at a fork; texts that no draw could reach have no weight at all.
+    Kool et al. 2019, arXiv:1903.06059.
     """
     dropped = [
         leaf.nodes[-1] for leaf in leaves(trace, keep_pruned=True) if leaf.status == "pruned"
     ]
     values = [node.perturbed for node in dropped if node.perturbed is not None]
     kappa = max(values, default=-math.inf)
-    weights = {}
-    for leaf in leaves(trace):
-        logprob = leaf.nodes[-1].logprob
-        inclusion = 1.0 if kappa == -math.inf else -math.expm1(-math.exp(logprob - kappa))
-        weights[leaf.id] = math.exp(logprob) / inclusion
-    return weights
+    return {leaf.id: _importance(leaf.nodes[-1], kappa) for leaf in leaves(trace)}
+
+
+def _importance(node: Node, kappa: float) -> float:
+    if node.perturbed is not None and node.perturbed <= kappa:
+        return 0.0
+    if node.logprob - kappa < -30:  # 1 - exp(-x) is x, and p / x is exp(kappa)
+        return math.exp(kappa)
+    return math.exp(node.logprob) / -math.expm1(-math.exp(min(node.logprob - kappa, 700.0)))
 
 
 def result(trace: Trace, keep_pruned: bool = False) -> dict[str, Any]:
