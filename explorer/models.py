@@ -47,6 +47,13 @@ class LoadedModel:
         name: str = "custom",
     ) -> None:
         self.module = module.eval()
+        config = module.config
+        if (
+            getattr(config, "attn_logit_softcapping", None)
+            and config._attn_implementation == "sdpa"
+        ):
+            # some transformers releases leave the cap out of their sdpa path without a word
+            module.set_attn_implementation("eager")
         self.tokenizer = tokenizer
         self._lock = threading.RLock()
         parameters = inspect.signature(module.forward).parameters
