@@ -36,6 +36,8 @@ class Conditions:
     max_new_tokens: int = 32
     num_repeats: int = 5
     num_long_repeats: int = 3  # of the cases that take minutes
+    num_loads: int = 3  # of the page
+    num_updates: int = 100  # sent to the page, ten a second
     is_quick: bool = False
 
     def describe(self, device: str, dtype: str) -> dict[str, Any]:
@@ -65,6 +67,8 @@ QUICK = Conditions(
     max_new_tokens=6,
     num_repeats=2,
     num_long_repeats=1,
+    num_loads=1,
+    num_updates=20,
     is_quick=True,
 )
 

@@ -39,7 +39,6 @@ FLAGS = (
 )
 PATIENCE = 60.0  # seconds until a page that has not come is given up
 NUM_NODES = 600
-NUM_UPDATES = 100
 UPDATE_SECONDS = 0.1
 LISTENING = "page: process start to listening"
 MOTION = "page: load to first motion"
@@ -66,8 +65,8 @@ def measure(
 ) -> Iterator[dict[str, Any] | Unmeasured]:
     """The page's cases; without Chromium and Playwright only the first."""
     starts = []
-    for at in range(1 if conditions.is_quick else 3):
-        show(at, 3, "page")
+    for at in range(conditions.num_loads):
+        show(at, conditions.num_loads, "page")
         with server() as (seconds, _):
             starts.append(seconds)
     yield case(LISTENING, seconds=starts, goal=Goal("<=", 12), is_quick=conditions.is_quick)
@@ -78,7 +77,7 @@ def measure(
         return
     with server() as (_, url):
         yield from _in_browser(chromium, url, conditions, show)
-    show(3, 3, "page")
+    show(1, 1, "page")
 
 
 @contextmanager
@@ -134,8 +133,8 @@ def _in_browser(
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
             loads = []
-            for at in range(1 if conditions.is_quick else 3):
-                show(at, 3, "page in Chromium")
+            for at in range(conditions.num_loads):
+                show(at, conditions.num_loads, "page in Chromium")
                 page = browser.new_page(viewport={"width": 1400, "height": 900})
                 loads.append(_first_motion(page, url))
             goal = Goal("<=", 2)
@@ -156,7 +155,7 @@ def _first_motion(page: Page, url: str) -> float:
 
 def _updates(page: Page, conditions: Conditions) -> dict[str, Any]:
     """Batches of a real run applied in the page ten times a second, from 600 nodes on."""
-    answer = page.evaluate(APPLY, [list(_batches(_long_trace())), UPDATE_SECONDS * 1000])
+    answer = page.evaluate(APPLY, [list(_batches(conditions.num_updates)), UPDATE_SECONDS * 1000])
     waits = [wait / 1000 for wait in answer["waits"]]
     case_ = case(
         UPDATES,
@@ -170,24 +169,25 @@ def _updates(page: Page, conditions: Conditions) -> dict[str, Any]:
     return case_ | {"repeats": len(waits)}
 
 
-def _long_trace() -> Trace:
-    """A run of a small random model whose tree grows past `NUM_NODES` for `NUM_UPDATES` steps."""
-    from explorer.generate import run
-
-    paths = QUICK.long_max_paths
-    steps = NUM_NODES // paths + NUM_UPDATES
-    model = make_model(replace(QUICK, max_new_tokens=steps), "cpu", "float32")
-    forking = {"entropy_threshold": 0.0, "max_paths": paths, "max_new_tokens": steps}
-    return run(model, RunConfig(prompt_ids=(1, 2, 3)).replace(**forking))
-
-
-def _batches(trace: Trace) -> Iterator[dict[str, Any]]:
-    """What the server sends: first the steps of `NUM_NODES` nodes, then a step a batch."""
+def _batches(num_updates: int) -> Iterator[dict[str, Any]]:
+    """What the server sends of a long run: first `NUM_NODES` nodes, then a step a batch."""
+    trace = _long_trace(num_updates)
     steps, nodes = 0, 0
     while nodes < NUM_NODES:
         nodes += len(trace[steps].nodes)
         steps += 1
     lines = [orjson.loads(line) for line in trace.lines()]
     yield {"run": "bench", "seq": 0, "header": lines[0], "steps": lines[1 : steps + 1]}
-    for seq in range(steps, min(steps + NUM_UPDATES, len(trace))):
+    for seq in range(steps, steps + num_updates - 1):
         yield {"run": "bench", "seq": seq, "steps": [lines[seq + 1]]}
+
+
+def _long_trace(num_updates: int) -> Trace:
+    """A run of a small random model whose tree reaches `NUM_NODES` with as many steps to come."""
+    from explorer.generate import run
+
+    paths = QUICK.long_max_paths
+    steps = NUM_NODES // paths + num_updates
+    model = make_model(replace(QUICK, max_new_tokens=steps), "cpu", "float32")
+    forking = {"entropy_threshold": 0.0, "max_paths": paths, "max_new_tokens": steps}
+    return run(model, RunConfig(prompt_ids=(1, 2, 3)).replace(**forking))
