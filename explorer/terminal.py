@@ -231,8 +231,15 @@ def measurements(document: Mapping[str, Any]) -> Group:
 
 
 def training(bar: Progress, task: TaskID, now: Mapping[str, Any]) -> None:
-    """Show what the trainer reports: its phase, and while it trains its loss and speed."""
+    """Show what the trainer reports: its phase, and while it trains its loss and speed.
+
+    Without a terminal each new phase is a line.
+    """
     label = str(now["phase"])
     if "loss" in now:
         label += f": loss {now['loss']:.3f}, {now['tokens_per_second']:,.0f} tokens/s"
-    bar.update(task, description=label, completed=now.get("step", 0), total=now.get("total_steps"))
+    shown = bar.tasks[task]
+    if not bar.console.is_terminal and shown.fields.get("phase") != now["phase"]:
+        bar.console.print(label, markup=False, highlight=False)
+    done, total = now.get("step", 0), now.get("total_steps")
+    bar.update(task, description=label, completed=done, total=total, phase=now["phase"])

@@ -127,13 +127,13 @@ def test_the_greedy_side_makes_the_same_tokens_as_the_one_path() -> None:
 def test_the_page_is_measured_in_a_real_browser() -> None:
     cases = list(page.measure(QUICK, "cpu", "float32", lambda done, total, name: None))
     assert not [case for case in cases if isinstance(case, Unmeasured)]
-    names = [case["name"] for case in cases if isinstance(case, dict)]
-    assert names == [page.LISTENING, page.MOTION, page.UPDATES]
-    updates = cases[-1]
-    assert isinstance(updates, dict)
+    by_name = {case["name"]: case for case in cases if isinstance(case, dict)}
+    assert list(by_name) == [page.LISTENING, *page.IN_BROWSER]
+    updates, drawn = by_name[page.UPDATES], by_name[page.DRAWN]
     assert updates["nodes"] > page.NUM_NODES
     assert updates["repeats"] >= 0.9 * QUICK.num_updates
-    assert 5 < updates["drawn_per_second"] < 11
+    assert 5 < drawn["drawn_per_second"] < 11
+    assert drawn["ratio"] == pytest.approx(drawn["drawn_per_second"] / 10)
 
 
 def test_without_a_browser_its_cases_are_named_as_not_measured(
@@ -144,4 +144,4 @@ def test_without_a_browser_its_cases_are_named_as_not_measured(
     first, *others = page.measure(QUICK, "cpu", "float32", lambda done, total, name: None)
     assert isinstance(first, dict)
     assert (first["name"], first["seconds"]) == (page.LISTENING, 2.5)
-    assert [type(case) for case in others] == [Unmeasured, Unmeasured]
+    assert [type(case) for case in others] == [Unmeasured] * 3

@@ -43,6 +43,8 @@ UPDATE_SECONDS = 0.1
 LISTENING = "page: process start to listening"
 MOTION = "page: load to first motion"
 UPDATES = f"page: from {NUM_NODES} nodes on, 10 updates/s, latency p95"
+DRAWN = f"page: from {NUM_NODES} nodes on, updates drawn per second"
+IN_BROWSER = (MOTION, UPDATES, DRAWN)
 HAS_MOVED = "() => window.forkscope?.stages.explore?.player.cursor >= 0 && performance.now()"
 # Applies the batches one every UPDATE_SECONDS; milliseconds from each to the frame that shows it.
 APPLY = """async ([batches, gap]) => {
@@ -72,7 +74,7 @@ def measure(
     yield case(LISTENING, seconds=starts, goal=Goal("<=", 12), is_quick=conditions.is_quick)
     chromium = find_chromium()
     if chromium is None:
-        for name in (MOTION, UPDATES):
+        for name in IN_BROWSER:
             yield Unmeasured(name, "needs Chromium, and playwright from requirements-dev.txt")
         return
     with server() as (_, url):
@@ -139,11 +141,11 @@ def _in_browser(
                 loads.append(_first_motion(page, url))
             goal = Goal("<=", 2)
             cases.append(case(MOTION, seconds=loads, goal=goal, is_quick=conditions.is_quick))
-            cases.append(_updates(page, conditions))
+            cases += _updates(page, conditions)
             browser.close()
     except Error as error:
         why = f"the browser said: {error.message.splitlines()[0]}"
-        cases += [Unmeasured(name, why) for name in (MOTION, UPDATES)[len(cases) :]]
+        cases += [Unmeasured(name, why) for name in IN_BROWSER[len(cases) :]]
     return cases
 
 
@@ -153,20 +155,29 @@ def _first_motion(page: Page, url: str) -> float:
     return float(page.wait_for_function(HAS_MOVED, polling="raf").json_value()) / 1000
 
 
-def _updates(page: Page, conditions: Conditions) -> dict[str, Any]:
+def _updates(page: Page, conditions: Conditions) -> list[dict[str, Any]]:
     """Batches of a real run applied in the page ten times a second, from 600 nodes on."""
-    answer = page.evaluate(APPLY, [list(_batches(conditions.num_updates)), UPDATE_SECONDS * 1000])
+    batches = list(_batches(conditions.num_updates))
+    answer = page.evaluate(APPLY, [batches, UPDATE_SECONDS * 1000])
     waits = [wait / 1000 for wait in answer["waits"]]
-    case_ = case(
+    latency = case(
         UPDATES,
         seconds=[quantiles(waits, n=20)[-1]],
         goal=Goal("<=", 0.15),
         is_quick=conditions.is_quick,
         latency_median=median(waits),
-        drawn_per_second=len(waits) / answer["seconds"],
         nodes=answer["nodes"],
     )
-    return case_ | {"repeats": len(waits)}
+    drawn = len(waits) / answer["seconds"]
+    speed = case(
+        DRAWN,
+        ratio_to="updates sent per second",
+        ratio=drawn * UPDATE_SECONDS,
+        goal=Goal(">=", 0.9),
+        is_quick=conditions.is_quick,
+        drawn_per_second=drawn,
+    )
+    return [case_ | {"repeats": len(waits)} for case_ in (latency, speed)]
 
 
 def _batches(num_updates: int) -> Iterator[dict[str, Any]]:
