@@ -212,10 +212,14 @@ export class Log {
     for (let id = this.nodes.length - 1; id >= 0; id--) {
       const node = this.nodes[id];
       if (node.step > cursor) continue;
-      const children = node.children.filter((child) => this.nodes[child].step <= cursor);
-      dead[id] = children.length
-        ? Number(children.every((child) => dead[child]))
-        : Number(node.ended <= cursor && node.status === "pruned");
+      let alive = 0;
+      let seen = 0;
+      for (const child of node.children) {
+        if (this.nodes[child].step > cursor) continue;
+        seen += 1;
+        alive += 1 - dead[child];
+      }
+      dead[id] = Number(seen ? !alive : node.ended <= cursor && node.status === "pruned");
     }
     return dead;
   }

@@ -11,13 +11,12 @@ export const DX = 82; // pixels between depths
 export const DY = 30; // pixels between lanes
 const LABEL = 10; // characters of a token shown on its node
 const FAR = 0.42; // below this scale labels make way for the shape
+const CHUNK = 16; // depths that are shown or hidden together: only what is in sight is painted
 
 export class Tree {
   /** `hover(id|null)` and `select(id)` are told of nodes; `touched()` when the user moves the view. */
   constructor(host, { hover, select, touched }) {
-    this.edges = svg("g", { class: "fs-edges", "aria-hidden": "true" });
-    this.marks = svg("g", { class: "fs-nodes", role: "presentation" });
-    this.group = svg("g", { class: "fs-world", role: "presentation" }, this.edges, this.marks);
+    this.group = svg("g", { class: "fs-world", role: "presentation" });
     this.svg = svg("svg", {
       class: "fs-tree-svg", role: "tree", tabindex: "0",
       "aria-label": "Token tree. Arrow keys move between tokens.",
@@ -25,7 +24,7 @@ export class Tree {
     host.append(this.svg);
     this.callbacks = { hover, select };
     this.camera = new Camera(this.svg, this.group, {
-      moved: () => this.svg.classList.toggle("is-far", this.camera.scale < FAR),
+      moved: () => this.#moved(),
       touched,
     });
     this.following = true;
@@ -38,8 +37,8 @@ export class Tree {
     this.log = log;
     this.layout = new Layout();
     this.shown = []; // by node id: {mark, edge, circle, key}
-    this.edges.replaceChildren();
-    this.marks.replaceChildren();
+    this.group.replaceChildren();
+    this.chunks = []; // by depth / CHUNK: {group, edges, marks, shown}
     this.selected = null;
     this.hovered = null;
     this.lit = [];
@@ -58,6 +57,7 @@ export class Tree {
     const dark = isDark();
     for (const node of this.log.nodes) this.#paint(node, state, dead[node.id] === 1, live.has(node.id), dark);
     this.#paintRoot(state, dark);
+    this.#cull();
     if (this.following) this.follow(state);
   }
 
@@ -118,7 +118,7 @@ export class Tree {
   choose(id, focus = false) {
     if (this.selected !== null) this.#shownOf(this.selected)?.mark.setAttribute("aria-selected", "false");
     this.selected = id;
-    for (const one of this.marks.querySelectorAll(".is-selected")) one.classList.remove("is-selected");
+    for (const one of this.group.querySelectorAll(".is-selected")) one.classList.remove("is-selected");
     const shown = id === null ? null : this.#shownOf(id);
     if (!shown) return;
     shown.mark.classList.add("is-selected");
@@ -172,7 +172,7 @@ export class Tree {
       "aria-label": `Prompt: ${tail}`, "aria-level": 1, "aria-selected": "false",
     }, svg("title", { text: words }), circle, label);
     this.root = { mark, circle, edge: null, key: "" };
-    this.marks.append(mark);
+    this.#chunk(-1).marks.append(mark);
   }
 
   #markId(id) {
@@ -200,9 +200,42 @@ export class Tree {
       class: "fs-node", transform: `translate(${x} ${y.toFixed(1)})`, "data-id": node.id, id: this.#markId(node.id),
       role: "treeitem", "aria-level": node.depth + 2, "aria-selected": "false", "aria-label": token,
     }, svg("circle", { class: "fs-hit", r: 15 }), circle, label);
-    this.shown.push({ mark, edge, circle, radius, key: "new", ring: null, cross: null });
-    this.edges.append(edge);
-    this.marks.append(mark);
+    this.shown.push({ mark, edge, circle, radius, key: -1, ring: null, end: null });
+    const chunk = this.#chunk(node.depth);
+    chunk.edges.append(edge);
+    chunk.marks.append(mark);
+  }
+
+  /** The group that a depth is drawn in; the prompt's depth is -1. */
+  #chunk(depth) {
+    const at = Math.floor((depth + 1) / CHUNK);
+    while (this.chunks.length <= at) {
+      const edges = svg("g", { class: "fs-edges", "aria-hidden": "true" });
+      const marks = svg("g", { class: "fs-nodes", role: "presentation" });
+      const group = svg("g", { role: "presentation" }, edges, marks);
+      this.chunks.push({ group, edges, marks, isShown: true });
+      this.group.append(group);
+    }
+    return this.chunks[at];
+  }
+
+  #moved() {
+    this.svg.classList.toggle("is-far", this.camera.scale < FAR);
+    this.#cull();
+  }
+
+  /** Take what is out of sight out of the picture. */
+  #cull() {
+    const { x, scale } = this.camera;
+    const width = this.svg.clientWidth || 2000;
+    const from = (-x / scale / DX - 2) / CHUNK;
+    const to = ((width - x) / scale / DX + 2) / CHUNK;
+    this.chunks.forEach((chunk, at) => {
+      const isShown = at + 1 > from && at < to;
+      if (isShown === chunk.isShown) return;
+      chunk.isShown = isShown;
+      chunk.group.style.display = isShown ? "" : "none";
+    });
   }
 
   #paint(node, state, dead, live, dark) {
@@ -210,7 +243,7 @@ export class Tree {
     const there = node.step <= state.cursor;
     const decided = node.decided <= state.cursor;
     const ended = node.ended <= state.cursor ? node.status : "";
-    const key = there ? `${decided}${dead}${live}${ended}${dark}` : "";
+    const key = there ? 1 + decided * 2 + dead * 4 + live * 8 + dark * 16 + (ended ? 32 : 0) : 0;
     if (key === shown.key) return;
     const { mark, edge, circle } = shown;
     shown.key = key;

@@ -21,9 +21,14 @@ from tests.browser.find_chromium import find
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 def free_port() -> int:
@@ -62,9 +67,10 @@ class App:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def ended_runs(self) -> list[int]:
-        """For every live run that has ended: how many caches were open right after it."""
-        return [int(found) for found in re.findall(r"caches open: (\d+)", self.log())]
+    def ended_runs(self) -> list[tuple[int, int]]:
+        """For every live run that has ended: its steps, and the caches open right after it."""
+        found = re.findall(r"a run ended after (\d+) steps; caches open: (\d+)", self.log())
+        return [(int(steps), int(caches)) for steps, caches in found]
 
     def stop(self) -> None:
         self.process.terminate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -51,6 +52,12 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.1)
 
 
+def assert_freed_early(app: App) -> None:
+    steps, caches = app.ended_runs()[-1]
+    assert steps < int(LONG["max_new_tokens"])
+    assert caches == 0
+
+
 def done(page: Page) -> None:
     expect(page.locator(".fs-badge").first).to_have_text("live run, finished", timeout=60_000)
 
@@ -75,10 +82,15 @@ def test_a_live_run_ends_with_the_command_lines_digest(page: Page, app: App) -> 
     told = json.loads(out.stdout.splitlines()[-1])
     assert shown == told["tree_digest"]
     ids = {path["id"] for path in told["paths"]}
-    texts = page.evaluate("(ids) => ids.map((id) => { const { log } = window.forkscope.stages.explore;"
-                          " return log.textOf(log.lastOf.get(id)); })", sorted(ids))  # fmt: skip
+    texts = page.evaluate(
+        """(ids) => ids.map((id) => {
+            const { log } = window.forkscope.stages.explore;
+            return log.textOf(log.lastOf.get(id));
+        })""",
+        sorted(ids),
+    )
     assert texts == [path["text"] for path in sorted(told["paths"], key=lambda path: path["id"])]
-    wait_until(lambda: app.ended_runs()[-1:] == [0])
+    wait_until(lambda: app.ended_runs()[-1:] == [(24, 0)])
 
 
 def test_stop_frees_the_pool_and_what_came_stays(page: Page, app: App) -> None:
@@ -89,7 +101,7 @@ def test_stop_frees_the_pool_and_what_came_stays(page: Page, app: App) -> None:
     page.locator("#fs-stop").click()
     expect(page.locator(".fs-badge").first).to_have_text("stopped")
     wait_until(lambda: len(app.ended_runs()) > before)
-    assert app.ended_runs()[-1] == 0
+    assert_freed_early(app)
     assert int(stage(page, "return stage.log.length")) >= 10  # type: ignore[call-overload]
     assert page.locator(".fs-node:not(.is-future)").count() > 20
 
@@ -105,22 +117,10 @@ def test_leaving_the_page_frees_the_pool(
     wait_for_steps(page, 5)
     getattr(page, leave)()
     wait_until(lambda: len(app.ended_runs()) > before, 20)
-    assert app.ended_runs()[-1] == 0
-
-
-def test_a_lost_batch_is_asked_for_again(page: Page) -> None:
-    set_fields(page, "Once upon a time", max_new_tokens="60", max_paths="12")
-    stage(
-        page,
-        "const apply = stage.apply.bind(stage); let seen = 0; window.lost = 0;"
-        "stage.apply = (batch) => { if (batch.seq > 0 && !batch.done && ++seen === 2)"
-        " window.lost = batch.steps.length; else apply(batch); };",
-    )
-    run(page)
-    done(page)
-    assert page.evaluate("window.lost") > 0
-    indices = stage(page, "return stage.log.steps.map((step) => step.index)")
-    assert indices == list(range(60))
+    assert_freed_early(app)
+    # gradio's own words about the stream that was cut
+    cut = re.compile("abort|errored out", re.IGNORECASE)
+    watch.complaints = [one for one in watch.complaints if not cut.search(one)]
 
 
 @pytest.mark.parametrize(
@@ -171,26 +171,33 @@ def test_the_budget_is_predicted_before_the_run(page: Page) -> None:
 
 
 DRAW = """async ([columns, paths, updates]) => {
-  const stage = window.forkscope.stages.explore, { log } = stage;
-  const memory = log.steps.at(-1).memory, waits = [];
-  const blank = { phase: "decode", positions: 1, seconds: 0, overhead_seconds: 0, decisions: [],
-    forks: [], ends: [], slots: [], freed: [], memory, memory_forward: memory, peak_memory_nbytes: 0 };
+  const stage = window.forkscope.stages.explore, { header, steps } = stage.log;
+  const { memory } = steps.at(-1), waits = [];
   const rows = Array.from({ length: paths }, (_, i) => i);
-  const batch = (index) => ({ run: "flood", seq: index, header: index ? undefined : log.header,
-    steps: [{ ...blank, index, phase: index ? "decode" : "prefill", paths: rows,
-      parents: index ? rows : rows.map(() => 0),
-      decisions: rows.map((path) => ({ path, node: index ? (index - 1) * paths + path : -1, entropy: 1,
-        normalized_entropy: ((path * 7 + index) % 10) / 10, raw_entropy: 1, factor: 1, candidates: [] })),
-      nodes: rows.map((path) => ({ id: index * paths + path, parent: index ? (index - 1) * paths + path : -1,
-        path, token: path, text: " word", raw: "word", prob: 0.5, raw_prob: 0.5, logprob: -1, raw_logprob: -1 })) }] });
+  const before = (index, path) => (index ? (index - 1) * paths + path : -1);
+  const step = (index) => ({
+    ...steps.at(-1), index, phase: index ? "decode" : "prefill", forks: [], ends: [], slots: [],
+    freed: [], memory_forward: memory, paths: rows, parents: index ? rows : rows.map(() => 0),
+    decisions: rows.map((path) => ({
+      path, node: before(index, path), entropy: 1, raw_entropy: 1, factor: 1, candidates: [],
+      normalized_entropy: ((path * 7 + index) % 10) / 10,
+    })),
+    nodes: rows.map((path) => ({
+      id: index * paths + path, parent: before(index, path), path, token: path, text: " word",
+      raw: "word", prob: 0.5, raw_prob: 0.5, logprob: -1, raw_logprob: -1,
+    })),
+  });
+  const batch = (index) => ({
+    run: "flood", seq: index, header: index ? undefined : header, steps: [step(index)],
+  });
   for (let index = 0; index < columns; index++) stage.apply(batch(index));
   const frame = () => new Promise(requestAnimationFrame);
   const began = performance.now();
   for (let at = 0; at < updates; at++) {
     while (performance.now() < began + at * 100) await frame();
-    const sent = performance.now(), before = stage.drawn;
+    const sent = performance.now(), { drawn } = stage;
     stage.apply(batch(columns + at));
-    while (stage.drawn === before) await frame();
+    while (stage.drawn === drawn) await frame();
     waits.push(performance.now() - sent);
   }
   return [waits, (performance.now() - began) / 1000, stage.log.nodes.length];

@@ -1,0 +1,126 @@
+"""The form is made from RunConfig, and what it says before a run is true."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import gradio as gr
+import pytest
+
+from explorer.config import InputError, RunConfig, iter_fields
+from explorer.ui import estimate, presets
+from explorer.ui.forms import Form
+from explorer.ui.limits import Limits
+from explorer.ui.models import ModelCache
+
+
+@pytest.fixture(scope="module")
+def form() -> Form:
+    async def build() -> Form:  # gradio leaves an event loop open where none is running
+        with gr.Blocks():
+            form = Form(["tiny"])
+            form.place_groups()
+        return form
+
+    return asyncio.run(build())
+
+
+def values(form: Form, **changes: object) -> list[object]:
+    given = form.fill(RunConfig(prompt="Once"))
+    return [changes.get(name, value) for name, value in zip(form.inputs, given, strict=True)]
+
+
+def test_every_setting_that_can_be_typed_has_an_input(form: Form) -> None:
+    names = {name for _, name, _ in iter_fields()}
+    assert names - set(form.inputs) == {"prompt_ids"}
+
+
+def test_what_the_form_is_filled_with_comes_back(form: Form) -> None:
+    config = RunConfig(
+        prompt="Hello", temperature=0.5, top_k=7, entropy_threshold=0.4, backend="deepcopy", seed=9
+    )
+    assert form.config(form.fill(config)) == config
+
+
+def test_empty_inputs_mean_the_default(form: Form) -> None:
+    assert form.config(values(form, top_k=None, max_paths=None)) == RunConfig(prompt="Once")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"max_paths": 0}, "max_paths: input should be greater than or equal to 1"),
+        ({"temperature": 99}, "temperature: input should be less than or equal to 10"),
+        ({"device": "tpu"}, "device:"),
+        ({"backend": "magic"}, "backend:"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_with_the_fields_name(
+    form: Form, change: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        form.config(values(form, **change))
+    assert words in str(refused.value)
+    assert str(refused.value).count(".") == 1
+
+
+def test_labels_and_help_are_those_of_the_fields(form: Form) -> None:
+    for _, name, field in iter_fields():
+        if name in form.inputs:
+            assert str(form.inputs[name].info).startswith(str(field.description))  # type: ignore[attr-defined]
+
+
+def test_presets_are_valid_and_differ() -> None:
+    configs = [RunConfig(**settings) for settings in presets.SETTINGS.values()]
+    configs += [example.config() for example in presets.EXAMPLES.values()]
+    assert len({config.model_dump_json() for config in configs}) == len(configs)
+
+
+def test_a_public_page_bounds_what_it_is_asked_for() -> None:
+    limits = Limits(max_paths=8, models=("tiny",))
+    limits.check(RunConfig(prompt="Once", max_paths=8))
+    for config in (
+        RunConfig(prompt="Once", max_paths=9),
+        RunConfig(prompt="Once", model="owner/model"),
+        RunConfig(prompt="x" * 9000),
+    ):
+        with pytest.raises(InputError):
+            limits.check(config)
+
+
+def test_the_predicted_budget_is_never_below_what_a_run_takes() -> None:
+    import explorer
+
+    model = explorer.load_model("tiny")
+    for backend in ("cow", "batched", "deepcopy", "recompute"):
+        config = RunConfig(
+            prompt="Once upon a time", max_paths=6, max_new_tokens=8, entropy_threshold=0.0,
+            backend=backend,
+        )  # fmt: skip
+        size = estimate.size_of(config, ModelCache())
+        assert size is not None
+        assert size.kv_nbytes_per_token == model.info.kv_nbytes_per_token
+        trace = explorer.run(model, config)
+        assert size.num_prompt == len(trace.header.prompt)
+        worst = estimate.worst_tokens(config, size.num_prompt)
+        peak = max(step.memory.kv_live_nbytes for step in trace)
+        assert peak <= worst * size.kv_nbytes_per_token
+        assert worst * size.kv_nbytes_per_token < 3 * peak or backend == "recompute"
+
+
+def test_an_unknown_model_is_said_to_be_unknown() -> None:
+    config = RunConfig(prompt="Once", model="owner/model")
+    assert estimate.sentence(config, ModelCache()) == (
+        "Memory: unknown until owner/model has been loaded."
+    )
+
+
+def test_the_page_is_built_without_torch_and_without_analytics() -> None:
+    code = (
+        "import sys, os; from explorer import ui; ui.build();"
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules;"
+        "assert os.environ['GRADIO_ANALYTICS_ENABLED'] == 'False'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
