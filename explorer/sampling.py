@@ -61,11 +61,12 @@ def log_distributions(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`logits [rows, vocab]` -> `(ln q, ln p)`: the sampling distribution and the model's own.
 
-    In this order: logits / T, top-k, top-p (the smallest set whose mass exceeds p, at least one).
-    T = 0 is the limit: all mass on the most probable token, the lowest id where several are equal.
+    In this order: logits / T, top-k (all that equal the k-th stay), top-p (the smallest set whose
+    mass exceeds p, at least one). T = 0, or less than float32 can divide by, is the limit: all mass
+    on the most probable token, the lowest id where several are equal.
     """
     raw = torch.log_softmax(logits.float(), dim=-1)
-    if sampling.temperature == 0:
+    if sampling.temperature < torch.finfo(torch.float32).tiny:
         best = raw.argmax(dim=-1, keepdim=True)
         return torch.full_like(raw, float("-inf")).scatter_(-1, best, 0.0), raw
     is_plain = sampling.temperature == 1 and sampling.top_k is None and sampling.top_p is None
@@ -135,22 +136,28 @@ DRAWS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 
 
 def plan(select: str, paths: Sequence[Path], seed: int, num_draws: int) -> np.ndarray:
-    """`[paths, draws]` float64 for `DRAWS[select]`: uniforms, or each path's codes, padded.
-
-    A code that is alone on its path is replaced by a fresh uniform: given the text so far the rest
-    of it is uniform, and following it further would only magnify rounding (every token divides by
-    its probability), until backends no longer agree.
-    """
-    if select == "arithmetic":
-        width = max(len(path.codes) for path in paths)
-        rows = [
-            tuple(uniforms(seed, path.id, path.depth, 1)) if len(path.codes) == 1 else path.codes
-            for path in paths
-        ]
-        return np.array([(*row, *[0.0] * (width - len(row))) for row in rows])
+    """`[paths, num_draws]` float64 uniforms for `DRAWS[select]`; zeros where none are needed."""
     if select == "top":
         return np.zeros((len(paths), num_draws))
     return np.stack([uniforms(seed, path.id, path.depth, num_draws) for path in paths])
+
+
+def code_plan(paths: Sequence[Path], seed: int, num_codes: int) -> np.ndarray:
+    """`[paths, codes]` float64: each path's codes, padded; `num_codes` were spread over [0, 1).
+
+    Once a text is no more probable than the codes are apart, its code is alone wherever it lies, so
+    that given the text the rest of it is uniform: a fresh uniform takes its place. Following it
+    further would only magnify rounding (every token divides by its probability), until backends no
+    longer agree. A code that merely happens to be alone is followed: that tells where it lies.
+    """
+    width = max(len(path.codes) for path in paths)
+    rows = []
+    for path in paths:
+        codes = path.codes
+        if len(codes) == 1 and path.logprob <= -math.log(num_codes):
+            codes = (float(uniforms(seed, path.id, path.depth, 1)[0]),)
+        rows.append((*codes, *[0.0] * (width - len(codes))))
+    return np.array(rows)
 
 
 def observe(

@@ -26,6 +26,7 @@ from explorer.path import Path
 from explorer.sampling import (
     ROOT_DEPTH,
     Observed,
+    code_plan,
     first_codes,
     gumbel,
     plan,
@@ -78,6 +79,7 @@ class Tree:
         self._prompt_tail = text.start(prompt)
         self._tails: dict[int, Tail] = {}
         self._can_fork = can_fork
+        self._num_codes = 0
         self._num_paths = 0
         self._num_nodes = 0
         self._num_finished = 0
@@ -91,8 +93,8 @@ class Tree:
         if config.branching.select == "gumbel":
             path.perturbed = gumbel(uniforms(config.sampling.seed, path.id, ROOT_DEPTH, 1)[0])
         if config.branching.select == "arithmetic":
-            count = config.branching.max_paths if self._can_fork else num_starts
-            codes = first_codes(config.sampling.seed, count)
+            self._num_codes = config.branching.max_paths if self._can_fork else num_starts
+            codes = first_codes(config.sampling.seed, self._num_codes)
             path.codes = codes if self._can_fork else (codes[path.id],)
         self._num_paths += 1
         self._tails[path.id] = self._prompt_tail
@@ -106,10 +108,12 @@ class Tree:
 
     def plan(self) -> np.ndarray:
         """Uniforms or codes for the next step's draws, `[live paths, draws]`."""
-        branching = self._config.branching
+        branching, seed = self._config.branching, self._config.sampling.seed
+        if self._num_codes:
+            return code_plan(self.live, seed, self._num_codes)
         remaining = branching.max_paths - len(self.live)
         draws = budget_factor(branching.branch_factor, remaining) if self._can_fork else 1
-        return plan(branching.select, self.live, self._config.sampling.seed, draws)
+        return plan(branching.select, self.live, seed, draws)
 
     def grow(self, seen: Observed) -> Growth:
         """Decide every live path's next tokens, then drop what ended and what is too many."""
