@@ -19,6 +19,7 @@ export class Camera {
     this.goal = null;
     this.frame = 0;
     this.last = 0;
+    this.wasDragged = false; // the click that follows is the end of a drag
     this.#listen();
   }
 
@@ -77,6 +78,7 @@ export class Camera {
     root.addEventListener("pointerdown", (event) => {
       if (event.pointerType === "mouse" && event.button !== 0) return;
       pointers.set(event.pointerId, [event.clientX, event.clientY]);
+      this.wasDragged = false;
     });
     root.addEventListener("pointermove", (event) => this.#drag(event, pointers));
     for (const name of ["pointerup", "pointercancel", "pointerleave"]) {
@@ -95,6 +97,7 @@ export class Camera {
     if (!other && !this.root.classList.contains("is-dragging") && Math.hypot(to[0] - from[0], to[1] - from[1]) < 4) return;
     pointers.set(event.pointerId, to);
     this.stop();
+    this.wasDragged = true;
     if (other) {
       const box = this.root.getBoundingClientRect();
       const spread = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]) || 1;

@@ -66,11 +66,13 @@ export function narrate(log, cursor) {
   const others = step.forks.length - (fork ? 1 : 0);
   if (others > 0) parts.push(`${plural(others, "other path")} forked`);
   for (const [status, words] of Object.entries(ENDS)) {
-    const ended = step.ends.filter((end) => end.status === status).length;
-    if (ended) parts.push(`${plural(ended, "path")} ${words}`);
+    const count = step.ends.filter((end) => end.status === status).length;
+    if (count) parts.push(`${plural(count, "path")} ${words}`);
   }
   if (!step.forks.length) parts.unshift(step.phase === "prefill" ? prefillWords(step) : quietWords(step));
-  const live = step.paths.length ? `${plural(step.paths.length, "path")} live` : "the run is over";
+  const ended = new Set(step.ends.map((end) => end.path));
+  const going = step.paths.filter((path) => !ended.has(path)).length;
+  const live = going ? `${plural(going, "path")} live` : "the run is over";
   return `Step ${cursor}: ${parts.filter(Boolean).join("; ")}; ${live}.`;
 }
 

@@ -2,7 +2,7 @@
 // of its parents (so edges never cross) and takes the positions nearest to them that leave a lane between
 // neighbours. A placed node never moves.
 
-const PULL = 0.97; // how much of its distance from the middle a continuing path keeps per token
+const PULL = 0.985; // how much of its distance from the middle a continuing path keeps per token
 
 /** Rising values nearest to `wanted` (least squares) with at least 1 between neighbours. */
 export function separate(wanted) {

@@ -224,6 +224,8 @@ export class Stage {
   #words(state) {
     const { parts, log } = this;
     const words = narrate(log, state.cursor);
+    const isMoving = this.player.playing || this.player.following;
+    parts.narration.setAttribute("aria-live", isMoving ? "off" : "polite"); // five a second is no speech
     if (parts.narration.textContent !== words) parts.narration.textContent = words;
     parts.sentence.textContent = memorySentence(state.memory);
     const memory = state.memory;

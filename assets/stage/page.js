@@ -27,6 +27,7 @@ function take(stage, batch) {
     stage.say(batch.alert);
     status("Nothing was run; what you saw before is still here.");
   } else if (batch.run) {
+    if (batch.header) document.querySelectorAll(".fs-run.is-current").forEach((card) => card.classList.remove("is-current"));
     stage.apply(batch);
     status(batch.done ? "Done." : "Running …");
   } else if (batch.status) status(batch.status);

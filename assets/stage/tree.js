@@ -7,8 +7,9 @@ import { shorten, visibleToken } from "./format.js";
 import { Layout } from "./layout.js";
 import { PROMPT } from "./log.js";
 
-export const DX = 82; // pixels between depths
-export const DY = 30; // pixels between lanes
+export const DX = 92; // pixels between depths
+export const DY = 23; // pixels between lanes
+const BEND = 34; // pixels in which an edge reaches its lane; a token is written on the straight rest
 const LABEL = 10; // characters of a token shown on its node
 const FAR = 0.42; // below this scale labels make way for the shape
 const CHUNK = 16; // depths that are shown or hidden together: only what is in sight is painted
@@ -55,7 +56,7 @@ export class Tree {
     const dead = this.log.dead(state.cursor);
     const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
     const dark = isDark();
-    for (const node of this.log.nodes) this.#paint(node, state, dead[node.id] === 1, live.has(node.id), dark);
+    for (const node of this.log.nodes) this.#paint(node, state, dead[node.id] === 1, live.has(node.id) && node.ended > state.cursor, dark);
     this.#paintRoot(state, dark);
     this.#cull();
     if (this.following) this.follow(state);
@@ -70,7 +71,7 @@ export class Tree {
     const top = Math.min(...lanes);
     const bottom = Math.max(...lanes);
     const scale = Math.max(0.66, Math.min(1.1, (box.height - 96) / ((bottom - top + 1.4) * DY)));
-    const x = Math.min(64, box.width * 0.8 - (depth + 1) * DX * scale);
+    const x = Math.min(74, box.width * 0.86 - (depth + 1) * DX * scale);
     const y = box.height / 2 + 10 - ((top + bottom) / 2) * DY * scale;
     if (at_once) this.camera.set(x, y, scale);
     else this.camera.glide(x, y, scale);
@@ -85,7 +86,7 @@ export class Tree {
     const width = this.layout.columns.length * DX + 120;
     const height = (high - low + 2.4) * DY;
     const scale = Math.min(1.2, box.width / width, box.height / height);
-    const x = (box.width - (width - 120) * scale) / 2;
+    const x = (box.width - (width - 150) * scale) / 2;
     const y = box.height / 2 - ((low + high) / 2) * DY * scale;
     if (at_once) this.camera.set(x, y, scale);
     else this.camera.glide(x, y, scale);
@@ -166,7 +167,7 @@ export class Tree {
     const words = this.log.promptText().trim();
     const tail = words.length > 26 ? "…" + words.slice(-25) : words;
     const circle = svg("rect", { class: "fs-dot", x: -8, y: -8, width: 16, height: 16, rx: 4 });
-    const label = svg("text", { class: "fs-label fs-label-root", x: 0, y: -17, "text-anchor": "middle", text: "prompt" });
+    const label = svg("text", { class: "fs-label fs-label-root", x: -12, y: 4, "text-anchor": "end", text: "prompt" });
     const mark = svg("g", {
       class: "fs-node fs-root", role: "treeitem", "data-id": PROMPT, id: this.#markId(PROMPT),
       "aria-label": `Prompt: ${tail}`, "aria-level": 1, "aria-selected": "false",
@@ -185,21 +186,20 @@ export class Tree {
     const y = this.layout.y[node.id] * DY;
     const px = x - DX;
     const py = this.layout.yOf(node.parent) * DY;
-    const bend = DX * 0.5;
     const edge = svg("path", {
       class: "fs-edge",
-      d: `M${px} ${py.toFixed(1)}C${px + bend} ${py.toFixed(1)} ${x - bend} ${y.toFixed(1)} ${x} ${y.toFixed(1)}`,
+      d: `M${px} ${py.toFixed(1)}C${px + BEND * 0.65} ${py.toFixed(1)} ${px + BEND * 0.35} ${y.toFixed(1)} ${px + BEND} ${y.toFixed(1)}H${x}`,
     });
-    const radius = 3.2 + 5.2 * Math.sqrt(node.prob);
+    const radius = 2.8 + 4.6 * Math.sqrt(node.prob);
     const circle = svg("circle", { class: "fs-dot", r: radius.toFixed(2) });
     const token = visibleToken(node.text, node.raw);
     const label = svg("text", {
-      class: "fs-label", y: (-radius - 5).toFixed(1), "text-anchor": "middle", text: shorten(token, LABEL),
+      class: "fs-label", x: (-radius - 2).toFixed(1), y: -4.5, "text-anchor": "end", text: shorten(token, LABEL),
     });
     const mark = svg("g", {
       class: "fs-node", transform: `translate(${x} ${y.toFixed(1)})`, "data-id": node.id, id: this.#markId(node.id),
       role: "treeitem", "aria-level": node.depth + 2, "aria-selected": "false", "aria-label": token,
-    }, svg("circle", { class: "fs-hit", r: 15 }), circle, label);
+    }, svg("circle", { class: "fs-hit", r: 11 }), circle, label);
     this.shown.push({ mark, edge, circle, radius, key: -1, ring: null, end: null });
     const chunk = this.#chunk(node.depth);
     chunk.edges.append(edge);
@@ -273,7 +273,7 @@ export class Tree {
   #ring(shown, wanted) {
     shown.mark.classList.toggle("is-fork", wanted);
     if (wanted && !shown.ring) {
-      shown.ring = svg("circle", { class: "fs-ring", r: (shown.radius + 3.4).toFixed(2) });
+      shown.ring = svg("circle", { class: "fs-ring", r: (shown.radius + 3).toFixed(2) });
       shown.mark.insertBefore(shown.ring, shown.circle);
     }
   }
@@ -306,7 +306,9 @@ export class Tree {
     };
     this.svg.addEventListener("pointerover", (event) => this.callbacks.hover(idOf(event)));
     this.svg.addEventListener("pointerleave", () => this.callbacks.hover(null));
-    this.svg.addEventListener("click", (event) => this.callbacks.select(idOf(event)));
+    this.svg.addEventListener("click", (event) => {
+      if (!this.camera.wasDragged) this.callbacks.select(idOf(event));
+    });
   }
 }
 

@@ -39,7 +39,7 @@ test("a step is told in plain words", () => {
   const log = new Log(header);
   byHand.forEach((step) => log.append(step));
   assert.equal(narrate(log, 1), "Step 1: path 2 was unsure (entropy 0.75) and split into 2: “·c”, “·d”; 1 path reached the end; 1 path pruned as less probable; 1 path live.");
-  assert.match(narrate(log, 2), /the path went on by one token; 1 path reached the length limit/);
+  assert.match(narrate(log, 2), /the path went on by one token; 1 path reached the length limit; the run is over/);
 });
 
 test("colours grow lighter with entropy, and shared slots differ from private and free ones", () => {
