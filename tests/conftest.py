@@ -40,7 +40,11 @@ NUM_BYTES = 256
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what this machine cannot run, saying why."""
+    """Skip what this machine cannot run, saying why; leave the browser's folder to the end.
+
+    Playwright keeps an event loop running once its session has begun, and a thread has one only.
+    """
+    items.sort(key=lambda item: item.path.parent.name == "browser")
     if any("gpu" in item.keywords for item in items) and not _has_cuda():
         _skip(items, "gpu", "needs a CUDA device")
     if os.environ.get("FORKSCOPE_NETWORK") != "1":
