@@ -13,6 +13,7 @@ from statistics import quantiles
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from explorer.ui.presets import EXAMPLES
 from tests.browser.conftest import ROOT, App, Watch, open_page
 from tests.browser.test_recorded import HOSTILE, stage
 
@@ -69,12 +70,12 @@ def test_a_live_run_ends_with_the_command_lines_digest(page: Page, app: App) -> 
     page.locator(".fs-run-details summary").first.click()
     shown = page.locator('[data-detail="tree digest"]').inner_text()
     config = stage(page, "return stage.log.header.config")
-    branching = config["branching"]  # type: ignore[index]
-    assert (config["limits"]["max_new_tokens"], branching["max_paths"]) == (24, 8)  # type: ignore[index]
+    wanted = EXAMPLES["story"].config().replace(max_new_tokens=24, max_paths=8)
+    assert config == wanted.model_dump(mode="json")
     options = [
         f"--{name.replace('_', '-')}={value}"
         for group in ("sampling", "branching", "cache", "limits")
-        for name, value in config[group].items()  # type: ignore[index]
+        for name, value in wanted.model_dump(mode="json")[group].items()
         if value is not None
     ]
     command = [sys.executable, "-m", "explorer", "run", "--prompt", "Once upon a time", "--json"]
@@ -121,6 +122,21 @@ def test_leaving_the_page_frees_the_pool(
     # gradio's own words about the stream that was cut
     cut = re.compile("abort|errored out", re.IGNORECASE)
     watch.complaints = [one for one in watch.complaints if not cut.search(one)]
+
+
+def test_a_lost_batch_is_asked_for_again(page: Page) -> None:
+    set_fields(page, "Once upon a time", max_new_tokens="60", max_paths="12")
+    stage(
+        page,
+        "const apply = stage.apply.bind(stage); let seen = 0; window.lost = 0;"
+        "stage.apply = (batch) => { if (batch.seq > 0 && !batch.done && ++seen === 2)"
+        " window.lost = batch.steps.length; else apply(batch); };",
+    )
+    run(page)
+    done(page)
+    assert page.evaluate("window.lost") > 0
+    indices = stage(page, "return stage.log.steps.map((step) => step.index)")
+    assert indices == list(range(60))
 
 
 @pytest.mark.parametrize(
