@@ -70,7 +70,8 @@ def _encode(model: LoadedModel, config: RunConfig) -> list[int]:
 def prepare(model: LoadedModel, config: RunConfig) -> Header:
     """The header of the run: checks prompt and backend. Raises InputError."""
     if config.cache.backend not in model.info.backends:
-        raise InputError(f"{model.info.reason} Take --backend batched, which gives the same tree.")
+        other = model.info.backends[0]
+        raise InputError(f"{model.info.reason} Take --backend {other}, which gives the same tree.")
     ids = prompt_ids(model, config)
     text = TextStream(model.tokenizer)
     return Header(

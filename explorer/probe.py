@@ -1,21 +1,23 @@
-"""What a loaded model is, and whether the shared pool can run it, found out by trying.
+"""What a loaded model is, and which backends can run it, found out by trying.
 
 The probe prefills a few tokens into a pool, forks, decodes different tokens on both paths, and
 compares with the model's own forward over the whole texts. It also asks that every layer came to
-our attention, with the sliding window its config declares: agreement alone could be luck where
-the weights hardly attend.
+our attention, with the sliding window its config declares: agreement alone could be luck where the
+weights hardly attend. A model that keeps anything but keys and values, or nothing, has to show the
+same over rows of transformers' own cache, or `recompute` is all that is left.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedConfig
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from explorer.cache.pool import Pool
-from explorer.config import BACKENDS
+from explorer.config import BACKENDS, InputError
 from explorer.events import ModelInfo
 
 if TYPE_CHECKING:
@@ -30,20 +32,35 @@ TOLERANCE = {
     torch.float16: 1e-2,
 }  # of the logits' spread
 POOL_LAYERS = {"full_attention", "sliding_attention"}
+PLAIN_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)  # keys and values and nothing else
+MISFITS = (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError)
 
 
 def describe(model: LoadedModel, name: str) -> ModelInfo:
-    """Sizes read off the config and a short forward pass, and the backends that fit."""
-    config = model.module.config
+    """Sizes read off the config and short forward passes, and the backends that fit.
+
+    Raises InputError where the model cannot be run at all.
+    """
+    config = model.module.config.get_text_config(decoder=True)
     heads = getattr(config, "num_attention_heads", 1)
-    cache = DynamicCache(config=config)
-    plain = model.forward([_probe_tokens(config.vocab_size, 3)], cache=cache)
-    reason = probe(model)
+    texts = _probe_texts(config.vocab_size)
+    try:
+        plain = torch.cat([model.forward([[*texts.prompt, *tail]]) for tail in texts.tails])
+    except MISFITS as error:
+        raise InputError(
+            f"{name} cannot be run as a causal language model: {_short(error)}."
+        ) from error
+    cache = DynamicCache(config=model.module.config)
+    backends: tuple[str, ...] = ("recompute",)
+    reason = _why_no_rows(model, cache, texts, plain)
+    if not reason:
+        reason = _why_no_pool(model, config, texts, plain)
+        backends = tuple(backend for backend in BACKENDS if not reason or backend != "cow")
     return ModelInfo(
         name=name,
         architecture=type(model.module).__name__,
         num_parameters=sum(p.numel() for p in model.module.parameters()),
-        num_layers=len(cache.layers),
+        num_layers=config.num_hidden_layers,
         num_kv_heads=getattr(config, "num_key_value_heads", None) or heads,
         head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
         vocab_size=int(plain.shape[-1]),
@@ -51,61 +68,105 @@ def describe(model: LoadedModel, name: str) -> ModelInfo:
         device=str(model.device),
         dtype=str(model.module.dtype).removeprefix("torch."),
         kv_nbytes_per_token=sum(_nbytes_per_token(layer) for layer in cache.layers),
-        backends=tuple(b for b in BACKENDS if not reason or b != "cow"),
+        backends=backends,
         reason=reason,
     )
 
 
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120].rstrip(".")
+
+
 def _nbytes_per_token(layer: Any) -> int:
     states = (getattr(layer, "keys", None), getattr(layer, "values", None))
-    return sum(t.shape[1] * t.shape[3] * t.element_size() for t in states if t is not None)
+    stored = [t for t in states if t is not None and t.dim() == 4]
+    return sum(t.shape[1] * t.shape[3] * t.element_size() for t in stored)
 
 
-def _probe_tokens(vocab_size: int, count: int) -> list[int]:
-    return [(7 * i + 3) % vocab_size for i in range(count)]
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """A prompt, and what each of two paths adds to it."""
+
+    prompt: list[int]
+    tails: tuple[list[int], ...]
 
 
-def probe(model: LoadedModel) -> str:
+def _probe_texts(vocab_size: int) -> _Texts:
+    tokens = [(7 * i + 3) % vocab_size for i in range(PROMPT_LENGTH + 2 * TAIL_LENGTH)]
+    return _Texts(tokens[:PROMPT_LENGTH], (tokens[-4:-2], tokens[-2:]))
+
+
+def _off_by(logits: torch.Tensor, plain: torch.Tensor) -> str:
+    """How far `logits` are from a plain forward over the whole texts; "" within tolerance."""
+    spread = (plain.max() - plain.min()).clamp(min=1e-6)
+    error = float((logits - plain).abs().max() / spread)
+    is_close = error <= TOLERANCE.get(logits.dtype, 6e-2)
+    return "" if is_close else f"off by {error:.1e} of their spread"
+
+
+def _why_no_rows(
+    model: LoadedModel, cache: DynamicCache, texts: _Texts, plain: torch.Tensor
+) -> str:
+    """Why transformers' cache of this model cannot be continued and forked by rows; "" if it can.
+
+    Fills `cache`. Layers of nothing but keys and values are known to fork; others are tried.
+    """
+    name = type(model.module).__name__
+    try:
+        model.forward([texts.prompt[:3]], cache)
+        if all(type(layer) in PLAIN_LAYERS for layer in cache.layers):
+            if cache.get_seq_length() != 3:
+                return f"{name} keeps no keys and values between its passes."
+            if plain.dtype != torch.float32:
+                return ""  # rounding may send a token to another expert: too far off to judge
+            logits = model.forward([[*texts.prompt[3:], *texts.tails[0]]], cache)
+        else:
+            model.forward([texts.prompt[3:]], cache)
+            cache.reorder_cache(torch.zeros(2, dtype=torch.long, device=model.device))
+            for column in zip(*texts.tails, strict=True):
+                logits = model.forward([[token] for token in column], cache)
+    except MISFITS as error:
+        return f"{name} keeps a state that cannot be forked path by path ({_short(error)})."
+    if off := _off_by(logits, plain[: len(logits)]):
+        return f"{name} gives other logits from its cache than from the whole text ({off})."
+    return ""
+
+
+def _why_no_pool(
+    model: LoadedModel, config: PreTrainedConfig, texts: _Texts, plain: torch.Tensor
+) -> str:
     """Why `cow` cannot run this model, as a sentence; "" where it can."""
-    config = model.module.config
     name = type(model.module).__name__
     kinds = set(getattr(config, "layer_types", None) or []) - POOL_LAYERS
     if kinds:
-        return (
-            f"{name} has layers that keep more than keys and values ({', '.join(sorted(kinds))})."
-        )
-    tokens = _probe_tokens(config.vocab_size, PROMPT_LENGTH + 2 * TAIL_LENGTH)
-    prompt, tails = tokens[:PROMPT_LENGTH], (tokens[-4:-2], tokens[-2:])
+        return f"{name} has layers that the pool does not hold ({', '.join(sorted(kinds))})."
     try:
-        shared, mask = _through_the_pool(model, prompt, tails)
-    except (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError) as error:
-        why = " ".join(str(error).split())[:120]
-        return f"{name} does not let its attention be replaced ({why})."
+        shared, mask = _through_the_pool(model, config.num_hidden_layers, texts)
+    except MISFITS as error:
+        return f"{name} does not let its attention be replaced ({_short(error)})."
     if len(mask.windows) < config.num_hidden_layers:
         return f"{name} does not run its layers through a replaceable attention."
     if (layer_idx := _wrong_window(config, mask)) is not None:
         return f"{name} does not tell its attention the sliding window of layer {layer_idx}."
-    plain = torch.cat([model.forward([[*prompt, *tail]]) for tail in tails])
-    spread = (plain.max() - plain.min()).clamp(min=1e-6)
-    off = float((shared - plain).abs().max() / spread)
-    if not off <= TOLERANCE.get(shared.dtype, 6e-2):
-        return f"{name} gives other logits over the shared pool (off by {off:.1e} of their spread)."
+    if off := _off_by(shared, plain):
+        return f"{name} gives other logits over the shared pool ({off})."
     return ""
 
 
 def _through_the_pool(
-    model: LoadedModel, prompt: list[int], tails: tuple[list[int], ...]
+    model: LoadedModel, num_layers: int, texts: _Texts
 ) -> tuple[torch.Tensor, TreeMask]:
-    """Logits `[paths, vocab]` after `prompt` and each tail over one pool, and the last mask."""
-    pool = Pool(int(model.module.config.num_hidden_layers))
+    """Logits `[paths, vocab]` after the prompt and each tail over one pool, and the last mask."""
+    pool = Pool(num_layers)
+    length = len(texts.prompt)
     try:
-        mask = pool.begin(len(prompt))
-        model.forward([prompt], pool.cache, [range(len(prompt))], mask)
-        pool.fork([0] * len(tails))
-        for i in range(TAIL_LENGTH):
+        mask = pool.begin(length)
+        model.forward([texts.prompt], pool.cache, [range(length)], mask)
+        pool.fork([0] * len(texts.tails))
+        for i, column in enumerate(zip(*texts.tails, strict=True)):
             mask = pool.begin()
-            depth = [[len(prompt) + i]] * len(tails)
-            logits = model.forward([[tail[i]] for tail in tails], pool.cache, depth, mask)
+            rows, depth = [[token] for token in column], [[length + i]] * len(column)
+            logits = model.forward(rows, pool.cache, depth, mask)
         return logits, mask
     finally:
         pool.close()

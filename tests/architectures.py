@@ -95,19 +95,30 @@ POOLED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-# Architectures whose attention the pool cannot reach: refused by the probe, run on `batched`.
+# Refused by the probe, run on `batched`: attention that the pool cannot reach, or layers that keep
+# more than keys and values (hybrids with convolutions or state spaces).
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "bloom": ("bloom", {}),
     "falcon": ("falcon", {}),
     "gpt_neo": ("gpt_neo", {"attention_types": [[["global", "local"], 1]]}),
     "stablelm": ("stablelm", {}),
     "gptj": ("gptj", {"rotary_dim": 4, "n_positions": 128}),
+    "lfm2_conv": ("lfm2", {"layer_types": ["conv", "full_attention"]}),
+    "falcon_h1_hybrid": (
+        "falcon_h1",
+        {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8},
+    ),
 }
 
-# Architectures that keep a state instead of keys and values: nothing to gather by path.
-STATEFUL: dict[str, tuple[str, dict[str, Any]]] = {"mamba": ("mamba", {})}
+# No cache of theirs can be continued: only `recompute` is right. Mamba keeps a state of its
+# own, GPT-1 keeps nothing, BERT attends to what comes after.
+UNCACHED: dict[str, tuple[str, dict[str, Any]]] = {
+    "mamba": ("mamba", {}),
+    "gpt1": ("openai-gpt", {"n_positions": 128}),
+    "bert": ("bert", {}),
+}
 
-ALL = POOLED | REFUSED | STATEFUL
+ALL = POOLED | REFUSED | UNCACHED
 
 
 def config_of(name: str, **changes: Any) -> PreTrainedConfig:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from transformers.cache_utils import Cache
@@ -68,16 +68,24 @@ class Backend(ABC):
         _open.discard(id(self))
 
 
+def _states(layer: Any) -> Iterator[torch.Tensor]:
+    """Keys and values, and whatever other state a layer keeps of the text so far."""
+    for name in ("keys", "values"):
+        if (tensor := getattr(layer, name, None)) is not None:
+            yield tensor
+    for name in ("conv_states", "recurrent_states"):
+        yield from (t for t in getattr(layer, name, {}).values() if t is not None)
+
+
 def cache_storages(caches: Sequence[Cache]) -> dict[int, int]:
-    """`{address: bytes}` of every distinct storage that the caches' keys and values live in."""
-    found: dict[int, int] = {}
-    for cache in caches:
-        for layer in cache.layers:
-            for tensor in (layer.keys, layer.values):
-                if tensor is not None and tensor.numel():
-                    storage = tensor.untyped_storage()
-                    found[storage.data_ptr()] = storage.nbytes()
-    return found
+    """`{address: bytes}` of every distinct storage that the caches' states live in."""
+    return {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for cache in caches
+        for layer in cache.layers
+        for tensor in _states(layer)
+        if tensor.numel()
+    }
 
 
 def unshared_memory(caches: Sequence[Cache], rows_per_cache: int, length: int) -> Memory:
@@ -87,11 +95,12 @@ def unshared_memory(caches: Sequence[Cache], rows_per_cache: int, length: int) -
     tokens are counted as stored.
     """
     rows = len(caches) * rows_per_cache if length else 0
-    layers = [
-        rows_per_cache * (layer.keys.shape[-2] if layer.keys is not None else 0)
-        for layer in (caches[0].layers if caches else ())
-    ]
-    live = sum(_nbytes(layer.keys) + _nbytes(layer.values) for c in caches for layer in c.layers)
+    layers = []
+    for layer in caches[0].layers if caches else ():
+        keys = getattr(layer, "keys", None)
+        layers.append(rows * (keys.shape[-2] if keys is not None and keys.dim() == 4 else 0))
+    states = (t for cache in caches for layer in cache.layers for t in _states(layer))
+    live = sum(tensor.numel() * tensor.element_size() for tensor in states)
     return Memory(
         unique_kv_tokens=rows * length,
         logical_kv_tokens=rows * length,
@@ -102,9 +111,5 @@ def unshared_memory(caches: Sequence[Cache], rows_per_cache: int, length: int) -
         kv_nbytes=sum(cache_storages(caches).values()),
         kv_live_nbytes=live,
         kv_logical_nbytes=live,
-        layers=tuple(count * len(caches) for count in layers),
+        layers=tuple(layers),
     )
-
-
-def _nbytes(tensor: torch.Tensor | None) -> int:
-    return 0 if tensor is None else tensor.numel() * tensor.element_size()

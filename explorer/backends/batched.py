@@ -39,7 +39,7 @@ class BatchedBackend(Backend):
     def fork(self, parents: Sequence[int]) -> tuple[int, ...]:
         if list(parents) != list(range(self.num_rows)):
             rows = torch.tensor(parents, dtype=torch.long, device=self.model.device)
-            self.cache.batch_select_indices(rows)
+            self.cache.reorder_cache(rows)
             self.num_rows = len(parents)
         return ()
 
