@@ -23,6 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "pool"
+POSITIONS = {"position_ids", "cache_position"}  # tensors that say nothing about who sees what
 
 
 class TreeMask:
@@ -78,19 +79,21 @@ def pool_attention(
     softcap: float | None = None,
     sliding_window: int | None = None,
     s_aux: torch.Tensor | None = None,
-    position_bias: torch.Tensor | None = None,
     tree_mask: TreeMask | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of `[paths, num_heads, tokens, head_dim]` queries over one pool of slots.
 
     Returns `[paths, tokens, num_heads, value_dim]` and no weights. Honours what models pass as
     keywords: `scaling`, `softcap` (Gemma 2), `sliding_window` and `s_aux` (gpt-oss sinks).
-    Raises ValueError where the pass came without `tree_mask` or with a bias it cannot place: the
-    capability probe of `models` turns that into a fallback.
+    Raises ValueError where the pass came without `tree_mask`, or with a tensor it cannot place (a
+    bias by position, chosen blocks): the capability probe turns that into a fallback.
     """
-    if tree_mask is None or attention_mask is not None or position_bias is not None:
+    if tree_mask is None or attention_mask is not None:
         raise ValueError("this model does not hand the tree mask through to its attention")
+    for name, term in more.items():
+        if isinstance(term, torch.Tensor) and name not in POSITIONS:
+            raise ValueError(f"the pool's attention does not know what to do with {name}")
     paths, num_heads, tokens, head_dim = query.shape
     num_kv_heads = key.shape[1]
     groups = num_heads // num_kv_heads

@@ -100,14 +100,16 @@ def test_the_probe_compares_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "gives other logits over the shared pool" in loaded("llama").info.reason
 
 
-@pytest.mark.parametrize("trouble", ["tree_mask", "attention_mask", "position_bias"])
+@pytest.mark.parametrize("trouble", ["tree_mask", "attention_mask", "position_bias", "indices"])
 def test_a_pass_that_the_pool_cannot_mask_is_refused_not_run(trouble: str) -> None:
-    """A model that loses the tree mask, or brings a mask or bias by position of its own."""
+    """A model that loses the tree mask, brings a mask of its own, or a term nobody knows."""
     states = torch.zeros(1, 1, 1, 4)
-    given: dict[str, Any] = dict(tree_mask=Pool(1).begin(), attention_mask=None)
+    given: dict[str, Any] = dict(
+        tree_mask=Pool(1).begin(), attention_mask=None, position_ids=torch.zeros(1), use_cache=True
+    )
     assert attention.pool_attention(torch.nn.Identity(), states, states, states, **given)
     given[trouble] = None if trouble == "tree_mask" else torch.zeros(1, 1, 1, 1)
-    with pytest.raises(ValueError, match="does not hand the tree mask through"):
+    with pytest.raises(ValueError, match=r"tree mask|does not know what to do with"):
         attention.pool_attention(torch.nn.Identity(), states, states, states, **given)
 
 
