@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.exceptions import TyperException
 
 from explorer import __version__, metrics, terminal
@@ -135,14 +134,14 @@ def bench_command(
     from explorer.experiments import FULL, QUICK, benchmark
 
     console = _console(as_json)
-    with _bar(Console(stderr=True)) as bar:
-        task = bar.add_task("model", total=None)
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.update(task, description=name, completed=done, total=total)
-
-        _quiet()
-        document = benchmark(QUICK if quick else FULL, device, dtype, show)
+    _quiet()
+    with terminal.bar(Console(stderr=True)) as bar:
+        document = benchmark(
+            QUICK if quick else FULL,
+            device,
+            dtype,
+            lambda done, total, name: terminal.advance(bar, name, done, total),
+        )
     if out is not None:
         _write(out, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
     console.print(terminal.measurements(document))
@@ -184,9 +183,8 @@ def train_command(
     folder = out or BUNDLED["tiny"]
     console = _console(as_json)
     _quiet()
-    with _bar(Console(stderr=True)) as bar:
-        task = bar.add_task("corpus", total=None)
-        figures = train(folder, seed, minutes, lambda now: terminal.training(bar, task, now))
+    with terminal.bar(Console(stderr=True)) as bar:
+        figures = train(folder, seed, minutes, lambda now: terminal.training(bar, now))
     console.print(f"{folder}: its README.md has the figures", highlight=False, markup=False)
     if as_json:
         _print_json({"out": str(folder), "seed": seed, "figures": figures})
@@ -258,16 +256,6 @@ def _quiet() -> None:
 
 def _console(as_json: bool) -> Console:
     return Console(stderr=as_json)
-
-
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-    )
 
 
 def _print_json(document: dict[str, Any]) -> None:

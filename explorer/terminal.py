@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import Progress, TaskID
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -230,16 +230,29 @@ def measurements(document: Mapping[str, Any]) -> Group:
     return Group(table, *missing, Text(f"{where}, torch {machine['versions']['torch']}"))
 
 
-def training(bar: Progress, task: TaskID, now: Mapping[str, Any]) -> None:
-    """Show what the trainer reports: its phase, and while it trains its loss and speed.
+def bar(console: Console) -> Progress:
+    """A bar of what is done; without a terminal nothing but the lines of `advance`."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        disable=not console.is_terminal,
+    )
 
-    Without a terminal each new phase is a line.
-    """
-    label = str(now["phase"])
+
+def advance(shown: Progress, name: str, done: int, total: int | None, more: str = "") -> None:
+    """`name` is under way, `done` of `total`. Without a terminal each new name is a line."""
+    task = shown.tasks[0].id if shown.tasks else shown.add_task(name, total=total, name=None)
+    if not shown.console.is_terminal and shown.tasks[0].fields["name"] != name:
+        shown.console.print(name, markup=False, highlight=False)
+    shown.update(task, description=name + more, completed=done, total=total, name=name)
+
+
+def training(shown: Progress, now: Mapping[str, Any]) -> None:
+    """Show what the trainer reports: its phase, and while it trains its loss and speed."""
+    more = ""
     if "loss" in now:
-        label += f": loss {now['loss']:.3f}, {now['tokens_per_second']:,.0f} tokens/s"
-    shown = bar.tasks[task]
-    if not bar.console.is_terminal and shown.fields.get("phase") != now["phase"]:
-        bar.console.print(label, markup=False, highlight=False)
-    done, total = now.get("step", 0), now.get("total_steps")
-    bar.update(task, description=label, completed=done, total=total, phase=now["phase"])
+        more = f": loss {now['loss']:.3f}, {now['tokens_per_second']:,.0f} tokens/s"
+    advance(shown, now["phase"], now.get("step", 0), now.get("total_steps"), more)

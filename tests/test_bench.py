@@ -97,6 +97,23 @@ def test_quick_cases_are_all_there_and_read_off_real_runs(
     assert num_open() == 0
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--dtype", "int8", "dtype: choose from float32, bfloat16, float16, not 'int8'."),
+        ("--device", "toaster", "device: 'toaster' cannot be used here"),
+    ],
+)
+def test_what_torch_does_not_know_is_refused_in_one_line(
+    option: str, value: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "--quick", option, value])
+    assert left.value.code == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}")
+
+
 def test_every_step_of_the_cases_forks() -> None:
     bench = speed.Bench(QUICK, "cpu", "float32", lambda done, total, name: None)
     cow = speed.Subject(bench.model, bench.config(QUICK.prompt, QUICK.max_paths))
