@@ -23,6 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "pool"
+UNSAID = -1  # the keyword was left out; None says that this layer has no window
 POSITIONS = {"position_ids", "cache_position"}  # tensors that say nothing about who sees what
 
 
@@ -77,7 +78,7 @@ def pool_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     softcap: float | None = None,
-    sliding_window: int | None = None,
+    sliding_window: int | None = UNSAID,
     s_aux: torch.Tensor | None = None,
     tree_mask: TreeMask | None = None,
     **more: Any,
@@ -98,7 +99,9 @@ def pool_attention(
     num_kv_heads = key.shape[1]
     groups = num_heads // num_kv_heads
     scale = head_dim**-0.5 if scaling is None else scaling
-    window = sliding_window or getattr(module, "sliding_window", None)
+    window = sliding_window
+    if sliding_window == UNSAID:
+        window = getattr(module, "sliding_window", None)
     plain = softcap is None and s_aux is None
     layer_idx = int(getattr(module, "layer_idx", 0) or 0)
     tree_mask.windows[layer_idx] = window

@@ -53,6 +53,7 @@ POOLED: dict[str, tuple[str, dict[str, Any]]] = {
         "gemma3_text",
         {"head_dim": 8, "sliding_window": WINDOW, "layer_types": _MIXED},
     ),
+    "exaone4_mixed": ("exaone4", {"sliding_window": WINDOW, "layer_types": _MIXED}),
     "phi3": ("phi3", {}),
     "gpt_neox": ("gpt_neox", {}),
     "opt": ("opt", {"ffn_dim": 48, "word_embed_proj_dim": 32}),
