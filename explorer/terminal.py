@@ -143,7 +143,8 @@ def progress(trace: Trace) -> str:
 def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None:
     """The tree of a run that has ended, and its numbers."""
     console.print(tree(trace, keep_pruned))
-    console.print(legend())
+    if console.color_system is not None:
+        console.print(legend())
     run = metrics.result(trace)
     counters, seconds = run["counters"], run["seconds"]
     console.print(
