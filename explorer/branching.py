@@ -45,9 +45,7 @@ WIDTHS: dict[str, Callable[[int, float, float], int]] = {
 }
 
 
-def num_children(
-    h: float, threshold: float, wanted: int, remaining: int, support: int
-) -> int:
+def num_children(h: float, threshold: float, wanted: int, remaining: int, support: int) -> int:
     """Children of one path: 1 below the threshold, else what budget and distribution allow.
 
     `support` is the number of tokens with non-zero probability.
