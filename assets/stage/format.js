@@ -48,9 +48,10 @@ export function nats(value) {
 }
 
 /** How many slots do whose work, as a sentence; `memory` is a step's measured memory or null. */
-export function memorySentence(memory) {
+export function memorySentence(memory, hasPool = true) {
   if (!memory || !memory.logical_kv_tokens) return "The cache is empty.";
   const { unique_kv_tokens: unique, logical_kv_tokens: logical } = memory;
+  if (!hasPool) return `${plural(unique, "token")} cached, every path its own.`;
   if (unique === logical) return `${plural(unique, "slot")} in use, none shared yet.`;
   if (unique > logical) return `${plural(unique, "slot")} in use for ${count(logical)} that paths need.`;
   return `${plural(unique, "slot")} ${unique === 1 ? "does" : "do"} the work of ${count(logical)}.`;

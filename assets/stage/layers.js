@@ -37,13 +37,23 @@ export class Layers {
         const y = layer * row;
         context.fillStyle = colors.muted;
         if (row >= 7 || layer % Math.ceil(9 / row) === 0) context.fillText(`L${layer} · ${count(live)}`, 0, y + row / 2);
-        this.#row(context, state, colors, lit, y, row);
+        if (state.numPrompt) this.#row(context, state, colors, lit, y, row);
+        else this.#bar(context, live / slots, colors, y, row, width);
       });
       if (own >= 0) {
         context.fillStyle = colors.accent;
         context.fillRect(LABELS + own * this.cell - 0.5, 0, Math.max(2, this.cell), layers.length * row);
       }
     });
+  }
+
+  /** A cache without slots: how full it is. */
+  #bar(context, share, colors, y, row, width) {
+    const tall = row > 4 ? row - 1.5 : row;
+    context.fillStyle = colors.free;
+    context.fillRect(LABELS, y, width - LABELS, tall);
+    context.fillStyle = colors.private;
+    context.fillRect(LABELS, y, (width - LABELS) * share, tall);
   }
 
   #row(context, state, colors, lit, y, row) {

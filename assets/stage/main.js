@@ -227,15 +227,15 @@ export class Stage {
     const isMoving = this.player.playing || this.player.following;
     parts.narration.setAttribute("aria-live", isMoving ? "off" : "polite"); // five a second is no speech
     if (parts.narration.textContent !== words) parts.narration.textContent = words;
-    parts.sentence.textContent = memorySentence(state.memory);
     const memory = state.memory;
-    parts.poolNote.textContent = memory
+    const hasPool = log.head.numPrompt > 0 || log.length === 0;
+    parts.sentence.textContent = memorySentence(memory, hasPool);
+    parts.poolNote.textContent = memory && hasPool
       ? `${count(memory.shared_kv_tokens)} shared · ${count(memory.private_kv_tokens)} private · ${count(memory.capacity - memory.unique_kv_tokens)} free`
       : "";
     parts.memoryNote.textContent = memory
       ? `in use ${bytes(memory.kv_live_nbytes)} · allocated ${bytes(memory.kv_nbytes)} · one cache a path ${bytes(memory.kv_logical_nbytes)}`
       : "";
-    const hasPool = log.head.numPrompt > 0 || log.length === 0;
     parts.noPool.hidden = hasPool;
     parts.noPool.textContent = hasPool ? "" : `Backend “${log.header.config.cache.backend}” keeps no shared pool, so there are no slots to draw.`;
   }
@@ -294,13 +294,15 @@ export class Stage {
     });
   }
 
-  /** A trace file from this computer, read in the browser. Another kind of file changes nothing. */
+  /** A trace file from this computer, read in the browser; false: another kind of file, nothing changed. */
   async open(file) {
     try {
       const log = parseTrace(await file.text(), file.name);
       this.load(log, { title: file.name, note: "opened from this computer" });
+      return true;
     } catch (error) {
       this.say(`${error.message} Open a .jsonl file that Forkscope recorded.`);
+      return false;
     }
   }
 }

@@ -27,10 +27,15 @@ function take(stage, batch) {
     stage.say(batch.alert);
     status("Nothing was run; what you saw before is still here.");
   } else if (batch.run) {
-    if (batch.header) document.querySelectorAll(".fs-run.is-current").forEach((card) => card.classList.remove("is-current"));
+    if (batch.header) mark(null);
     stage.apply(batch);
     status(batch.done ? "Done." : "Running …");
   } else if (batch.status) status(batch.status);
+}
+
+/** Show which recorded run is on the stage; null: none of them. */
+function mark(current) {
+  for (const card of document.querySelectorAll(".fs-run")) card.classList.toggle("is-current", card === current);
 }
 
 /** One plain line beside Run. */
@@ -84,14 +89,14 @@ export function attachRuns({ element, trigger }, entries, { stage: name = "explo
   const open = el("button", { type: "button", class: "fs-button fs-open", text: "Open a trace file…" });
   open.addEventListener("click", () => file.click());
   file.addEventListener("change", async () => {
-    if (file.files[0]) (await stageNamed(name)).open(file.files[0]);
+    if (file.files[0] && await (await stageNamed(name)).open(file.files[0])) mark(null);
     file.value = "";
   });
   list.replaceChildren(...cards, open, file);
 
   async function play(at) {
     const entry = entries[at];
-    cards.forEach((card, i) => card.classList.toggle("is-current", i === at));
+    mark(cards[at]);
     const [stage, answer] = await Promise.all([stageNamed(name), fetch(fileUrl(entry.path))]);
     try {
       if (!answer.ok) throw new Error(`The recorded run “${entry.title}” is not there.`);
