@@ -71,7 +71,7 @@ export class Tree {
     const top = Math.min(...lanes);
     const bottom = Math.max(...lanes);
     const scale = Math.max(0.66, Math.min(1.1, (box.height - 96) / ((bottom - top + 1.4) * DY)));
-    const x = Math.min(74, box.width * 0.86 - (depth + 1) * DX * scale);
+    const x = Math.min(74, box.width - (depth + 2.6) * DX * scale);
     const y = box.height / 2 + 10 - ((top + bottom) / 2) * DY * scale;
     if (at_once) this.camera.set(x, y, scale);
     else this.camera.glide(x, y, scale);

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from explorer.config import InputError
+
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
 
+LOG = logging.getLogger("forkscope")
 Key = tuple[str, str, str]  # name, device, dtype
 
 
@@ -19,6 +23,7 @@ class ModelCache:
         self._size = size
         self._models: OrderedDict[Key, LoadedModel] = OrderedDict()
         self._lock = threading.Lock()
+        self._is_warming = False
 
     def get(self, name: str, device: str, dtype: str) -> LoadedModel:
         """Raises InputError where the model cannot be loaded."""
@@ -37,3 +42,21 @@ class ModelCache:
     def peek(self, name: str, device: str, dtype: str) -> LoadedModel | None:
         """The model if it is loaded; never waits and never loads."""
         return self._models.get((name, device, dtype))
+
+    def warm(self, name: str, device: str, dtype: str, seconds: float = 4.0) -> None:
+        """Load, once and in the background, the model that is probably wanted first.
+
+        `seconds` later, so that an opening page has the machine to itself; then Run starts at once.
+        """
+        if self._is_warming:
+            return
+        self._is_warming = True
+        timer = threading.Timer(seconds, self._load_quietly, (name, device, dtype))
+        timer.daemon = True
+        timer.start()
+
+    def _load_quietly(self, name: str, device: str, dtype: str) -> None:
+        try:
+            self.get(name, device, dtype)
+        except InputError as error:
+            LOG.info("not loaded ahead: %s", error)  # Run says it again, to whoever asks

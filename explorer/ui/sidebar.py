@@ -119,10 +119,15 @@ def first_config(entries: list[dict[str, Any]]) -> RunConfig:
 
 
 def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> None:
-    """When the page opens, the form holds the run that plays."""
+    """When a page opens, its form holds the run that plays, and the model for it is fetched."""
     config = first_config(entries)
+
+    def fill() -> list[Any]:
+        shared.models.warm(config.model, config.device, config.dtype)
+        return shared.form.fill(config)
+
     page.load(
-        lambda: shared.form.fill(config),
+        fill,
         None,
         shared.form.components,
         queue=False,

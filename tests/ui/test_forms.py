@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 
 import gradio as gr
 import pytest
@@ -108,6 +109,27 @@ def test_the_predicted_budget_is_never_below_what_a_run_takes() -> None:
         peak = max(step.memory.kv_live_nbytes for step in trace)
         assert peak <= worst * size.kv_nbytes_per_token
         assert worst * size.kv_nbytes_per_token < 3 * peak or backend == "recompute"
+
+
+def test_a_model_loaded_ahead_is_there_for_the_first_run() -> None:
+    models = ModelCache()
+    for _ in range(2):
+        models.warm("tiny", "cpu", "float32", seconds=0)
+    deadline = time.monotonic() + 60
+    while models.peek("tiny", "cpu", "float32") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert models.get("tiny", "cpu", "float32") is models.peek("tiny", "cpu", "float32")
+
+
+def test_only_the_newest_models_are_kept() -> None:
+    models = ModelCache(size=2)
+    first = models.get("tiny", "cpu", "float32")
+    models.get("tiny", "cpu", "bfloat16")
+    assert models.get("tiny", "cpu", "float32") is first
+    models.get("tiny", "cpu", "float16")
+    assert models.peek("tiny", "cpu", "bfloat16") is None
+    assert models.peek("tiny", "cpu", "float32") is first
 
 
 def test_an_unknown_model_is_said_to_be_unknown() -> None:
