@@ -50,6 +50,11 @@ def describe(model: LoadedModel, name: str) -> ModelInfo:
         raise InputError(
             f"{name} cannot be run as a causal language model: {_short(error)}."
         ) from error
+    if plain.isnan().any():
+        raise InputError(
+            f"{name} gives logits that are not numbers (NaN): its weights are damaged or its dtype "
+            "overflows; try dtype float32 or another model."
+        )
     cache = DynamicCache(config=model.module.config)
     backends: tuple[str, ...] = ("recompute",)
     reason = _why_no_rows(model, cache, texts, plain)
