@@ -1,8 +1,10 @@
 // Where nodes stand. x is depth; y grows column by column: a column is made by one step, keeps the order
 // of its parents (so edges never cross) and takes the positions nearest to them that leave a lane between
-// neighbours. A placed node never moves.
+// neighbours. Where many paths ended, the gap they left closes little by little. A placed node never moves.
 
-const PULL = 0.985; // how much of its distance from the middle a continuing path keeps per token
+const WIDE = 2; // lanes between neighbours that stay as they are
+const KEEP = 0.82; // of a wider gap's excess, what is left of it a token later
+const DRIFT = 0.97; // of the column's distance from the prompt's lane, likewise
 
 /** Rising values nearest to `wanted` (least squares) with at least 1 between neighbours. */
 export function separate(wanted) {
@@ -17,6 +19,18 @@ export function separate(wanted) {
   });
   const flat = blocks.flatMap(({ sum, count }) => new Array(count).fill(sum / count));
   return flat.map((value, at) => value + at);
+}
+
+/** `wanted` (rising) with its wide gaps made narrower, and its middle a little nearer to 0. */
+export function gather(wanted) {
+  const gathered = [0];
+  for (let at = 1; at < wanted.length; at++) {
+    const gap = wanted[at] - wanted[at - 1];
+    gathered.push(gathered[at - 1] + (gap > WIDE ? WIDE + (gap - WIDE) * KEEP : gap));
+  }
+  const middle = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const shift = middle(wanted) * DRIFT - middle(gathered);
+  return gathered.map((value) => value + shift);
 }
 
 /** The free place nearest to `wanted` in a column that already holds `taken`. */
@@ -61,8 +75,8 @@ export class Layout {
     wishes.sort((a, b) => a.parent - b.parent || a.spread - b.spread);
     const depth = fresh[0].depth;
     const column = (this.columns[depth] ??= []);
-    const wanted = wishes.map(({ parent, spread }) => parent * PULL + spread);
-    const placed = column.length ? wanted.map((y) => reserve(y, column)) : separate(wanted);
+    const wanted = wishes.map(({ parent, spread }) => parent + spread);
+    const placed = column.length ? wanted.map((y) => reserve(y, column)) : separate(gather(wanted));
     if (!column.length) column.push(...placed);
     wishes.forEach(({ node }, at) => {
       this.y[node.id] = placed[at];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Layout, nearestFree, separate } from "../../assets/stage/layout.js";
+import { Layout, gather, nearestFree, separate } from "../../assets/stage/layout.js";
 import { Log, parseTrace } from "../../assets/stage/log.js";
 import { bushy, header, recorded } from "./traces.mjs";
 
@@ -15,6 +15,15 @@ test("separate keeps what is apart and spreads what is not, evenly about its mid
   assert.deepEqual(separate([-3, 0, 5]), [-3, 0, 5]);
   assert.deepEqual(separate([0, 0, 0]), [-1, 0, 1]);
   assert.deepEqual(separate([0, 0.5, 9]), [-0.25, 0.75, 9]);
+});
+
+test("gather closes a wide gap little by little and leaves narrow ones alone", () => {
+  const near = (found, wanted) => found.forEach((value, at) => assert.ok(Math.abs(value - wanted[at]) < 1e-9));
+  near(gather([-1, 0, 1]), [-1, 0, 1]);
+  let column = [-6, -5, 5, 6];
+  for (let depth = 0; depth < 20; depth++) column = gather(column);
+  assert.ok(column[2] - column[1] > 2 && column[2] - column[1] < 2.3);
+  near([column[1] - column[0], column[0] + column[3]], [1, 0]);
 });
 
 test("nearestFree takes the wanted place, or the nearest a lane away", () => {
