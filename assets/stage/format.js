@@ -47,6 +47,12 @@ export function nats(value) {
   return `${value.toFixed(2)} nats`;
 }
 
+/** A duration with its unit. */
+export function seconds(value) {
+  if (value > 0 && value < 0.1) return `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms`;
+  return `${value.toFixed(value < 10 ? 2 : 1)} s`;
+}
+
 /** How many slots do whose work, as a sentence; `memory` is a step's measured memory or null. */
 export function memorySentence(memory, hasPool = true) {
   if (!memory || !memory.logical_kv_tokens) return "The cache is empty.";

@@ -30,7 +30,8 @@ export class MemoryStrip {
     this.length = -1;
   }
 
-  draw(state, colors) {
+  /** `top`: bytes at the upper edge, where several strips share one scale. */
+  draw(state, colors, top = 0) {
     if (!this.log) return;
     if (this.length !== this.log.length) {
       this.lines = series(this.log);
@@ -39,7 +40,7 @@ export class MemoryStrip {
     sharpCanvas(this.canvas, (context, width, height) => {
       const steps = Math.max(1, this.log.length - 1);
       const x = (step) => PAD.left + (step / steps) * (width - PAD.left - PAD.right);
-      const y = (value) => height - PAD.bottom - (value / this.lines.top) * (height - PAD.top - PAD.bottom);
+      const y = (value) => height - PAD.bottom - (value / Math.max(top, this.lines.top)) * (height - PAD.top - PAD.bottom);
       const until = Math.max(0, state.cursor);
       area(context, this.lines.unique, x, y, until, colors.unique);
       line(context, this.lines.allocated, x, y, until, colors.allocated, []);
@@ -51,6 +52,10 @@ export class MemoryStrip {
       context.moveTo(x(until), 2);
       context.lineTo(x(until), height - 2);
       context.stroke();
+      context.fillStyle = colors.surface;
+      context.globalAlpha = 0.75;
+      context.fillRect(3, 3, 92, 16);
+      context.globalAlpha = 1;
       context.fillStyle = colors.muted;
       context.font = `10.5px ${getComputedStyle(this.canvas).fontFamily}`;
       context.fillText(`max ${bytes(this.lines.top)}`, 7, 15);

@@ -15,10 +15,15 @@ function icon(name) {
   return svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
 }
 
+function stepOf(cursor, length) {
+  return `step ${cursor} of ${length - 1}`;
+}
+
 export class Player {
-  /** `changed(cursor)` is called whenever the cursor moved. */
-  constructor(host, changed) {
+  /** `changed(cursor)` is called whenever the cursor moved; `place(cursor, length)` says where it stands. */
+  constructor(host, changed, place = stepOf) {
     this.changed = changed;
+    this.words = place;
     this.length = 0;
     this.cursor = -1;
     this.speed = 1;
@@ -170,7 +175,7 @@ export class Player {
     }
     this.range.max = String(Math.max(0, this.length - 1));
     this.range.value = String(Math.max(0, this.cursor));
-    this.place.textContent = this.length ? `step ${this.cursor} of ${this.length - 1}` : "no steps";
+    this.place.textContent = this.length ? this.words(this.cursor, this.length) : "no steps";
     this.live.hidden = !this.isLive;
     this.live.classList.toggle("is-on", this.following);
     this.live.textContent = this.following ? "● live" : "back to live";

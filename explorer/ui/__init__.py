@@ -13,7 +13,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is i
 import gradio as gr
 
 from explorer.config import InputError
-from explorer.ui import explore, sidebar
+from explorer.ui import compare, explore, sidebar
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore
@@ -23,6 +23,7 @@ from explorer.ui.theme import make_theme
 
 TABS: dict[str, Callable[[Shared], None]] = {
     "Explore": explore.build,
+    "Compare": compare.build,
 }
 BAR = (ASSETS / "stage" / "bar.html").read_text()
 
@@ -86,7 +87,7 @@ def head() -> str:
     )
     sheets = "".join(
         f'<link rel="stylesheet" href="gradio_api/file={quote(str(stage / name))}">'
-        for name in ("stage.css", "page.css")
+        for name in ("stage.css", "page.css", "compare.css")
     )
     return sheets + modules
 

@@ -17,10 +17,10 @@ ASSETS = Path(__file__).parents[2] / "assets"
 INTERVAL = 0.08  # seconds between two batches
 
 
-def script(body: str) -> str:
-    """`js_on_load` that runs `body` with the module `page` of assets/stage loaded."""
-    url = json.dumps(f"/gradio_api/file={(ASSETS / 'stage' / 'page.js').as_posix()}")
-    return f"import((window.gradio_config.root ?? '') + {url}).then((page) => {{ {body} }});"
+def script(body: str, module: str = "page") -> str:
+    """`js_on_load` that runs `body` with `module` of assets/stage loaded under its own name."""
+    url = json.dumps(f"/gradio_api/file={(ASSETS / 'stage' / f'{module}.js').as_posix()}")
+    return f"import((window.gradio_config.root ?? '') + {url}).then(({module}) => {{ {body} }});"
 
 
 def host(name: str, store: RunStore, options: dict[str, Any] | None = None) -> gr.HTML:

@@ -1,0 +1,333 @@
+// The board of a comparison: a panel a backend, one cursor over all, the table when runs have ended.
+
+import { places, placeOf, secondsAt, stepAt } from "./clock.js";
+import { entropyPosition, isDark, palette } from "./color.js";
+import { el } from "./dom.js";
+import { count, seconds } from "./format.js";
+import { bindKeys } from "./keys.js";
+import { page, status } from "./page.js";
+import { Panel } from "./panel.js";
+import { Player } from "./player.js";
+import { drawSummary } from "./table.js";
+import { watchTheme } from "./theme.js";
+import { drawLegend } from "./tree.js";
+
+const MODES = { step: "same step", second: "same second" };
+const HEIGHTS = [140, 420]; // pixels of the panels' trees, least and most
+
+/** A gr.HTML host becomes the board: messages come as JSON in `props.value`, gaps heal through `server`. */
+export function attach({ element, props, watch, server }) {
+  const heal = async (run, seq) => JSON.parse(await server.events_since({ run, seq }));
+  const board = new Board(element.querySelector(".fs-host"), { heal });
+  page.stages.compare = board;
+  const take = () => props.value && board.take(JSON.parse(props.value));
+  watch("value", take);
+  take();
+}
+
+export class Board {
+  constructor(host, { heal }) {
+    this.heal = heal;
+    this.healing = new Set();
+    this.id = null;
+    this.panels = [];
+    this.mode = "step";
+    this.height = 200;
+    this.pointed = null;
+    this.pinned = null;
+    this.frame = 0;
+    this.parts = build();
+    host.append(this.parts.root);
+    this.player = new Player(this.parts.player, () => this.#seekAll(), (at, length) => this.#place(at, length));
+    this.#listen();
+    this.#legend();
+  }
+
+  /** A message of the server: a word (`status`), why nothing came of it (`alert`), or news of a run. */
+  take(message) {
+    if (message.status) this.#say(message.status);
+    if (message.alert) {
+      this.#alert(message.alert);
+      if (this.player.isLive) this.finish("stopped");
+      else this.#say("Nothing was run; what you saw before is still here.");
+    }
+    if (message.compare && message.compare !== this.stopped) this.#news(message);
+  }
+
+  /** Compare was pressed. */
+  queued() {
+    this.#alert("");
+    page.queued();
+    this.#say("Waiting for the device …");
+  }
+
+  /** No more will come: all have run (`done`), or Stop was pressed (`stopped`). */
+  finish(how) {
+    if (how === "stopped") {
+      this.stopped = this.id;
+      for (const panel of this.panels) {
+        if (panel.state === "running") panel.setState("stopped");
+        if (panel.state === "waiting") panel.setState("never");
+      }
+      this.#say("Stopped. The cache is freed; what came stays here.");
+    } else this.#say("Done.");
+    this.#badge(how);
+    this.player.finish();
+    this.#sync();
+  }
+
+  isVisible() {
+    return this.parts.root.isConnected && this.parts.root.offsetParent !== null;
+  }
+
+  /** The panel that the keyboard is in, else the first: what the arrow keys move in. */
+  get active() {
+    return this.panels.find((panel) => panel.parts.root.contains(document.activeElement)) ?? this.panels[0];
+  }
+
+  get log() {
+    return this.active?.log ?? null;
+  }
+
+  /** What `bindKeys` asks a stage's tree for. */
+  get tree() {
+    const panel = this.active;
+    return {
+      svg: panel?.parts.tree,
+      selected: this.pinned?.id ?? null,
+      layout: panel?.silhouette.layout,
+      zoom: (factor) => this.#resize(this.height * factor),
+    };
+  }
+
+  select(id) {
+    this.pinned = id === null ? null : { panel: this.active, id };
+    this.invalidate();
+  }
+
+  fit() {
+    this.#resize(200);
+  }
+
+  follow() {
+    this.player.toLive();
+  }
+
+  invalidate() {
+    if (!this.frame) this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    this.frame = 0;
+    if (!this.isVisible()) return;
+    this.colors ??= palette(this.parts.root);
+    const scale = this.#scale();
+    for (const panel of this.panels) panel.draw(this.colors, scale, this.#litIn(panel));
+  }
+
+  #news(message) {
+    if (message.compare !== this.id) this.#begin(message);
+    const panel = this.panels.find((one) => one.name === message.now);
+    if (message.batch) panel.apply(message.batch);
+    else panel.setState("running");
+    if (message.batch?.seq === 0) this.#describe(message.batch);
+    this.#catchUp(message.runs);
+    if (message.summary) this.#summarize(message.summary);
+    this.#sync();
+    if (message.done) this.finish("done");
+    else this.#say(`Running ${panel.title.toLowerCase()}, ${this.panels.indexOf(panel) + 1} of ${this.panels.length} …`);
+  }
+
+  #begin({ compare, order }) {
+    this.id = compare;
+    this.pointed = this.pinned = null;
+    this.titles = Object.fromEntries(order.map(({ name, title }) => [name, title]));
+    this.panels = order.map((one, at) => new Panel(one, at + 1, {
+      point: (panel, id) => this.#point(panel, id),
+      select: (panel, id) => {
+        this.pinned = id === null ? null : { panel, id };
+        this.invalidate();
+      },
+      seek: (panel, step) => this.player.seek(placeOf(panel, this.panels, step, this.mode)),
+    }));
+    this.parts.panels.replaceChildren(...this.panels.map((panel) => panel.parts.root));
+    this.parts.results.hidden = true;
+    this.parts.root.classList.remove("is-empty");
+    this.#badge("live");
+    this.#alert("");
+    this.player.reset({ live: true });
+  }
+
+  #describe(batch) {
+    const { config, model } = batch.header;
+    this.threshold = config.branching.entropy_threshold;
+    this.parts.heading.textContent = batch.title;
+    this.parts.note.textContent = `${model.name} on ${model.device}, ${model.dtype}: seed ${config.sampling.seed}, forks at entropy ${this.threshold}, `
+      + `${config.branching.branch_factor} children, at most ${config.branching.max_paths} paths, ${count(config.limits.max_new_tokens)} tokens each`;
+    this.#legend();
+  }
+
+  /** Ask for the steps that never arrived, of any run. */
+  #catchUp(runs) {
+    for (const panel of this.panels) {
+      const told = runs[panel.name];
+      const isBehind = told && (panel.length < told.length || (told.done && panel.state !== "done"));
+      if (!isBehind || this.healing.has(told.run)) continue;
+      this.healing.add(told.run);
+      this.heal(told.run, panel.length).then((missing) => {
+        if (missing?.run && this.panels.includes(panel)) panel.apply(missing);
+        this.#sync();
+      }).catch(() => {}).finally(() => this.healing.delete(told.run)); // the next message asks again
+    }
+  }
+
+  #summarize(summary) {
+    const { results, resultsTitle, resultsBody } = this.parts;
+    results.hidden = false;
+    const ended = summary.order.length;
+    const all = this.panels.length;
+    resultsTitle.textContent = ended < all ? `Ended so far: ${ended} of ${all}` : "What it took";
+    drawSummary(resultsBody, summary, this.titles);
+    const hasTrees = this.panels.filter((panel) => panel.isTree).length > 1;
+    for (const panel of this.panels) {
+      const same = summary.same_tree[panel.name];
+      if (same !== undefined && (hasTrees || !panel.isTree)) panel.sameTree(same, panel.name === summary.reference);
+    }
+  }
+
+  /** After news: more places for the cursor, and every panel where it belongs. */
+  #sync() {
+    this.player.grow(places(this.panels, this.mode));
+    this.#seekAll();
+  }
+
+  #seekAll() {
+    const runs = this.panels;
+    const isNewest = this.player.following;
+    for (const panel of runs) {
+      panel.cursor = isNewest ? panel.length - 1 : stepAt(panel, runs, this.player.cursor, this.mode);
+    }
+    this.invalidate();
+  }
+
+  #place(at, length) {
+    if (this.mode === "second") return `${seconds(secondsAt(this.panels, at))} of ${seconds(secondsAt(this.panels, length - 1))}`;
+    return `step ${at} of ${length - 1}`;
+  }
+
+  #setMode(mode) {
+    const isAtEnd = this.player.cursor >= this.player.length - 1;
+    const first = this.panels[0];
+    const stands = first?.cursor ?? -1;
+    this.mode = mode;
+    for (const [name, button] of Object.entries(this.parts.modes)) button.setAttribute("aria-pressed", String(name === mode));
+    if (!first) return;
+    const { following } = this.player;
+    this.player.length = places(this.panels, mode);
+    if (following || isAtEnd) this.player.cursor = this.player.length - 1;
+    else this.player.cursor = placeOf(first, this.panels, Math.max(0, stands), mode);
+    this.player.grow(this.player.length);
+    this.#seekAll();
+  }
+
+  #scale() {
+    const logs = this.panels.filter((panel) => panel.log);
+    const planned = this.player.isLive ? (logs[0]?.log.header.config.limits.max_new_tokens ?? 1) : 1;
+    const depths = Math.max(planned, ...logs.map((panel) => panel.log.nodes.reduce((most, node) => Math.max(most, node.depth + 1), 1)));
+    return {
+      depths,
+      slots: Math.max(1, ...logs.map((panel) => panel.slots)),
+      top: Math.max(1, ...logs.map((panel) => panel.lines.top)),
+    };
+  }
+
+  #point(panel, id) {
+    if (this.pointed?.panel === panel && this.pointed?.id === id) return;
+    this.pointed = id === null ? null : { panel, id };
+    this.invalidate();
+  }
+
+  /** Trees that are the same number their tokens alike: what is lit in one is lit in the others. */
+  #litIn(panel) {
+    const lit = this.pointed ?? this.pinned;
+    if (!lit) return null;
+    if (lit.panel === panel) return lit.id;
+    const [here, there] = [panel.log?.nodes[lit.id], lit.panel.log?.nodes[lit.id]];
+    const isSame = panel.isTree && lit.panel.isTree && here && there && here.token === there.token && here.parent === there.parent;
+    return isSame ? lit.id : null;
+  }
+
+  #resize(height) {
+    this.height = Math.max(HEIGHTS[0], Math.min(HEIGHTS[1], height));
+    this.parts.root.style.setProperty("--fs-tree-height", `${Math.round(this.height)}px`);
+    this.invalidate();
+  }
+
+  #say(words) {
+    status(words);
+    if (this.parts.status.textContent !== words) this.parts.status.textContent = words;
+  }
+
+  #alert(sentence) {
+    this.parts.alert.textContent = sentence;
+    this.parts.alert.hidden = !sentence;
+  }
+
+  #badge(how) {
+    this.parts.badge.textContent = { live: "running live", done: "finished", stopped: "stopped" }[how];
+    this.parts.badge.className = `fs-badge is-${how}`;
+  }
+
+  #legend() {
+    drawLegend(this.parts.legend, this.threshold ?? null, isDark(), entropyPosition);
+  }
+
+  #listen() {
+    for (const [name, button] of Object.entries(this.parts.modes)) button.addEventListener("click", () => this.#setMode(name));
+    const resized = new ResizeObserver(() => this.invalidate());
+    resized.observe(this.parts.panels);
+    watchTheme(() => {
+      this.colors = null;
+      this.#legend();
+      this.invalidate();
+    });
+    bindKeys(this);
+  }
+}
+
+const ORDER = "The backends run one after another on the same device, in the order of their numbers. "
+  + "Each first runs the prompt for two tokens, unrecorded, to warm up. Naive comes last: it draws as many samples as the trees returned paths.";
+
+function build() {
+  const parts = {
+    badge: el("span", { class: "fs-badge", text: "no comparison yet" }),
+    heading: el("h2", { class: "fs-title", text: "One prompt, several ways to keep its cache" }),
+    note: el("p", { class: "fs-note", text: "Same model, same seed, same settings; only the backend differs." }),
+    legend: el("div", { class: "fs-legend" }),
+    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
+    status: el("p", { class: "fs-board-status", role: "status" }),
+    panels: el("div", { class: "fs-panels" }),
+    player: el("div", { class: "fs-player", role: "group", "aria-label": "Player of all runs" }),
+    results: el("section", { class: "fs-card fs-results", "aria-label": "Results", hidden: true }),
+    resultsTitle: el("h3", {}),
+    resultsBody: el("div", {}),
+    modes: Object.fromEntries(Object.entries(MODES).map(([name, text]) => [name, el("button", {
+      type: "button", class: "fs-button fs-mode", text, "data-mode": name, "aria-pressed": String(name === "step"), title: TITLES[name],
+    })])),
+  };
+  parts.results.append(parts.resultsTitle, parts.resultsBody);
+  parts.root = el("div", { class: "fs-stage fs-board is-empty" },
+    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note), parts.legend),
+    parts.alert,
+    el("div", { class: "fs-order" }, el("p", { text: ORDER }), parts.status),
+    parts.panels,
+    el("div", { class: "fs-dock" },
+      el("div", { class: "fs-modes", role: "group", "aria-label": "What the cursor counts" }, ...Object.values(parts.modes)), parts.player),
+    parts.results);
+  return parts;
+}
+
+const TITLES = {
+  step: "Every tree at the same step; naive, which has more steps, at the same share of its own",
+  second: "Every run at the same time since its own start: a race",
+};

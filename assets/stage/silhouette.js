@@ -1,0 +1,115 @@
+// A whole token tree in a small canvas: the shape, where it forked, how unsure the model was.
+
+import { entropyColor } from "./color.js";
+import { inside, sharpCanvas } from "./dom.js";
+import { Layout } from "./layout.js";
+import { PROMPT } from "./log.js";
+
+const PAD = { left: 12, right: 12, top: 12, bottom: 12 };
+const NEAR = 14; // pixels within which the pointer finds a token
+
+export class Silhouette {
+  /** `hover(id|null)` and `select(id)` are told of nodes. */
+  constructor(canvas, { hover, select }) {
+    this.canvas = canvas;
+    this.reset(null);
+    canvas.addEventListener("pointermove", (event) => hover(this.#nodeAt(event)));
+    canvas.addEventListener("pointerleave", () => hover(null));
+    canvas.addEventListener("click", (event) => select(this.#nodeAt(event)));
+  }
+
+  reset(log) {
+    this.log = log;
+    this.layout = new Layout();
+    this.state = null;
+  }
+
+  /** `depths`: columns to leave room for; `lit`: a node whose path stands out, or null. */
+  draw(state, colors, dark, depths, lit) {
+    if (!this.log) return;
+    this.state = state;
+    this.layout.update(this.log);
+    sharpCanvas(this.canvas, (context, width, height) => {
+      this.place = this.#places(width, height, Math.max(1, depths));
+      const nodes = this.log.nodes.slice(0, state.numNodes);
+      const dead = this.log.dead(state.cursor);
+      this.#edges(context, nodes.filter((node) => dead[node.id]), colors.line, 1);
+      this.#edges(context, nodes.filter((node) => !dead[node.id]), colors.faint, 1.2);
+      if (lit !== null && lit !== PROMPT) {
+        this.#edges(context, this.log.lineage(lit).map((id) => this.log.nodes[id]), colors.accent, 2.4);
+      }
+      this.#dots(context, nodes, dead, dark, colors);
+      this.#fronts(context, state, colors);
+    });
+  }
+
+  #places(width, height, depths) {
+    const [low, high] = this.layout.extent;
+    const dx = (width - PAD.left - PAD.right) / depths;
+    const lane = Math.min(16, (height - PAD.top - PAD.bottom) / Math.max(1, high - low));
+    const middle = height / 2 - ((low + high) / 2) * lane;
+    return {
+      x: (node) => PAD.left + (node.depth + 1) * dx,
+      y: (node) => middle + this.layout.yOf(node.id) * lane,
+      radius: Math.max(1.1, Math.min(4, lane * 0.36, dx * 0.8)),
+      dx,
+    };
+  }
+
+  #edges(context, nodes, color, width) {
+    const { x, y, dx } = this.place;
+    context.strokeStyle = color;
+    context.lineWidth = width;
+    context.beginPath();
+    for (const node of nodes) {
+      const parent = this.log.node(node.parent);
+      const [fromX, fromY, toX, toY] = [x(parent), y(parent), x(node), y(node)];
+      context.moveTo(fromX, fromY);
+      context.bezierCurveTo(fromX + dx * 0.6, fromY, toX - dx * 0.6, toY, toX, toY);
+    }
+    context.stroke();
+  }
+
+  #dots(context, nodes, dead, dark, colors) {
+    const { x, y, radius } = this.place;
+    for (const node of [this.log.root, ...nodes]) {
+      const isDecided = node.decided <= this.state.cursor;
+      const isFork = isDecided && node.decision.factor > 1;
+      context.globalAlpha = dead[node.id] ? 0.3 : 1;
+      context.fillStyle = isDecided ? entropyColor(node.decision.normalized_entropy, dark) : colors.faint;
+      disc(context, x(node), y(node), isFork ? radius * 1.35 : radius * 0.85);
+      context.fill();
+    }
+    context.globalAlpha = 1;
+  }
+
+  /** The live paths' newest tokens. */
+  #fronts(context, state, colors) {
+    if (state.isOver) return;
+    const { x, y, radius } = this.place;
+    context.strokeStyle = colors.accent;
+    context.lineWidth = 1.6;
+    for (const row of state.rows) {
+      const node = this.log.node(row.node);
+      disc(context, x(node), y(node), radius + 1.4);
+      context.stroke();
+    }
+  }
+
+  #nodeAt(event) {
+    if (!this.state || !this.place) return null;
+    const [px, py] = inside(event, this.canvas);
+    let best = null;
+    let nearest = NEAR ** 2;
+    for (const node of this.log.nodes.slice(0, this.state.numNodes)) {
+      const far = (this.place.x(node) - px) ** 2 + (this.place.y(node) - py) ** 2;
+      if (far < nearest) [best, nearest] = [node.id, far];
+    }
+    return best;
+  }
+}
+
+function disc(context, x, y, radius) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+}

@@ -1,0 +1,218 @@
+"""The Compare tab: one configuration on several backends, side by side under one cursor."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import gradio as gr
+import orjson
+
+from explorer import metrics
+from explorer.config import InputError, RunConfig
+from explorer.events import Header, Step
+from explorer.experiments import compare
+from explorer.trace import Trace
+from explorer.ui import stage
+from explorer.ui.models import ModelCache
+from explorer.ui.runs import LiveRun, RunStore, encode
+from explorer.ui.shared import DEVICE, Shared
+from explorer.views import DARK, LIGHT, memory
+
+NAME = "compare"
+LOG = logging.getLogger("forkscope")
+TITLES = {
+    "naive": "Naive",
+    "deepcopy": "Deep copy",
+    "batched": "Batched",
+    "cow": "Copy-on-write",
+    "recompute": "Recompute",
+}
+CHOSEN = ("naive", "deepcopy", "cow")
+# What the page says just before the request leaves: also whether it is dark, for the figure.
+ASKING = """(...values) => {
+  window.forkscope.stages.compare?.queued();
+  return [...values.slice(0, -1), document.body.classList.contains("dark")];
+}"""
+
+
+def build(shared: Shared) -> None:
+    """Which backends, Compare and Stop; the board; the memory curves when all have run."""
+    with gr.Row(elem_id="fs-compare-bar", equal_height=True):
+        backends = gr.CheckboxGroup(
+            [(title, name) for name, title in TITLES.items()],
+            value=list(CHOSEN),
+            label="Backends",
+            info="Prompt and settings are the sidebar's; its backend is not used here.",
+            elem_id="fs-compare-backends",
+        )
+        start = gr.Button("Compare", variant="primary", elem_id="fs-compare-run", min_width=96)
+        stop = gr.Button("Stop", elem_id="fs-compare-stop", min_width=72)
+    host = board_host(shared.store)
+    curves = gr.Plot(visible=False, show_label=False, elem_id="fs-compare-curves")
+    is_dark = gr.Checkbox(visible=False)
+
+    def run(*values: Any) -> Iterator[dict[Any, Any]]:
+        *form, chosen, dark = values
+        for message, traces in stream(shared, form, chosen):
+            if traces is None:
+                yield {host: message}
+            elif not traces:  # the board begins anew: the curves below it are of another one
+                yield {host: message, curves: gr.Plot(visible=False)}
+            else:
+                figure = memory(
+                    {TITLES[name]: trace for name, trace in traces.items()},
+                    DARK if dark else LIGHT,
+                )
+                yield {host: message, curves: gr.Plot(figure, visible=True)}
+
+    event = start.click(
+        run,
+        [*shared.form.components, backends, is_dark],
+        [host, curves],
+        js=ASKING,
+        show_progress="hidden",
+        concurrency_id=DEVICE,
+        concurrency_limit=1,
+        trigger_mode="once",
+        api_visibility="private",
+    )
+    for button in (stop, shared.stop):
+        button.click(None, None, None, cancels=[event], queue=False)
+    stop.click(None, js="() => window.forkscope.stop()", queue=False)
+
+
+def board_host(store: RunStore) -> gr.HTML:
+    """The place where the board is mounted; give it the messages of `stream` as its value."""
+
+    def events_since(request: dict[str, Any]) -> str:
+        return store.events_since(str(request.get("run")), int(request.get("seq", 0)))
+
+    return gr.HTML(
+        value="",
+        html_template="<div class='fs-host'></div>",
+        js_on_load=stage.script("compare.attach({element, props, watch, server});", "compare"),
+        server_functions=[events_since],
+        apply_default_css=False,
+        elem_id="fs-stage-compare",
+    )
+
+
+@dataclass
+class Board:
+    """What every message tells of a comparison, so that a page that missed some can catch up."""
+
+    order: Sequence[str]
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    runs: dict[str, LiveRun] = field(default_factory=dict)
+
+    def message(self, name: str, batch: str | None = None, **more: Any) -> str:
+        """`name` is the backend whose `batch` this is, or that is under way."""
+        runs = {
+            key: {"run": run.id, "length": len(run.steps), "done": run.details is not None}
+            for key, run in self.runs.items()
+        }
+        fields: dict[str, Any] = {
+            "compare": self.id,
+            "order": [{"name": key, "title": TITLES[key]} for key in self.order],
+            "runs": runs,
+            "now": name,
+        }
+        if batch is not None:
+            fields["batch"] = orjson.Fragment(batch)
+        return encode(fields | more)
+
+
+Message = tuple[str, dict[str, Trace] | None]
+
+
+def stream(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> Iterator[Message]:
+    """Messages to the board; with the first one no traces yet, with the last one all of them.
+
+    Whatever ends it, keys and values are freed.
+    """
+    try:
+        config = shared.config(values)
+        yield from live(config, compare.order_of(backends), shared.models, shared.store)
+    except InputError as error:
+        yield encode({"alert": str(error)}), None
+    except Exception as error:
+        words = f"The comparison failed ({type(error).__name__}: {error})."
+        yield encode({"alert": words}), None
+        raise
+
+
+def live(
+    config: RunConfig, order: Sequence[str], models: ModelCache, store: RunStore
+) -> Iterator[Message]:
+    """Load, then run every backend in `order`; a summary after each of them."""
+    if models.peek(config.model, config.device, config.dtype) is None:
+        yield encode({"status": f"Loading {config.model} …"}), None
+    model = models.get(config.model, config.device, config.dtype)
+    from explorer.generate import num_open
+
+    yield encode({"status": f"Warming up {TITLES[order[0]].lower()} …"}), None
+    board, traces = Board(order), dict[str, Trace]()
+    parts = compare.stream(model, config, order)
+    try:
+        for name, group in groupby(parts, key=itemgetter(0)):
+            yield from _run(board, name, group, traces, store)
+    finally:
+        parts.close()  # type: ignore[attr-defined]  # a generator: this frees keys and values
+        steps = sum(len(run.steps) for run in board.runs.values())
+        LOG.info("a run ended after %d steps; caches open: %d", steps, num_open())
+
+
+def _run(
+    board: Board,
+    name: str,
+    parts: Iterator[tuple[str, Header | Step]],
+    traces: dict[str, Trace],
+    store: RunStore,
+) -> Iterator[Message]:
+    """One backend: its steps as they come, then the summary of all that have ended."""
+    header = next(parts)[1]
+    assert isinstance(header, Header)
+    run = board.runs[name] = store.open(header, stage.title_of(header), about(name))
+    if not traces:
+        yield board.message(name), {}
+    trace = Trace(header)
+    batches = stage.batches(run, _kept(parts, trace))
+    while True:
+        try:
+            yield board.message(name, next(batches)), None
+        except StopIteration as stop:
+            sent = int(stop.value)
+            break
+    traces[name] = trace
+    run.details = {"tree digest": metrics.tree_digest(trace)}
+    is_last = len(traces) == len(board.order)
+    told = {"summary": summary(traces), "done": is_last}
+    yield board.message(name, run.batch(sent), **told), traces if is_last else None
+
+
+def summary(traces: dict[str, Trace]) -> dict[str, Any]:
+    """The `compare --json` document, with the number of paths in the place of their texts."""
+    document = compare.summarize(traces)
+    for run in document["runs"].values():
+        run["paths"] = len(run["paths"])
+    return document
+
+
+def about(name: str) -> str:
+    """A backend's docstring in one line: how it runs the paths, what a fork costs."""
+    from explorer.backends import BACKENDS
+
+    return " ".join((BACKENDS[name].__doc__ or "").split())
+
+
+def _kept(parts: Iterator[tuple[str, Header | Step]], trace: Trace) -> Iterator[Step]:
+    for _, step in parts:
+        assert isinstance(step, Step)
+        trace.append(step)
+        yield step

@@ -1,0 +1,68 @@
+"""What every figure shares: the page's colours, dark and light, and a quiet layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours of text, lines and ground; the values of `assets/stage/stage.css`."""
+
+    ink: str
+    muted: str
+    line: str
+    surface: str
+
+
+LIGHT = Theme(ink="#20242c", muted="#656b76", line="#e3e0d8", surface="#ffffff")
+DARK = Theme(ink="#e9e8e4", muted="#a0a6b1", line="#2b313d", surface="#191d25")
+
+# Told apart by colour-blind eyes, and legible on both grounds; the values of compare.css.
+BACKEND_COLORS = {
+    "naive": "#8b8f98",
+    "deepcopy": "#d9642c",
+    "batched": "#a56bd0",
+    "cow": "#12988a",
+    "recompute": "#3d84d8",
+}
+
+
+def blank(theme: Theme) -> go.Figure:
+    """A figure without data. Its ground is clear: the page's card shows through."""
+    axis = dict(
+        gridcolor=theme.line,
+        linecolor=theme.line,
+        zerolinecolor=theme.line,
+        tickfont_color=theme.muted,
+        title_font_color=theme.muted,
+        rangemode="tozero",
+        fixedrange=True,
+    )
+    figure = go.Figure()
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font=dict(family="ui-sans-serif, system-ui, sans-serif", size=12, color=theme.ink),
+        hoverlabel=dict(
+            bgcolor=theme.surface, bordercolor=theme.line, font=dict(color=theme.ink, size=12)
+        ),
+        margin=dict(l=64, r=16, t=8, b=48),
+        legend=dict(orientation="h", yanchor="bottom", y=1.02, xanchor="left", x=0),
+        xaxis=axis,
+        yaxis=axis,
+    )
+    return figure
+
+
+def unit_of(nbytes: int) -> tuple[str, int]:
+    """The binary unit in which `nbytes` has at most four digits, and its bytes."""
+    power = 0
+    while nbytes >= 1024 ** (power + 1) and power < len(_UNITS) - 1:
+        power += 1
+    return _UNITS[power], int(1024**power)
