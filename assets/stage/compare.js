@@ -5,20 +5,25 @@ import { entropyPosition, isDark, palette } from "./color.js";
 import { el } from "./dom.js";
 import { count, seconds } from "./format.js";
 import { bindKeys } from "./keys.js";
+import { PROMPT } from "./log.js";
 import { page, status } from "./page.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
+import { swatch } from "./skeleton.js";
 import { drawSummary } from "./table.js";
 import { watchTheme } from "./theme.js";
 import { drawLegend } from "./tree.js";
 
 const MODES = { step: "same step", second: "same second" };
-const HEIGHTS = [140, 420]; // pixels of the panels' trees, least and most
+const HEIGHTS = [140, 184, 420]; // pixels of the panels' trees: least, usual, most
 
-/** A gr.HTML host becomes the board: messages come as JSON in `props.value`, gaps heal through `server`. */
-export function attach({ element, props, watch, server }) {
+/**
+ * A gr.HTML host becomes the board: messages come as JSON in `props.value`, gaps heal through `server`.
+ * `backends`: `[{name, title, about}]`, all there are.
+ */
+export function attach({ element, props, watch, server }, backends) {
   const heal = async (run, seq) => JSON.parse(await server.events_since({ run, seq }));
-  const board = new Board(element.querySelector(".fs-host"), { heal });
+  const board = new Board(element.querySelector(".fs-host"), { heal, backends });
   page.stages.compare = board;
   const take = () => props.value && board.take(JSON.parse(props.value));
   watch("value", take);
@@ -26,17 +31,19 @@ export function attach({ element, props, watch, server }) {
 }
 
 export class Board {
-  constructor(host, { heal }) {
+  constructor(host, { heal, backends }) {
     this.heal = heal;
+    this.backends = new Map(backends.map((one) => [one.name, one]));
     this.healing = new Set();
     this.id = null;
     this.panels = [];
     this.mode = "step";
-    this.height = 200;
+    this.height = HEIGHTS[1];
     this.pointed = null;
     this.pinned = null;
     this.frame = 0;
     this.parts = build();
+    this.parts.panels.append(...backends.map(introduce));
     host.append(this.parts.root);
     this.player = new Player(this.parts.player, () => this.#seekAll(), (at, length) => this.#place(at, length));
     this.#listen();
@@ -94,19 +101,21 @@ export class Board {
     const panel = this.active;
     return {
       svg: panel?.parts.tree,
-      selected: this.pinned?.id ?? null,
+      selected: panel && this.pinned ? idIn(panel, this.pinned) : null,
       layout: panel?.silhouette.layout,
       zoom: (factor) => this.#resize(this.height * factor),
     };
   }
 
+  /** Pin a token of the active panel; null: let go. What the cursor has not reached cannot be pinned. */
   select(id) {
-    this.pinned = id === null ? null : { panel: this.active, id };
-    this.invalidate();
+    const panel = this.active;
+    if (id !== null && panel.log.node(id).step > panel.cursor) return;
+    this.#pin(panel, id);
   }
 
   fit() {
-    this.#resize(200);
+    this.#resize(HEIGHTS[1]);
   }
 
   follow() {
@@ -141,13 +150,10 @@ export class Board {
   #begin({ compare, order }) {
     this.id = compare;
     this.pointed = this.pinned = null;
-    this.titles = Object.fromEntries(order.map(({ name, title }) => [name, title]));
-    this.panels = order.map((one, at) => new Panel(one, at + 1, {
+    this.titles = Object.fromEntries(order.map((name) => [name, this.backends.get(name).title]));
+    this.panels = order.map((name, at) => new Panel(this.backends.get(name), at + 1, {
       point: (panel, id) => this.#point(panel, id),
-      select: (panel, id) => {
-        this.pinned = id === null ? null : { panel, id };
-        this.invalidate();
-      },
+      select: (panel, id) => this.#pin(panel, id),
       seek: (panel, step) => this.player.seek(placeOf(panel, this.panels, step, this.mode)),
     }));
     this.parts.panels.replaceChildren(...this.panels.map((panel) => panel.parts.root));
@@ -188,10 +194,10 @@ export class Board {
     const all = this.panels.length;
     resultsTitle.textContent = ended < all ? `Ended so far: ${ended} of ${all}` : "What it took";
     drawSummary(resultsBody, summary, this.titles);
-    const hasTrees = this.panels.filter((panel) => panel.isTree).length > 1;
+    const isComparable = summary.order.length > 1;
     for (const panel of this.panels) {
       const same = summary.same_tree[panel.name];
-      if (same !== undefined && (hasTrees || !panel.isTree)) panel.sameTree(same, panel.name === summary.reference);
+      if (same !== undefined && isComparable) panel.sameTree(same);
     }
   }
 
@@ -241,24 +247,24 @@ export class Board {
     };
   }
 
+  #pin(panel, id) {
+    this.pinned = id === null ? null : { panel, id };
+    this.invalidate();
+  }
+
   #point(panel, id) {
     if (this.pointed?.panel === panel && this.pointed?.id === id) return;
     this.pointed = id === null ? null : { panel, id };
     this.invalidate();
   }
 
-  /** Trees that are the same number their tokens alike: what is lit in one is lit in the others. */
   #litIn(panel) {
     const lit = this.pointed ?? this.pinned;
-    if (!lit) return null;
-    if (lit.panel === panel) return lit.id;
-    const [here, there] = [panel.log?.nodes[lit.id], lit.panel.log?.nodes[lit.id]];
-    const isSame = panel.isTree && lit.panel.isTree && here && there && here.token === there.token && here.parent === there.parent;
-    return isSame ? lit.id : null;
+    return lit && idIn(panel, lit);
   }
 
   #resize(height) {
-    this.height = Math.max(HEIGHTS[0], Math.min(HEIGHTS[1], height));
+    this.height = Math.max(HEIGHTS[0], Math.min(HEIGHTS[2], height));
     this.parts.root.style.setProperty("--fs-tree-height", `${Math.round(this.height)}px`);
     this.invalidate();
   }
@@ -295,7 +301,22 @@ export class Board {
   }
 }
 
-const ORDER = "The backends run one after another on the same device, in the order of their numbers. "
+/** Trees that are the same number their tokens alike: what is lit in one is lit in the others. */
+function idIn(panel, lit) {
+  if (lit.panel === panel || lit.id === PROMPT) return lit.id;
+  const [here, there] = [panel.log?.nodes[lit.id], lit.panel.log?.nodes[lit.id]];
+  const isSame = panel.isTree && lit.panel.isTree && here && there && here.token === there.token && here.parent === there.parent;
+  return isSame ? lit.id : null;
+}
+
+/** What a backend is, before anything has run. */
+function introduce({ name, title, about }) {
+  return el("section", { class: "fs-card fs-panel fs-intro", "data-backend": name },
+    el("header", {}, el("i", { class: "fs-chip" }), el("h3", { text: title }), el("code", { class: "fs-name", text: name })),
+    el("p", { class: "fs-about", text: about }));
+}
+
+const ORDER = "Prompt and settings are the sidebar's, but for its backend. The backends run one after another on the same device, in the order of their numbers. "
   + "Each first runs the prompt for two tokens, unrecorded, to warm up. Naive comes last: it draws as many samples as the trees returned paths.";
 
 function build() {
@@ -321,6 +342,9 @@ function build() {
     parts.alert,
     el("div", { class: "fs-order" }, el("p", { text: ORDER }), parts.status),
     parts.panels,
+    el("div", { class: "fs-keys" }, el("span", { text: "KV cache:" }), swatch("private", "one path’s own"), swatch("shared-1", "shared by 2+"), swatch("shared-3", "8+"),
+      swatch("shared-5", "32+ paths"), swatch("free", "allocated, free"),
+      el("span", { text: "Bytes over time, one scale for all:" }), swatch("unique", "in use"), swatch("allocated", "allocated"), swatch("logical", "one cache a path")),
     el("div", { class: "fs-dock" },
       el("div", { class: "fs-modes", role: "group", "aria-label": "What the cursor counts" }, ...Object.values(parts.modes)), parts.player),
     parts.results);

@@ -10,15 +10,15 @@ import { MemoryStrip, series } from "./memory.js";
 import { Silhouette } from "./silhouette.js";
 
 const BADGES = { waiting: "waiting", running: "running", done: "done", stopped: "stopped", never: "did not run" };
-const TAIL = 140; // characters of a path that are shown
+const TAIL = 96; // characters of a path that are shown
 
 export class Panel {
   /** `point(panel, id)`, `select(panel, id)` and `seek(panel, step)` are told of what people do. */
-  constructor({ name, title }, position, callbacks) {
+  constructor({ name, title, about }, position, callbacks) {
     this.name = name;
     this.title = title;
     this.isTree = name !== "naive";
-    this.parts = build(name, title, position);
+    this.parts = build(name, title, about, position);
     this.silhouette = new Silhouette(this.parts.tree, {
       hover: (id) => callbacks.point(this, id),
       select: (id) => callbacks.select(this, id),
@@ -41,8 +41,6 @@ export class Panel {
       this.log = new Log(batch.header);
       this.silhouette.reset(this.log);
       this.strip.reset(this.log);
-      this.parts.about.textContent = batch.note;
-      this.parts.about.title = batch.note;
     }
     if (!this.log || batch.seq > this.length) return false;
     for (const step of batch.steps) if (step.index === this.length) this.log.append(step);
@@ -62,12 +60,13 @@ export class Panel {
     this.parts.root.dataset.state = state;
   }
 
-  /** Is its tree the one the others are held against? Unknown until that one is there. */
-  sameTree(isSame, reference) {
+  /** Whether its tree is that of the run the others are held against. */
+  sameTree(isSame) {
     const { verdict } = this.parts;
     verdict.hidden = false;
-    verdict.className = `fs-verdict ${isSame ? "is-same" : "is-other"}`;
-    verdict.textContent = isSame ? (reference ? "✓ the tree compared with" : "✓ same tree") : this.isTree ? "✗ another tree" : "other samples, by design";
+    verdict.classList.toggle("is-same", isSame);
+    if (isSame) verdict.textContent = "✓ same tree";
+    else verdict.textContent = this.isTree ? "✗ another tree" : "✗ other samples, by design";
   }
 
   /** `scale`: what all panels share: `{depths, slots, top}`. `lit`: node whose path stands out, or null. */
@@ -117,10 +116,10 @@ function fact(name, title) {
   return [value, el("div", { title }, el("dt", { text: name }), value)];
 }
 
-function build(name, title, position) {
+function build(name, title, about, position) {
   const parts = {
     badge: el("span", { class: "fs-badge" }),
-    about: el("p", { class: "fs-about" }),
+    about: el("p", { class: "fs-about", text: about, title: about }),
     tree: el("canvas", {
       class: "fs-silhouette", tabindex: "0", role: "img",
       "aria-label": `Token tree of ${title}. Arrow keys move between tokens.`,

@@ -10,7 +10,8 @@ function card(name, title, ...children) {
   return el("section", { class: `fs-card fs-card-${name}`, "aria-label": title }, ...children);
 }
 
-function swatch(kind, text) {
+/** A key of a legend. */
+export function swatch(kind, text) {
   return el("span", { class: "fs-swatch-row" }, el("i", { class: `fs-swatch is-${kind}` }), el("span", { text }));
 }
 

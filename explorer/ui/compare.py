@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import logging
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -34,6 +37,8 @@ TITLES = {
     "recompute": "Recompute",
 }
 CHOSEN = ("naive", "deepcopy", "cow")
+BACKENDS = Path(__file__).parents[1] / "backends"
+MOST = 160  # characters said of a backend
 # What the page says just before the request leaves: also whether it is dark, for the figure.
 ASKING = """(...values) => {
   window.forkscope.stages.compare?.queued();
@@ -48,7 +53,8 @@ def build(shared: Shared) -> None:
             [(title, name) for name, title in TITLES.items()],
             value=list(CHOSEN),
             label="Backends",
-            info="Prompt and settings are the sidebar's; its backend is not used here.",
+            show_label=False,
+            container=False,
             elem_id="fs-compare-backends",
         )
         start = gr.Button("Compare", variant="primary", elem_id="fs-compare-run", min_width=96)
@@ -93,10 +99,12 @@ def board_host(store: RunStore) -> gr.HTML:
     def events_since(request: dict[str, Any]) -> str:
         return store.events_since(str(request.get("run")), int(request.get("seq", 0)))
 
+    known = [{"name": name, "title": title, "about": about(name)} for name, title in TITLES.items()]
+    attach = f"compare.attach({{element, props, watch, server}}, {json.dumps(known)});"
     return gr.HTML(
         value="",
         html_template="<div class='fs-host'></div>",
-        js_on_load=stage.script("compare.attach({element, props, watch, server});", "compare"),
+        js_on_load=stage.script(attach, "compare"),
         server_functions=[events_since],
         apply_default_css=False,
         elem_id="fs-stage-compare",
@@ -119,7 +127,7 @@ class Board:
         }
         fields: dict[str, Any] = {
             "compare": self.id,
-            "order": [{"name": key, "title": TITLES[key]} for key in self.order],
+            "order": self.order,
             "runs": runs,
             "now": name,
         }
@@ -178,7 +186,7 @@ def _run(
     """One backend: its steps as they come, then the summary of all that have ended."""
     header = next(parts)[1]
     assert isinstance(header, Header)
-    run = board.runs[name] = store.open(header, stage.title_of(header), about(name))
+    run = board.runs[name] = store.open(header, stage.title_of(header))
     if not traces:
         yield board.message(name), {}
     trace = Trace(header)
@@ -205,10 +213,15 @@ def summary(traces: dict[str, Trace]) -> dict[str, Any]:
 
 
 def about(name: str) -> str:
-    """A backend's docstring in one line: how it runs the paths, what a fork costs."""
-    from explorer.backends import BACKENDS
-
-    return " ".join((BACKENDS[name].__doc__ or "").split())
+    """The first sentences of a backend's docstring, read off its file: importing it loads torch."""
+    tree = ast.parse((BACKENDS / f"{name}.py").read_text())
+    docs = [ast.get_docstring(node) for node in tree.body if isinstance(node, ast.ClassDef)]
+    first, *others = " ".join((docs[0] or "").replace("`", "").split()).split(". ")
+    for sentence in others:
+        if len(first) + len(sentence) + 2 > MOST:
+            break
+        first = f"{first}. {sentence}"
+    return f"{first.rstrip('.')}."
 
 
 def _kept(parts: Iterator[tuple[str, Header | Step]], trace: Trace) -> Iterator[Step]:
