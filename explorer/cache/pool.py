@@ -23,7 +23,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from explorer.attention import TreeMask
 
-MIN_GROWTH = 64  # slots
+MIN_GROWTH = 16  # slots
 GROWTH = 0.1  # of the capacity: fewer copies than fixed chunks, at most a tenth unused
 
 
