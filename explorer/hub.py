@@ -15,10 +15,10 @@ from huggingface_hub import HfApi, errors, get_safetensors_metadata, try_to_load
 from explorer.config import InputError
 
 BUNDLED = {"tiny": Path(__file__).parents[1] / "assets" / "models" / "tiny"}
-TRANSPORT_ERROR: type[Exception] = errors.HfHubHTTPError.__mro__[
-    1
-]  # the HTTP client's base of all its errors
+# the HTTP client's base of all its errors
+TRANSPORT_ERROR: type[Exception] = errors.HfHubHTTPError.__mro__[1]
 TIMEOUT = 10  # seconds
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def _ask_hub(name: str) -> None:
     A model whose config is in the local Hub cache is not asked for.
     """
     if not isinstance(try_to_load_from_cache(name, "config.json"), str):
-        HfApi().model_info(name, timeout=10)
+        HfApi().model_info(name, timeout=TIMEOUT)
 
 
 def weight_nbytes(source: str, element_size: int) -> int:
@@ -64,6 +64,12 @@ def weight_nbytes(source: str, element_size: int) -> int:
     except (errors.NotASafetensorsRepoError, errors.HfHubHTTPError, OSError):
         return 0
     return sum(counts.values()) * element_size
+
+
+def has_tokenizer(source: str) -> bool:
+    """Whether a local folder holds a tokenizer's vocabulary; of a Hub id it is assumed."""
+    folder = Path(source)
+    return not folder.is_dir() or any((folder / file).exists() for file in TOKENIZER_FILES)
 
 
 def guard(name: str, load: Callable[[], T]) -> T:
@@ -82,7 +88,7 @@ def guard(name: str, load: Callable[[], T]) -> T:
         raise InputError(_explain(name, error)) from error
     except TRANSPORT_ERROR as error:
         raise InputError(_unreachable(name)) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # safetensors and tokenizers throw kinds of their own, or none
         raise InputError(_explain(name, error)) from error
 
 

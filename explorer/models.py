@@ -31,7 +31,7 @@ from transformers.utils import logging
 from explorer import attention
 from explorer.attention import TreeMask
 from explorer.config import InputError
-from explorer.hub import guard, locate, weight_nbytes
+from explorer.hub import guard, has_tokenizer, locate, weight_nbytes
 from explorer.probe import describe
 
 KEEPABLE = (torch.float32, torch.bfloat16, torch.float16)  # checkpoint dtypes that `auto` keeps
@@ -126,7 +126,7 @@ def load_model(name: str = "tiny", device: str = "auto", dtype: str = "auto") ->
         )
     if not placement:
         module = module.to(target)
-    return LoadedModel(module, _tokenizer(source), name)
+    return LoadedModel(module, _tokenizer(name, source), name)
 
 
 @contextmanager
@@ -201,8 +201,8 @@ def _placement(name: str, device: torch.device, needed: int) -> dict[str, Any]:
     )
 
 
-def _tokenizer(source: str) -> PreTrainedTokenizerBase | None:
-    try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)  # type: ignore[no-any-return]
-    except (OSError, ValueError, KeyError):
+def _tokenizer(name: str, source: str) -> PreTrainedTokenizerBase | None:
+    """None where there is none; one that is there and broken is an error."""
+    if not has_tokenizer(source):
         return None
+    return guard(name, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
