@@ -32,7 +32,11 @@ class TextStream:
     def start(self, prompt: Sequence[int]) -> Tail:
         """The tail of a path that has nothing but the prompt."""
         ids = tuple(prompt[-CONTEXT:])
-        return Tail(ids, len(ids))
+        if self.tokenizer is None:
+            return Tail(ids, len(ids))
+        texts = self._decode([ids[:read] for read in range(len(ids) + 1)])
+        whole = [read for read, text in enumerate(texts) if not text.endswith(HALF)]
+        return Tail(ids, whole[-1])
 
     def extend(self, tails: Sequence[Tail], tokens: Sequence[int]) -> list[tuple[str, Tail]]:
         """What each token adds to its path's text, and the path's new tail.
