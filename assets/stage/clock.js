@@ -20,19 +20,20 @@ export function secondsAt(runs, at) {
 }
 
 /**
- * The step at which `run` stands when the cursor is at `at`; -1: before its first one.
+ * The step at which `run` stands when the cursor is at `wanted` (clamped); -1: before its first one.
  * By step, trees stand at the same step; independent samples, which have more of them, at the same
  * share of their own.
  */
-export function stepAt(run, runs, at, mode) {
+export function stepAt(run, runs, wanted, mode) {
   const { times } = run;
+  const last = places(runs, mode) - 1;
+  const at = Math.min(wanted, last);
   if (mode === "second") {
     const now = secondsAt(runs, at) * (1 + 1e-9);
     let step = -1;
     while (step + 1 < times.length && times[step + 1] <= now) step += 1;
     return step;
   }
-  const last = places(runs, mode) - 1;
   if (leading(runs).includes(run)) return Math.min(at, times.length - 1);
   return last > 0 ? Math.round((at / last) * (times.length - 1)) : times.length - 1;
 }

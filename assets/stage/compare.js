@@ -203,7 +203,10 @@ export class Board {
 
   /** After news: more places for the cursor, and every panel where it belongs. */
   #sync() {
-    this.player.grow(places(this.panels, this.mode));
+    const { player } = this;
+    const isAtEnd = !player.playing && !player.following && player.cursor >= player.length - 1;
+    player.grow(places(this.panels, this.mode));
+    if (isAtEnd) player.seek(player.length - 1);
     this.#seekAll();
   }
 

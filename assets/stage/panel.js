@@ -98,7 +98,7 @@ export class Panel {
     const prompt = log.promptText();
     const text = id === PROMPT ? "" : log.textOf(id);
     const chars = [...(prompt + text)];
-    const cut = Math.max(0, chars.length - TAIL);
+    const cut = chars.length > TAIL ? chars.indexOf(" ", chars.length - TAIL) + 1 || chars.length - TAIL : 0;
     const shownPrompt = [...prompt].slice(cut).join("");
     parts.textPrompt.textContent = (cut ? "…" : "") + shownPrompt;
     parts.textPath.textContent = chars.slice(Math.max(cut, [...prompt].length)).join("");

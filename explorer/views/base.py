@@ -53,8 +53,8 @@ def blank(theme: Theme) -> go.Figure:
             bgcolor=theme.surface, bordercolor=theme.line, font=dict(color=theme.ink, size=12)
         ),
         title=dict(x=0, xanchor="left", xref="paper", font=dict(size=15), y=0.98, yanchor="top"),
-        margin=dict(l=64, r=16, t=88, b=48),
-        legend=dict(orientation="h", yanchor="bottom", y=1.02, xanchor="left", x=0),
+        margin=dict(l=64, r=16, t=44, b=48),
+        legend=dict(orientation="h", yanchor="top", y=-0.2, xanchor="left", x=0),
         xaxis=axis,
         yaxis=axis,
     )

@@ -1,0 +1,101 @@
+"""What the Compare tab sends: every step of every backend once, figures as Python gives them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from explorer.config import BACKENDS, RunConfig
+from explorer.experiments import compare as experiment
+from explorer.generate import num_open
+from explorer.ui import compare, stage
+from explorer.ui.models import ModelCache
+from explorer.ui.runs import RunStore
+
+ORDER = ("deepcopy", "cow", "naive")
+
+
+@pytest.fixture
+def config(model_folder: Path) -> RunConfig:
+    settings = dict(max_new_tokens=5, max_paths=4, branch_factor=2, device="cpu")
+    return RunConfig(prompt="Once", model=str(model_folder), **settings)
+
+
+def messages(config: RunConfig, store: RunStore) -> list[tuple[dict[str, Any], Any]]:
+    stream = compare.live(config, ORDER, ModelCache(), store)
+    return [(json.loads(text), traces) for text, traces in stream]
+
+
+def test_every_backends_steps_come_once_in_order_and_figures_are_pythons(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "INTERVAL", 0.0)
+    sent = messages(config, RunStore())
+    news = [message for message, _ in sent if "compare" in message]
+    assert len({message["compare"] for message in news}) == 1
+    *_, traces = experiment.collect(
+        experiment.stream(ModelCache().get(config.model, "cpu", "auto"), config, ORDER)
+    )
+    for name in ORDER:
+        batches = [
+            message["batch"] for message in news if message["now"] == name and "batch" in message
+        ]
+        steps = [step for batch in batches for step in batch["steps"]]
+        assert [step["nodes"] for step in steps] == [
+            json.loads(json.dumps([_plain(node) for node in step.nodes])) for step in traces[name]
+        ]
+        assert batches[0]["header"]["config"]["cache"]["backend"] == name
+        assert batches[-1]["done"] is True
+    last, ended = sent[-1]
+    assert (last["done"], list(ended)) == (True, list(ORDER))
+    expected = compare.summary(traces)
+    for name, run in last["summary"]["runs"].items():
+        assert run["tree_digest"] == expected["runs"][name]["tree_digest"]
+        for field in ("forward_token_steps", "unique_kv_tokens_peak", "generated_tokens"):
+            assert run["counters"][field] == expected["runs"][name]["counters"][field]
+    assert last["summary"]["same_tree"] == expected["same_tree"]
+    assert num_open() == 0
+
+
+def _plain(node: object) -> dict[str, Any]:
+    return {name: getattr(node, name) for name in node.__slots__}  # type: ignore[attr-defined]
+
+
+def test_a_summary_follows_each_backend_and_the_old_curves_go_with_the_first_news(
+    config: RunConfig,
+) -> None:
+    sent = messages(config, RunStore())
+    ended = [list(message["summary"]["runs"]) for message, _ in sent if "summary" in message]
+    assert ended == [["deepcopy"], ["deepcopy", "cow"], ["deepcopy", "cow", "naive"]]
+    emptied = [message for message, traces in sent if traces == {}]
+    assert len(emptied) == 1
+    assert next(message for message, _ in sent if "compare" in message) is emptied[0]
+
+
+def test_a_page_that_missed_messages_can_ask_for_each_run(config: RunConfig) -> None:
+    store = RunStore()
+    last, _ = messages(config, store)[-1]
+    for told in last["runs"].values():
+        batch = json.loads(store.events_since(told["run"], 0))
+        assert (len(batch["steps"]), batch["done"]) == (told["length"], told["done"])
+
+
+def test_closing_in_the_middle_frees_keys_and_values(config: RunConfig) -> None:
+    stream = compare.live(config, ORDER, ModelCache(), RunStore())
+    while not json.loads(next(stream)[0]).get("batch", {}).get("steps"):
+        pass
+    assert num_open() == 1
+    stream.close()  # type: ignore[attr-defined]
+    assert num_open() == 0
+
+
+def test_every_backend_can_be_chosen_and_says_what_it_is() -> None:
+    assert set(compare.TITLES) == set(BACKENDS)
+    for name in BACKENDS:
+        words = compare.about(name)
+        assert 20 < len(words) <= compare.MOST + 20
+        assert words.endswith(".")
+        assert ".." not in words
