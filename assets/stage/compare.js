@@ -269,6 +269,11 @@ export class Board {
   #resize(height) {
     this.height = Math.max(HEIGHTS[0], Math.min(HEIGHTS[2], height));
     this.parts.root.style.setProperty("--fs-tree-height", `${Math.round(this.height)}px`);
+    this.#redraw();
+  }
+
+  #redraw() {
+    for (const panel of this.panels) panel.invalidate();
     this.invalidate();
   }
 
@@ -293,12 +298,12 @@ export class Board {
 
   #listen() {
     for (const [name, button] of Object.entries(this.parts.modes)) button.addEventListener("click", () => this.#setMode(name));
-    const resized = new ResizeObserver(() => this.invalidate());
+    const resized = new ResizeObserver(() => this.#redraw());
     resized.observe(this.parts.panels);
     watchTheme(() => {
       this.colors = null;
       this.#legend();
-      this.invalidate();
+      this.#redraw();
     });
     bindKeys(this);
   }

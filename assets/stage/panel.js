@@ -54,6 +54,11 @@ export class Panel {
     return true;
   }
 
+  /** The next `draw` draws whatever has changed or not. */
+  invalidate() {
+    this.drawn = null;
+  }
+
   setState(state) {
     this.state = state;
     this.parts.badge.textContent = BADGES[state];
@@ -72,7 +77,9 @@ export class Panel {
   /** `scale`: what all panels share: `{depths, slots, top}`. `lit`: node whose path stands out, or null. */
   draw(colors, scale, lit) {
     const { parts, log } = this;
-    if (!log) return;
+    const key = [this.length, this.cursor, lit, scale.depths, scale.slots, scale.top].join();
+    if (!log || key === this.drawn) return; // several panels, of which one runs
+    this.drawn = key;
     const state = log.at(this.cursor);
     const memory = state.memory;
     this.silhouette.draw(state, colors, isDark(), scale.depths, lit !== null && lit < state.numNodes ? lit : null);

@@ -24,7 +24,10 @@ def memory(traces: Mapping[str, Trace], theme: Theme = LIGHT) -> go.Figure:
     )
     unit, size = unit_of(peak)
     figure = blank(theme)
-    for label, trace in traces.items():
+    drawn = {label: list(_nbytes(trace, "kv_nbytes")) for label, trace in traces.items()}
+    for at, (label, trace) in enumerate(traces.items()):
+        # a line that later ones cover shows as a rim around them
+        width = 2 + 3 * sum(other == drawn[label] for other in list(drawn.values())[at + 1 :])
         tokens = list(accumulate(len(step.nodes) for step in trace))
         for name, words, dash in _LINES:
             figure.add_scatter(
@@ -35,7 +38,7 @@ def memory(traces: Mapping[str, Trace], theme: Theme = LIGHT) -> go.Figure:
                 legendgroup=label,
                 line=dict(
                     color=BACKEND_COLORS[trace.header.config["cache"]["backend"]],
-                    width=2,
+                    width=width if dash == "solid" else 2,
                     dash=dash,
                     shape="hv",
                 ),

@@ -60,6 +60,14 @@ def test_every_run_has_its_two_lines_in_one_unit_and_the_peaks_of_the_table(
     ]
 
 
+def test_of_two_runs_that_took_the_same_both_can_be_seen(hand_trace: Trace) -> None:
+    under, _, over, _, other, _ = memory(
+        {"a": hand_trace, "b": scaled(hand_trace, 1), "c": scaled(hand_trace, 2)}
+    ).data
+    assert list(under.y) == list(over.y)
+    assert under.line.width > over.line.width == other.line.width
+
+
 def test_a_run_that_keeps_nothing_and_a_run_without_steps_can_be_drawn() -> None:
     nothing = Trace(make_header(backend="recompute"))
     for step in make_trace():
