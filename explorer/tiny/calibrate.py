@@ -6,7 +6,8 @@ token is read off and its entropy (nats, raw, T = 1) compared with ln(num_option
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -17,7 +18,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerFast as Tokenizer
 
-from explorer.tiny.corpus import Choice, Document, documents
+from explorer.tiny.corpus import Choice, Document, documents, split_of
+from explorer.tiny.recall import recall_once
 
 Figures = dict[str, Any]
 DISTANCES = (5, 25, 50, 100, 250, 500, 900)
@@ -40,14 +42,13 @@ class Reading:
 
 
 def calibrate(
-    folder: Path, training: Mapping[str, float], num_documents: int = 3000, num_long: int = 300
+    folder: Path, training: Mapping[str, float], num_documents: int = 3000, num_passages: int = 1200
 ) -> Figures:
     """All figures of the model in `folder`, from held-out documents; saved beside it as JSON."""
     model, tokenizer = load(folder)
     short = list(islice(documents("held-out", 0, 256), num_documents))
-    long = (d for d in documents("held-out", 0, 1024) if d.kind == "recall")
     readings, nats, tokens = read(model, tokenizer, short)
-    far, _, _ = read(model, tokenizer, islice(long, num_long))
+    far, _, _ = read(model, tokenizer, islice(passages(), num_passages))
     figures: Figures = {
         "training": dict(training),
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -72,6 +73,15 @@ def calibrate(
     }
     (folder / FILE).write_text(json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+def passages(seed: int = 0) -> Iterator[Document]:
+    """Held-out recall passages with one question, 0 to about 900 tokens after the facts."""
+    rng = random.Random(f"passages/{seed}")
+    while True:
+        document = recall_once(rng, rng.randint(0, 720))
+        if split_of(document.text) == "held-out":
+            yield document
 
 
 def load(folder: Path) -> tuple[PreTrainedModel, Tokenizer]:

@@ -31,7 +31,7 @@ def _facts(figures: Mapping[str, Any]) -> str:
         "Corpus": f"{training['documents']:,} documents, generated as they were needed "
         "and cut at the end of a row",
         "Training": f"{training['tokens'] / 1e6:.1f} million tokens, {training['step']:,} steps, "
-        f"{training['seconds'] / 60:.0f} minutes on 2 CPU cores",
+        f"{training['seconds'] / 60:.0f} minutes on a CPU",
         "Held-out": f"{held_out['documents']:,} documents, {held_out['tokens']:,} tokens",
         "Held-out perplexity": f"{held_out['perplexity']:.3f} "
         f"({held_out['nats_per_token']:.3f} nats per token)",
@@ -52,7 +52,7 @@ def _verdict(figures: Mapping[str, Any]) -> str:
     ]
     groups = (figures["open"] | figures["forced"]).values()
     over = [
-        f"{_name(row)} of {row['options']}: {row['mae']:.2f}"
+        f"{_name(row)}: {row['mae']:.2f}"
         for row in sorted(groups, key=lambda row: -row["mae"])
         if row["mae"] > OPEN_GOAL
     ]
@@ -70,7 +70,6 @@ def _kinds(figures: Mapping[str, Any]) -> str:
     rows = [
         [
             _name(row),
-            str(row["options"]),
             f"{row['count']:,}",
             f"{row['true_entropy']:.3f}",
             f"{row['entropy']:.3f}",
@@ -79,11 +78,12 @@ def _kinds(figures: Mapping[str, Any]) -> str:
         for group in ("open", "forced")
         for row in sorted(figures[group].values(), key=lambda row: (row["options"], row["kind"]))
     ]
-    return _table(("choice", "options", "places", "true", "model", "error"), rows)
+    return _table(("choice", "places", "true", "model", "error"), rows)
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    return row["kind"] if row["options"] > 1 else f"forced: {row['kind']}"
+    options = row["options"]
+    return f"{row['kind']}, one of {options}" if options > 1 else f"{row['kind']}, forced"
 
 
 def _recall(figures: Mapping[str, Any]) -> str:
@@ -123,8 +123,8 @@ tokenizer = AutoTokenizer.from_pretrained("assets/models/tiny")
 
 It was trained from nothing, on text that `explorer/tiny/corpus.py` generates from a seed: stories,
 facts, games of chance, lists, recipes, dialogue, code, sums and recall passages. No text was
-downloaded. `python -m explorer train` makes it again. `explorer/tiny/card.py` writes this page from
-`calibration.json`, which `explorer/tiny/calibrate.py` measures on the shipped weights.
+downloaded. `python -m explorer train` makes another like it. `explorer/tiny/card.py` writes this
+page from `calibration.json`, which `explorer/tiny/calibrate.py` measures on the shipped weights.
 """
 
 CALIBRATION = """Entropies in nats at temperature 1, read at the known choices of held-out texts.
@@ -132,9 +132,9 @@ An open choice is drawn uniformly from n words (true entropy ln n); a forced tok
 the text before it (true entropy 0). The error is the mean of |model - true| over all places."""
 
 RECALL = """A passage begins with one to four facts ("Mia chose honey."), goes on with sentences of
-stories, and asks in between and at its end ("Q: What did Mia choose? A: Mia chose"). Right means
-that the most probable next token is the one of the fact. There are 40 words to choose from, so
-chance is 2.5 %; the distance is counted from the word in the fact to the word in the answer."""
+stories, and asks ("Q: What did Mia choose? A: Mia chose"). Right means that the most probable next
+token is the one of the fact. There are 40 words to choose from, so chance is 2.5 %; the distance is
+counted from the place where the text said the word last to the answer."""
 
 LIMITS = """
 ## Limits

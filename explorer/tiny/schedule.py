@@ -8,7 +8,7 @@ positions up to 1,024 are trained.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-TOTAL_TOKENS = 48_000_000
+TOTAL_TOKENS = 36_000_000
 LEARNING_RATE = 3e-3
 WARMUP = 0.01
 DECAY_FROM = 0.45

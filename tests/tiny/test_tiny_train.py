@@ -100,7 +100,7 @@ def test_training_makes_a_whole_model_folder(
     tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer, "train_tokenizer", lambda seed: tokenizer)
-    monkeypatch.setattr(trainer, "calibrate", partial(calibrate, num_documents=20, num_long=2))
+    monkeypatch.setattr(trainer, "calibrate", partial(calibrate, num_documents=20, num_passages=2))
     seen: list[dict[str, Any]] = []
     figures = trainer.train(tmp_path / "tiny", minutes=0.04, on_progress=seen.append)
     assert [message["phase"] for message in seen if len(message) == 1] == ["tokenizer", "calibrate"]
