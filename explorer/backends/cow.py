@@ -44,24 +44,23 @@ class CowBackend(Backend):
 
     def stats(self) -> Memory:
         pool = self.pool
-        slot_nbytes = [layer.nbytes_per_slot for layer in pool.layers]
-        seen = [pool.visible[i if len(pool.visible) > 1 else 0] for i in range(pool.num_layers)]
-        counts = [pool.reference_count(i) for i in range(len(pool.visible))]
-        live = [int((counts[i if len(counts) > 1 else 0] > 0).sum()) for i in range(len(seen))]
-        used = pool.used()
-        most = counts[0] if len(counts) == 1 else pool.visible.any(0).sum(0)
+        tables = [pool.reference_count(i) for i in range(len(pool.visible))]
+        counts = tables[0] if len(tables) == 1 else pool.visible.any(0).sum(0)
+        live = [int((table > 0).sum()) for table in tables]
+        logical = [int(table.sum()) for table in tables]
+        if len(tables) == 1:  # no layer has evicted: all share one table
+            live, logical = live * pool.num_layers, logical * pool.num_layers
+        nbytes = [layer.nbytes_per_slot for layer in pool.layers]
         return Memory(
-            unique_kv_tokens=int(used.sum()),
-            logical_kv_tokens=int(pool.visible.any(0).sum()),
-            shared_kv_tokens=int((most >= 2).sum()),
-            private_kv_tokens=int((most == 1).sum()),
+            unique_kv_tokens=int((counts > 0).sum()),
+            logical_kv_tokens=int(counts.sum()),
+            shared_kv_tokens=int((counts >= 2).sum()),
+            private_kv_tokens=int((counts == 1).sum()),
             capacity=pool.capacity,
             high_water=pool.high_water,
             kv_nbytes=sum(layer.nbytes for layer in pool.layers),
-            kv_live_nbytes=sum(n * b for n, b in zip(live, slot_nbytes, strict=True)),
-            kv_logical_nbytes=sum(
-                int(bits.sum()) * b for bits, b in zip(seen, slot_nbytes, strict=True)
-            ),
+            kv_live_nbytes=sum(n * each for n, each in zip(live, nbytes, strict=True)),
+            kv_logical_nbytes=sum(n * each for n, each in zip(logical, nbytes, strict=True)),
             layers=tuple(live),
         )
 

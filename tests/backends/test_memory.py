@@ -209,3 +209,23 @@ def test_recompute_counts_every_position_again() -> None:
     backend.fork([0, 0])
     assert backend.decode([1, 2]).positions == 22
     backend.close()
+
+
+def test_a_slot_evicted_in_one_layer_is_missing_in_that_layers_counts_alone() -> None:
+    backend = CowBackend(loaded("llama"))
+    backend.prefill(PROMPT)
+    backend.fork([0, 0])
+    each = backend.model.info.kv_nbytes_per_token // 2  # of one layer
+    assert backend.pool.evict(1, 0, [4]) == ()  # path 1 sees it still
+    assert backend.pool.evict(1, 1, [4, 5]) == ()  # layer 0 sees it still
+    memory = backend.stats()
+    assert memory.layers == (10, 9)
+    assert memory.kv_live_nbytes == 19 * each
+    assert memory.kv_logical_nbytes == (20 + 17) * each
+    assert (memory.unique_kv_tokens, memory.logical_kv_tokens) == (10, 20)
+    assert (memory.shared_kv_tokens, memory.private_kv_tokens) == (10, 0)
+    assert backend.pool.evict(0, 0, [4]) == ()
+    assert backend.stats().private_kv_tokens == 1
+    assert backend.pool.evict(0, 1, [4]) == (4,)  # no path, no layer
+    assert backend.stats().unique_kv_tokens == 9
+    backend.close()
