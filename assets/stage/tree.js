@@ -12,7 +12,8 @@ export const DY = 23; // pixels between lanes
 const BEND = 34; // pixels in which an edge reaches its lane; a token is written on the straight rest
 const LABEL = 10; // characters of a token shown on its node
 const FAR = 0.42; // below this scale labels make way for the shape
-const CHUNK = 16; // depths that are shown or hidden together: only what is in sight is painted
+const HURRY = 2; // columns behind which the view stops gliding and jumps
+const CHUNK = 4; // depths that are shown or hidden together: only what is in sight is painted
 
 export class Tree {
   /** `hover(id|null)` and `select(id)` are told of nodes; `touched()` when the user moves the view. */
@@ -58,8 +59,8 @@ export class Tree {
     const dark = isDark();
     for (const node of this.log.nodes) this.#paint(node, state, dead[node.id] === 1, live.has(node.id) && node.ended > state.cursor, dark);
     this.#paintRoot(state, dark);
-    this.#cull();
     if (this.following) this.follow(state);
+    else this.#cull();
   }
 
   /** Keep the newest column in sight, as large as the column allows. */
@@ -73,7 +74,8 @@ export class Tree {
     const scale = Math.max(0.66, Math.min(1.1, (box.height - 96) / ((bottom - top + 1.4) * DY)));
     const x = Math.min(74, box.width - (depth + 2.6) * DX * scale);
     const y = box.height / 2 + 10 - ((top + bottom) / 2) * DY * scale;
-    if (at_once) this.camera.set(x, y, scale);
+    const far = Math.abs(x - this.camera.x) > HURRY * DX * scale;
+    if (at_once || (far && this.camera.goal)) this.camera.set(x, y, scale);
     else this.camera.glide(x, y, scale);
   }
 
@@ -143,10 +145,10 @@ export class Tree {
     return id === PROMPT ? this.root : this.shown[id];
   }
 
+  /** Size in sight, or null while hidden. Kept, because reading it makes the browser lay out anew. */
   #box() {
-    const width = this.svg.clientWidth;
-    const height = this.svg.clientHeight;
-    return width && height ? { width, height } : null;
+    this.size ??= { width: this.svg.clientWidth, height: this.svg.clientHeight };
+    return this.size.width && this.size.height ? this.size : null;
   }
 
   #frontDepth(state) {
@@ -227,7 +229,7 @@ export class Tree {
   /** Take what is out of sight out of the picture. */
   #cull() {
     const { x, scale } = this.camera;
-    const width = this.svg.clientWidth || 2000;
+    const { width } = this.#box() ?? { width: 2000 };
     const from = (-x / scale / DX - 2) / CHUNK;
     const to = ((width - x) / scale / DX + 2) / CHUNK;
     this.chunks.forEach((chunk, at) => {
@@ -300,6 +302,7 @@ export class Tree {
   }
 
   #listen() {
+    new ResizeObserver(() => (this.size = null)).observe(this.svg);
     const idOf = (event) => {
       const mark = event.target.closest?.(".fs-node");
       return mark ? Number(mark.getAttribute("data-id")) : null;
