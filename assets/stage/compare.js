@@ -39,8 +39,9 @@ export class Board {
     this.panels = [];
     this.mode = "step";
     this.height = HEIGHTS[1];
-    this.pointed = null;
+    this.pointed = null; // {panel, id}
     this.pinned = null;
+    this.isWaiting = true; // asked for, and nothing has come
     this.frame = 0;
     this.parts = build();
     this.parts.panels.append(...backends.map(introduce));
@@ -54,6 +55,7 @@ export class Board {
   take(message) {
     if (message.status) this.#say(message.status);
     if (message.alert) {
+      this.isWaiting = false;
       this.#alert(message.alert);
       if (this.player.isLive) this.finish("stopped");
       else this.#say("Nothing was run; what you saw before is still here.");
@@ -66,6 +68,14 @@ export class Board {
     this.#alert("");
     page.queued();
     this.#say("Waiting for the device …");
+    this.isWaiting = true;
+  }
+
+  /** Stop was pressed: what runs is over, and what waits will not begin, whatever is still on its way. */
+  stop() {
+    if (this.player.isLive) this.finish("stopped");
+    else if (this.isWaiting) this.#say("Stopped before anything ran.");
+    this.isWaiting = false;
   }
 
   /** No more will come: all have run (`done`), or Stop was pressed (`stopped`). */
@@ -135,7 +145,10 @@ export class Board {
   }
 
   #news(message) {
-    if (message.compare !== this.id) this.#begin(message);
+    if (message.compare !== this.id) {
+      if (!this.isWaiting) return;
+      this.#begin(message);
+    }
     const panel = this.panels.find((one) => one.name === message.now);
     if (message.batch) panel.apply(message.batch);
     else panel.setState("running");
@@ -149,6 +162,7 @@ export class Board {
 
   #begin({ compare, order }) {
     this.id = compare;
+    this.isWaiting = false;
     this.pointed = this.pinned = null;
     this.titles = Object.fromEntries(order.map((name) => [name, this.backends.get(name).title]));
     this.panels = order.map((name, at) => new Panel(this.backends.get(name), at + 1, {

@@ -15,7 +15,7 @@ const PEAK = {
 /** `[group, [[label, what it counts, path in a run, how to show it]]]`. */
 const GROUPS = [
   ["Time", [
-    ["Wall clock", "prefill, decode and everything else of the run, without what showing it here took", "seconds.total", seconds],
+    ["Wall clock", "prefill, decode and everything else; sending it to this page is not counted", "seconds.total", seconds],
     ["Prefill", "forward passes over the prompt", "seconds.prefill", seconds],
     ["Decode", "forward passes after it", "seconds.decode", seconds],
     ["Outside the passes", "draws, forks, bookkeeping", "seconds.overhead", seconds],

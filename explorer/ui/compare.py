@@ -44,6 +44,7 @@ ASKING = """(...values) => {
   window.forkscope.stages.compare?.queued();
   return [...values.slice(0, -1), document.body.classList.contains("dark")];
 }"""
+STOPPING = "() => window.forkscope.stages.compare?.stop()"
 
 
 def build(shared: Shared) -> None:
@@ -89,8 +90,7 @@ def build(shared: Shared) -> None:
         api_visibility="private",
     )
     for button in (stop, shared.stop):
-        button.click(None, None, None, cancels=[event], queue=False)
-    stop.click(None, js="() => window.forkscope.stop()", queue=False)
+        button.click(None, None, None, cancels=[event], js=STOPPING, queue=False)
 
 
 def board_host(store: RunStore) -> gr.HTML:

@@ -39,7 +39,7 @@ def blank(theme: Theme) -> go.Figure:
         linecolor=theme.line,
         zerolinecolor=theme.line,
         tickfont_color=theme.muted,
-        title_font_color=theme.muted,
+        title=dict(font=dict(color=theme.muted, size=12), standoff=8),
         rangemode="tozero",
         fixedrange=True,
     )
@@ -54,7 +54,7 @@ def blank(theme: Theme) -> go.Figure:
         ),
         title=dict(x=0, xanchor="left", xref="paper", font=dict(size=15), y=0.98, yanchor="top"),
         margin=dict(l=64, r=16, t=44, b=48),
-        legend=dict(orientation="h", yanchor="top", y=-0.2, xanchor="left", x=0),
+        legend=dict(orientation="h", yanchor="top", y=-0.3, xanchor="left", x=0),
         xaxis=axis,
         yaxis=axis,
     )

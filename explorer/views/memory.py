@@ -45,7 +45,7 @@ def memory(traces: Mapping[str, Trace], theme: Theme = LIGHT) -> go.Figure:
                 hovertemplate=f"%{{y:,.1f}} {unit} {words} at token %{{x:,}}<extra>{label}</extra>",
             )
     figure.update_layout(title_text="KV cache over the run")
-    figure.update_xaxes(title_text="tokens chosen so far, pruned ones included")
+    figure.update_xaxes(title_text="tokens chosen so far, also pruned ones")
     figure.update_yaxes(title_text=unit)
     return figure
 

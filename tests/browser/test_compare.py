@@ -266,3 +266,25 @@ def test_the_theme_changes_without_losing_the_board_or_the_curves(compare: Page)
     assert len(set(colors)) == 2
     assert compare.locator(".fs-table").is_visible()
     assert board(compare, "return board.panels.every((panel) => panel.state === 'done')")
+
+
+def test_stop_before_anything_came_ends_the_waiting_and_not_the_run_of_another_tab(
+    compare: Page, app: App
+) -> None:
+    set_fields(compare, "Once upon a time", **LONG)
+    before = len(app.ended_runs())
+    compare.locator("#fs-run").click()
+    compare.wait_for_function("() => window.forkscope.stages.explore.player.isLive")
+    compare.get_by_role("tab", name="Compare").dispatch_event("click")  # the tree keeps it busy
+    press(compare)
+    status = compare.locator(".fs-board-status")
+    expect(status).to_have_text("Waiting for the device …")
+    compare.locator("#fs-compare-stop").click()
+    expect(status).to_have_text("Stopped before anything ran.")
+    is_live = "window.forkscope.stages.explore.player.isLive"
+    assert compare.evaluate(is_live) or app.ended_runs()[before:] == [(900, 0)]
+    compare.locator("#fs-stop").click()
+    wait_until(lambda: len(app.ended_runs()) > before)
+    compare.wait_for_timeout(1000)
+    assert len(app.ended_runs()) == before + 1
+    assert board(compare, "return board.id") is None
