@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,15 +79,15 @@ def test_the_probe_asks_for_the_window_that_the_config_declares(
     whole = attention.pool_attention
 
     def forgetful(module: Any, *args: Any, sliding_window: int | None = None, **more: Any) -> Any:
-        return whole(torch.nn.Identity(), *args, **more)
+        return whole(SimpleNamespace(layer_idx=module.layer_idx), *args, **more)
 
     for name in ("mistral_window", "gemma3_mixed"):
-        changes = {"sliding_window": 1000}
-        assert "cow" in loaded(name, **changes).info.backends
+        assert "cow" in loaded(name, sliding_window=50).info.backends
         with monkeypatch.context() as patch:
             patch.setitem(attention.AttentionInterface._global_mapping, attention.NAME, forgetful)
-            info = loaded(name, **changes).info
+            info = loaded(name, sliding_window=50).info
         assert "cow" not in info.backends
+        assert "does not tell its attention the sliding window of layer 0" in info.reason
 
 
 def test_the_probe_compares_logits(monkeypatch: pytest.MonkeyPatch) -> None:
