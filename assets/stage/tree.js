@@ -174,7 +174,7 @@ export class Tree {
       class: "fs-node fs-root", role: "treeitem", "data-id": PROMPT, id: this.#markId(PROMPT),
       "aria-label": `Prompt: ${tail}`, "aria-level": 1, "aria-selected": "false",
     }, svg("title", { text: words }), circle, label);
-    this.root = { mark, circle, edge: null, key: "" };
+    this.root = { mark, circle, edge: null, radius: 8, key: "" };
     this.#chunk(-1).marks.append(mark);
   }
 
@@ -186,7 +186,7 @@ export class Tree {
   #add(node) {
     const x = (node.depth + 1) * DX;
     const y = this.layout.y[node.id] * DY;
-    const px = x - DX;
+    const px = x - DX + (this.#shownOf(node.parent).radius - 1); // from its rim, so that no edge covers a node
     const py = this.layout.yOf(node.parent) * DY;
     const edge = svg("path", {
       class: "fs-edge",

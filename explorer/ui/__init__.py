@@ -60,12 +60,11 @@ def launch(
     Only this machine can reach it unless `host` names another address or it runs as a Hugging
     Face Space; `public` (and a Space, and `share`) bounds what a visitor may ask for.
     """
-    is_space = "SPACE_ID" in os.environ
-    host = host or ("0.0.0.0" if is_space else "127.0.0.1")
+    host = host or default_host()
     port = port or int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
     check_port(host, port)
     logging.basicConfig(level=os.environ.get("FORKSCOPE_LOG", "WARNING").upper())
-    build(trace, Limits() if public or is_space or share else None).launch(
+    build(trace, Limits() if public or share or is_space() else None).launch(
         server_name=host,
         server_port=port,
         share=share,
@@ -76,6 +75,16 @@ def launch(
         head=head(),
         footer_links=[],
     )
+
+
+def is_space() -> bool:
+    """Whether this is a Hugging Face Space."""
+    return "SPACE_ID" in os.environ
+
+
+def default_host() -> str:
+    """This machine only; every address in a Space, where a proxy stands in front."""
+    return "0.0.0.0" if is_space() else "127.0.0.1"
 
 
 def head() -> str:

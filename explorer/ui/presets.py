@@ -24,7 +24,7 @@ EXAMPLES: dict[str, Example] = {
     "story": Example(
         "A story opens",
         "Many ways on: every fork is another tale.",
-        dict(prompt="Once upon a time", max_new_tokens=48, max_paths=12),
+        dict(prompt="Once upon a time", max_new_tokens=48, max_paths=12, seed=2),
     ),
     "dice": Example(
         "Rolling a die",
@@ -34,17 +34,18 @@ EXAMPLES: dict[str, Example] = {
             max_new_tokens=20,
             max_paths=18,
             branch_factor=6,
+            seed=2,
         ),
     ),
     "fact": Example(
         "A fact it knows",
         "Sure of the answer, open about what comes next.",
-        dict(prompt="Q: What is the capital of Peru? A:", max_new_tokens=16, max_paths=8),
+        dict(prompt="Q: What is the capital of Peru? A:", max_new_tokens=16, max_paths=8, seed=5),
     ),
     "arithmetic": Example(
         "Worked arithmetic",
         "Step by step to the result, with hardly a doubt.",
-        dict(prompt="34 + 25 =", max_new_tokens=28, max_paths=8),
+        dict(prompt="34 + 25 =", max_new_tokens=28, max_paths=8, seed=1),
     ),
 }
 

@@ -13,7 +13,7 @@ from explorer import metrics
 from explorer.config import InputError
 from explorer.events import Step
 from explorer.trace import Trace
-from explorer.ui import check_port, presets, sidebar, stage
+from explorer.ui import check_port, default_host, presets, sidebar, stage
 from explorer.ui.runs import KEPT_RUNS, RunStore, encode
 
 
@@ -106,3 +106,10 @@ def test_a_port_that_is_taken_is_refused_with_the_remedy() -> None:
         taken.listen()
         with pytest.raises(InputError, match="--port"):
             check_port("127.0.0.1", taken.getsockname()[1])
+
+
+def test_only_a_space_is_open_to_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert default_host() == "127.0.0.1"
+    monkeypatch.setenv("SPACE_ID", "owner/name")
+    assert default_host() == "0.0.0.0"
