@@ -279,6 +279,7 @@ def test_stop_before_anything_came_ends_the_waiting_and_not_the_run_of_another_t
     press(compare)
     status = compare.locator(".fs-board-status")
     expect(status).to_have_text("Waiting for the device …")
+    expect(compare.locator(".fs-status")).to_contain_text("in line")
     compare.locator("#fs-compare-stop").click()
     expect(status).to_have_text("Stopped before anything ran.")
     is_live = "window.forkscope.stages.explore.player.isLive"
