@@ -62,13 +62,12 @@ def prune(paths: Sequence[Path], max_paths: int, score: Callable[[Path], float])
     return sorted(paths, key=score, reverse=True)[:max_paths]
 
 
-def _by_perturbed(path: Path) -> float:
+def by_logprob(path: Path) -> float:
+    """What decides which paths stay. They are equally long, so the mean would order them alike."""
+    return path.logprob
+
+
+def by_perturbed(path: Path) -> float:
+    """The score of stochastic beam search: the Gumbel-perturbed log-probability."""
     assert path.perturbed is not None
     return path.perturbed
-
-
-PRUNE_BY: dict[str, Callable[[Path], float]] = {
-    "logprob": lambda path: path.logprob,
-    "mean_logprob": lambda path: path.mean_logprob,
-    "perturbed": _by_perturbed,
-}

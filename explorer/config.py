@@ -11,7 +11,6 @@ from pydantic.fields import FieldInfo
 BackendName = Literal["cow", "batched", "deepcopy", "recompute", "naive"]
 SelectName = Literal["sample", "top", "gumbel", "arithmetic"]
 WidthName = Literal["threshold", "entropy"]
-PruneName = Literal["logprob", "mean_logprob"]
 DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -55,7 +54,6 @@ class Branching(_Frozen):
     width: WidthName = Field(
         "threshold", description="Fixed number of children, or one that grows with entropy"
     )
-    prune_by: PruneName = Field("logprob", description="What decides which paths stay")
 
 
 class Cache(_Frozen):

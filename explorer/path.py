@@ -28,10 +28,6 @@ class Path:
         """Depth of the token that comes next: 0 for the first generated one."""
         return len(self.tokens)
 
-    @property
-    def mean_logprob(self) -> float:
-        return self.logprob / max(len(self.tokens), 1)
-
     def child(self, path_id: int) -> Path:
         """A path of its own that continues from here."""
         return replace(self, id=path_id)

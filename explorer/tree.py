@@ -13,9 +13,10 @@ from itertools import groupby
 import numpy as np
 
 from explorer.branching import (
-    PRUNE_BY,
     WIDTHS,
     budget_factor,
+    by_logprob,
+    by_perturbed,
     normalized_entropy,
     num_children,
     prune,
@@ -83,8 +84,7 @@ class Tree:
         self._num_paths = 0
         self._num_nodes = 0
         self._num_finished = 0
-        score = "perturbed" if config.branching.select == "gumbel" else config.branching.prune_by
-        self._score = PRUNE_BY[score]
+        self._score = by_perturbed if config.branching.select == "gumbel" else by_logprob
         self._choose = self._by_code if config.branching.select == "arithmetic" else self._by_draw
 
     def start_path(self, num_starts: int = 1) -> None:

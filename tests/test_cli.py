@@ -193,7 +193,6 @@ def test_every_setting_is_an_option_and_reaches_the_trace(
         "max_paths": 5,
         "select": "gumbel",
         "width": "entropy",
-        "prune_by": "mean_logprob",
         "backend": "batched",
         "prefill_chunk": 3,
         "max_new_tokens": 4,

@@ -13,7 +13,7 @@ from explorer.config import BACKENDS, GROUPS, Branching, RunConfig, Sampling, ex
 def test_defaults_are_those_of_the_method() -> None:
     flat = RunConfig().flat()
     assert (flat["entropy_threshold"], flat["branch_factor"], flat["max_paths"]) == (0.2, 3, 20)
-    assert (flat["select"], flat["width"], flat["prune_by"]) == ("sample", "threshold", "logprob")
+    assert (flat["select"], flat["width"]) == ("sample", "threshold")
     assert (flat["temperature"], flat["top_k"], flat["top_p"], flat["seed"]) == (1.0, None, None, 0)
     assert flat["backend"] == "cow"
 
