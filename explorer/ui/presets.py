@@ -20,7 +20,7 @@ class Example:
         return RunConfig(**self.settings)
 
 
-# A story of 48 tokens by the bundled model forks 13 to 41 times with these, few enough to follow;
+# A story of 48 tokens by the bundled model forks 6 to 48 times with these, few enough to follow;
 # with the bounds of `RunConfig` itself, which suit vocabularies of 100,000, up to 85 times.
 CALM: dict[str, Any] = dict(branch_factor=2, max_paths=8)
 
