@@ -1,20 +1,18 @@
 // The board of a comparison: a panel a backend, one cursor over all, the table when runs have ended.
 
+import { build, introduce } from "./board.js";
 import { places, placeOf, secondsAt, stepAt } from "./clock.js";
 import { entropyPosition, isDark, palette } from "./color.js";
-import { el } from "./dom.js";
 import { count, seconds } from "./format.js";
 import { bindKeys } from "./keys.js";
 import { PROMPT } from "./log.js";
 import { page, status } from "./page.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
-import { swatch } from "./skeleton.js";
 import { drawSummary } from "./table.js";
 import { watchTheme } from "./theme.js";
 import { drawLegend } from "./tree.js";
 
-const MODES = { step: "same step", second: "same second" };
 const HEIGHTS = [140, 184, 420]; // pixels of the panels' trees: least, usual, most
 
 /**
@@ -330,50 +328,3 @@ function idIn(panel, lit) {
   const isSame = panel.isTree && lit.panel.isTree && here && there && here.token === there.token && here.parent === there.parent;
   return isSame ? lit.id : null;
 }
-
-/** What a backend is, before anything has run. */
-function introduce({ name, title, about }) {
-  return el("section", { class: "fs-card fs-panel fs-intro", "data-backend": name },
-    el("header", {}, el("i", { class: "fs-chip" }), el("h3", { text: title }), el("code", { class: "fs-name", text: name })),
-    el("p", { class: "fs-about", text: about }));
-}
-
-const ORDER = "Prompt and settings are the sidebar's, but for its backend. The backends run one after another on the same device, in the order of their numbers. "
-  + "Each first runs the prompt for two tokens, unrecorded, to warm up. Naive comes last: it draws as many samples as the trees returned paths.";
-
-function build() {
-  const parts = {
-    badge: el("span", { class: "fs-badge", text: "no comparison yet" }),
-    heading: el("h2", { class: "fs-title", text: "One prompt, several ways to keep its cache" }),
-    note: el("p", { class: "fs-note", text: "Same model, same seed, same settings; only the backend differs." }),
-    legend: el("div", { class: "fs-legend" }),
-    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
-    status: el("p", { class: "fs-board-status", role: "status" }),
-    panels: el("div", { class: "fs-panels" }),
-    player: el("div", { class: "fs-player", role: "group", "aria-label": "Player of all runs" }),
-    results: el("section", { class: "fs-card fs-results", "aria-label": "Results", hidden: true }),
-    resultsTitle: el("h3", {}),
-    resultsBody: el("div", {}),
-    modes: Object.fromEntries(Object.entries(MODES).map(([name, text]) => [name, el("button", {
-      type: "button", class: "fs-button fs-mode", text, "data-mode": name, "aria-pressed": String(name === "step"), title: TITLES[name],
-    })])),
-  };
-  parts.results.append(parts.resultsTitle, parts.resultsBody);
-  parts.root = el("div", { class: "fs-stage fs-board is-empty" },
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note), parts.legend),
-    parts.alert,
-    el("div", { class: "fs-order" }, el("p", { text: ORDER }), parts.status),
-    parts.panels,
-    el("div", { class: "fs-keys" }, el("span", { text: "KV cache:" }), swatch("private", "one path’s own"), swatch("shared-1", "shared by 2+"), swatch("shared-3", "8+"),
-      swatch("shared-5", "32+ paths"), swatch("free", "allocated, free"),
-      el("span", { text: "Bytes over time, one scale for all:" }), swatch("unique", "in use"), swatch("allocated", "allocated"), swatch("logical", "one cache a path")),
-    el("div", { class: "fs-dock" },
-      el("div", { class: "fs-modes", role: "group", "aria-label": "What the cursor counts" }, ...Object.values(parts.modes)), parts.player),
-    parts.results);
-  return parts;
-}
-
-const TITLES = {
-  step: "Every tree at the same step; naive, which has more steps, at the same share of its own",
-  second: "Every run at the same time since its own start: a race",
-};
