@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.exceptions import TyperException
 
 from explorer import __version__, metrics, terminal
@@ -208,7 +209,7 @@ def models_command(
     found = []
     with console.status("loading") as status:
         for name in catalogue.known(names or []):
-            status.update(f"loading {terminal.plain(name)}")
+            status.update(escape(f"loading {terminal.plain(name)}"))
             found.append(catalogue.describe(name, is_asked_for=name in (names or [])))
     console.print(terminal.model_list(found))
     if as_json:
@@ -226,7 +227,7 @@ def app_command(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="none: GRADIO_SERVER_PORT, or 7860")
     ] = None,
-    public: Annotated[bool, typer.Option(help="Reachable from outside, limits for many")] = False,
+    public: Annotated[bool, typer.Option(help="Limits for many visitors")] = False,
     share: Annotated[bool, typer.Option(help="A temporary public address (needs network)")] = False,
     root_path: Annotated[
         str | None, typer.Option(help="Path under which a proxy serves the page")
@@ -242,7 +243,7 @@ def _load(config: RunConfig, console: Console) -> LoadedModel:
     from explorer.models import load_model
 
     _quiet()
-    with console.status(f"loading {terminal.plain(config.model)}"):
+    with console.status(escape(f"loading {terminal.plain(config.model)}")):
         return load_model(config.model, config.device, config.dtype)
 
 

@@ -5,12 +5,14 @@ Whatever the Hub or a broken folder throws becomes one InputError sentence with 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from huggingface_hub import HfApi, errors, get_safetensors_metadata, try_to_load_from_cache
+from safetensors import SafetensorError, safe_open
 
 from explorer.config import InputError
 
@@ -32,12 +34,16 @@ def locate(name: str) -> str:
                 f"The bundled model is missing from {folder}; run `python -m explorer train`."
             )
         return str(folder)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(name).expanduser()
+        is_folder, exists = path.is_dir(), path.exists()
+    except (OSError, RuntimeError) as error:  # a name too long for a path, a home nobody has
+        raise InputError(f"{name[:60]!r} is neither a folder here nor a Hub id.") from error
+    if is_folder:
         if not (path / "config.json").is_file():
             raise InputError(f"The folder {name} holds no model: it has no config.json.")
         return str(path)
-    if path.exists():
+    if exists:
         raise InputError(f"{name} is a file; give the folder that holds the model's config.json.")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise InputError(f"There is no folder {name}.")
@@ -55,15 +61,25 @@ def _ask_hub(name: str) -> None:
 
 
 def weight_nbytes(source: str, element_size: int) -> int:
-    """Bytes the weights will take, from safetensors sizes; 0 where they cannot be known."""
+    """Bytes the weights will take in numbers of `element_size` bytes, from safetensors headers;
+    0 where they cannot be known."""
     if Path(source).is_dir():
-        stored = sum(f.stat().st_size for f in Path(source).glob("*.safetensors"))
-        return stored  # as stored: a conversion passes through this as well
+        files = Path(source).glob("*.safetensors")
+        return element_size * sum(_num_elements(file) for file in files)
     try:
         counts = get_safetensors_metadata(source).parameter_count
-    except (errors.NotASafetensorsRepoError, errors.HfHubHTTPError, OSError):
+    except (errors.NotASafetensorsRepoError, TRANSPORT_ERROR, OSError):
         return 0
     return sum(counts.values()) * element_size
+
+
+def _num_elements(file: Path) -> int:
+    try:
+        with safe_open(file, framework="numpy") as weights:
+            names = list(weights.keys())
+            return sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
+    except (SafetensorError, OSError):
+        return 0  # damaged: loading says so, with the reason
 
 
 def has_tokenizer(source: str) -> bool:

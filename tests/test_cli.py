@@ -288,6 +288,8 @@ def test_folders_without_a_model_are_refused(cli: Cli, tmp_path: Path) -> None:
         return cli("run", "--prompt", "x", "--model", model).refusal()
 
     assert "There is no folder" in said(tmp_path / "none")
+    assert "There is no folder [/x]/[red]" in said("[/x]/[red]/none")
+    assert "neither a folder here nor a Hub id" in said("~nobody-of-this-name/model")
     assert "holds no model" in said(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     assert str(tmp_path) in said(tmp_path)
