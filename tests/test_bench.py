@@ -83,7 +83,7 @@ def test_quick_cases_are_all_there_and_read_off_real_runs(
         "batched, prompt 96, M 8",
         "allocated pool bytes, prompt 96, M 8",
         "cow, one path, prompt 48",
-        "tracing on, prompt 48, M 6",
+        "trace kept and written, prompt 48, M 6",
     ]
     assert all(case["met"] is None for case in cases.values())
     paths = {
@@ -93,7 +93,7 @@ def test_quick_cases_are_all_there_and_read_off_real_runs(
     # every sample of the naive run encodes its 48 tokens again; the others do once
     assert cases["naive, prompt 48, M 6"]["forward_token_steps"] == 6 * (48 + 5)
     assert cases["deepcopy, prompt 48, M 6"]["forward_token_steps"] < 48 + 6 * 6
-    assert cases["tracing on, prompt 48, M 6"]["trace_nbytes"] > 1000
+    assert cases["trace kept and written, prompt 48, M 6"]["trace_nbytes"] > 1000
     assert num_open() == 0
 
 

@@ -42,10 +42,14 @@ NUM_NODES = 600
 UPDATE_SECONDS = 0.1
 LISTENING = "page: process start to listening"
 MOTION = "page: load to first motion"
-UPDATES = f"page: from {NUM_NODES} nodes on, 10 updates/s, latency p95"
-DRAWN = f"page: from {NUM_NODES} nodes on, updates drawn per second"
+UPDATES = f"stage: from {NUM_NODES} nodes on, 10 updates/s, latency p95"
+DRAWN = f"stage: from {NUM_NODES} nodes on, updates drawn per second"
 IN_BROWSER = (MOTION, UPDATES, DRAWN)
-HAS_MOVED = "() => window.forkscope?.stages.explore?.player.cursor >= 0 && performance.now()"
+# Drawn, and drawn again at a later step: what a newcomer sees move.
+HAS_MOVED = """() => {
+  const stage = window.forkscope?.stages.explore;
+  return stage?.drawn > 1 && stage.player.cursor >= 1 && performance.now();
+}"""
 # Applies the batches one every UPDATE_SECONDS; milliseconds from each to the frame that shows it.
 APPLY = """async ([batches, gap]) => {
   const stage = window.forkscope.stages.explore, waits = [];

@@ -176,8 +176,8 @@ class Bench:
             file = Path(folder) / "trace.jsonl"
             traced = Subject(self.model, self.config(c.prompt, c.max_paths), file)
             return self.pair(
-                (f"tracing on, prompt {c.prompt}, M {c.max_paths}", traced),
-                ("tracing off", traced.untraced),
+                (f"trace kept and written, prompt {c.prompt}, M {c.max_paths}", traced),
+                ("steps dropped", traced.untraced),
                 Goal("<=", 1.05),
                 c.num_repeats,
                 lambda: {"trace_nbytes": file.stat().st_size},
