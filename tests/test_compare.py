@@ -61,6 +61,14 @@ def test_trees_are_the_same_and_naive_draws_as_many_samples_as_they_have_leaves(
     assert summary["different"] == {}
 
 
+def test_naive_draws_no_more_samples_than_it_may(llama: LoadedModel) -> None:
+    *_, traces = compare.collect(compare.stream(llama, CONFIG, ("cow", "naive"), max_samples=2))
+    assert len(metrics.leaves(traces["cow"])) > 2 == len(metrics.leaves(traces["naive"]))
+    assert compare.summarize(traces)["different"]["samples"] == {
+        name: len(metrics.leaves(trace)) for name, trace in traces.items()
+    }
+
+
 def test_naive_alone_draws_what_the_configuration_says(llama: LoadedModel) -> None:
     (trace,) = compared(llama, "naive").values()
     assert len(metrics.leaves(trace)) == CONFIG.branching.max_paths

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SAMPLED = "naive"  # draws independent samples: its tree is another by design
 DEFAULT = ("naive", "deepcopy", "batched", "cow", "recompute")
 WARM_UP_TOKENS = 2
+MAX_SAMPLES = 4096  # of naive: the bound of RunConfig's num_samples
 
 
 def order_of(backends: Sequence[str]) -> tuple[str, ...]:
@@ -32,12 +33,16 @@ def order_of(backends: Sequence[str]) -> tuple[str, ...]:
 
 
 def stream(
-    model: LoadedModel, config: RunConfig, backends: Sequence[str]
+    model: LoadedModel,
+    config: RunConfig,
+    backends: Sequence[str],
+    max_samples: int = MAX_SAMPLES,
 ) -> Iterator[tuple[str, Header | Step]]:
     """`(backend, part)` for each backend in `order_of(backends)`: its header, then its steps.
 
     Each backend first runs the same prompt for two tokens, unrecorded, to warm up. `naive` draws
-    as many samples as the tree had leaves, unless it is alone. Closing the iterator ends the run
+    as many samples as the tree had leaves, `max_samples` at most, unless it is alone; what it drew
+    stands among the conditions of `summarize`. Closing the iterator ends the run
     under way. Raises InputError before the first part where the model cannot run a backend.
     """
     from explorer.generate import generate, prepare
@@ -49,7 +54,7 @@ def stream(
     num_leaves = 0
     for name, each in configs.items():
         if name == SAMPLED and num_leaves:
-            each = each.replace(num_samples=num_leaves)
+            each = each.replace(num_samples=min(num_leaves, max_samples))
         _warm_up(model, each)
         trace = Trace(prepare(model, each))
         yield name, trace.header
