@@ -121,7 +121,7 @@ class Trace:
         whole = data[: data.rfind(b"\n") + 1].splitlines()
         if not whole:
             raise InputError(f"{name} is not a Forkscope trace: it has no complete first line.")
-        trace = cls(_parse_header(whole[0], name))
+        trace, known = cls(_parse_header(whole[0], name)), {PROMPT_NODE}
         for number, line in enumerate(whole[1:], 2):
             try:
                 step = _STEP.validate_json(line)
@@ -135,6 +135,9 @@ class Trace:
                     f"{name} is damaged at line {number}: step {step.index} stands where "
                     f"step {len(trace.steps)} should be."
                 )
+            known |= {node.id for node in step.nodes}
+            if not {node.parent for node in step.nodes} <= known:
+                raise InputError(f"{name} is damaged at line {number}: a token has no parent.")
             trace.steps.append(step)
         return trace
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -94,6 +95,14 @@ def test_damage_inside_names_its_line() -> None:
         Trace.parse(b"".join([*lines[:2], b"{}\n", *lines[3:]]))
     with pytest.raises(InputError, match="line 3: step 2 stands where step 1 should be"):
         Trace.parse(b"".join([*lines[:2], *lines[3:]]))
+
+
+def test_a_token_whose_parent_never_was_is_refused() -> None:
+    trace = make_trace()
+    orphan = replace(trace[0].nodes[0], parent=77)
+    trace.steps[0] = replace(trace[0], nodes=(orphan, *trace[0].nodes[1:]))
+    with pytest.raises(InputError, match="damaged at line 2: a token has no parent"):
+        Trace.parse(b"".join(trace.lines()))
 
 
 def test_files_that_cannot_be_opened_are_refused(tmp_path: Path) -> None:
