@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from explorer.backends.base import Backend, Forward
 from explorer.cache.pool import Pool
 from explorer.events import Memory
-from explorer.models import LoadedModel
+
+if TYPE_CHECKING:
+    from explorer.models import LoadedModel
 
 
 class CowBackend(Backend):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from transformers.cache_utils import DynamicCache
 
 from explorer.backends.base import Backend, Forward, unshared_memory
 from explorer.events import Memory
-from explorer.models import LoadedModel
+
+if TYPE_CHECKING:
+    from explorer.models import LoadedModel
 
 
 class NaiveBackend(Backend):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
 from explorer.backends.base import Backend, Forward
 from explorer.events import Memory
-from explorer.models import LoadedModel
+
+if TYPE_CHECKING:
+    from explorer.models import LoadedModel
 
 
 class RecomputeBackend(Backend):

@@ -214,14 +214,16 @@ class Pool:
     def check_integrity(self) -> None:
         """Assert what must hold between any two operations."""
         used = self.used()
-        assert used.sum() + (~used).sum() == self.capacity == self.visible.shape[2]
+        assert self.visible.shape == (len(self.visible), len(self.row_depth), self.capacity)
+        assert len(self.visible) in (1, self.num_layers)
         assert not used[self.high_water :].any(), "a path sees a slot above the high-water mark"
         assert not self.high_water or used[self.high_water - 1], "the high-water mark is too high"
-        assert len(self.row_depth) == self.num_rows
         writing = self._writing.tolist()
         assert len(set(writing)) == len(writing), "two rows write one slot"
-        for layer_idx, seen in enumerate(self.visible):
-            assert (self.reference_count(layer_idx) == seen.sum(0)).all()
+        for layer in self.layers:
+            held = self.high_water if layer.keys is None else layer.keys.shape[2]
+            assert held >= self.high_water, "a path sees a slot without storage"
+        for seen in self.visible:
             for row, bits in enumerate(seen):
                 depths = self.slot_depth[bits]
                 assert len(set(depths.tolist())) == len(depths), (
