@@ -37,7 +37,8 @@ class Sampling(_Frozen):
     top_p: float | None = Field(
         None, gt=0, le=1, description="Keep the smallest set of tokens whose mass exceeds p"
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Equal seeds give equal trees")
+    # Below 2**53: a browser keeps numbers as doubles, and its seed must be the command line's.
+    seed: int = Field(0, ge=0, lt=2**53, description="Equal seeds give equal trees")
 
 
 class Branching(_Frozen):

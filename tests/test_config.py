@@ -36,7 +36,7 @@ def test_flat_and_nested_names_describe_the_same_run() -> None:
         ("top_k", 1, 0),
         ("top_p", 1, 0),
         ("top_p", 0.01, 1.01),
-        ("seed", 2**63 - 1, 2**63),
+        ("seed", 2**53 - 1, 2**53),
         ("seed", 0, -1),
         ("entropy_threshold", 1, 1.01),
         ("entropy_threshold", 0, -0.01),
