@@ -1,0 +1,57 @@
+"""The front door says what is so: its figures are the benchmark's, its example runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CASES: list[dict[str, Any]] = json.loads((ROOT / "assets/benchmarks/cpu.json").read_text())["cases"]
+
+
+def test_the_space_is_told_what_the_requirements_pin() -> None:
+    front = README.split("---")[1]
+    pinned = dict(
+        line.split("==") for line in (ROOT / "requirements.txt").read_text().split() if "==" in line
+    )
+    assert f"sdk_version: {pinned['gradio']}\n" in front
+    for line in (
+        "sdk: gradio",
+        "app_file: app.py",
+        'python_version: "3.11"',
+        "license: apache-2.0",
+    ):
+        assert f"\n{line}\n" in front
+    short = re.search(r"short_description: (.*)", front)
+    assert short and len(short[1]) <= 60
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_every_measured_figure_stands_in_the_table_as_it_was_measured(case: dict[str, Any]) -> None:
+    what = case["name"] + (f" / {case['ratio_to']}" if case["ratio_to"] else "")
+    rows = [line for line in README.splitlines() if line.startswith(f"| {what} |")]
+    assert len(rows) == 1
+    figure = case["ratio"] if case["ratio"] is not None else case["seconds"]
+    unit = "" if case["ratio"] is not None else " s"
+    assert f"| {figure:.2f}{unit} |" in rows[0]
+    assert f"| {case['goal'] or ''}" in rows[0]
+
+
+def test_its_python_example_prints_what_it_shows() -> None:
+    code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.S).groups()  # type: ignore[union-attr]
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == shown
+
+
+def test_every_file_it_names_is_there() -> None:
+    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
