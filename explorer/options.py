@@ -86,9 +86,10 @@ def read_config(settings: Settings, prompt_file: Path | None = None) -> RunConfi
             settings[name] = None
     if isinstance(settings.get("prompt_ids"), str):
         settings["prompt_ids"] = _token_ids(settings["prompt_ids"])
+    given = ("prompt" in settings, settings.get("prompt_ids") is not None, prompt_file is not None)
+    if sum(given) > 1:
+        raise InputError("Give the prompt once: --prompt, --prompt-ids or --prompt-file.")
     if prompt_file is not None:
-        if "prompt" in settings or settings.get("prompt_ids") is not None:
-            raise InputError("Give the prompt once: --prompt, --prompt-ids or --prompt-file.")
         settings["prompt"] = read_text(prompt_file)
     try:
         return RunConfig(**settings)

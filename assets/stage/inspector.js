@@ -35,7 +35,9 @@ export class Inspector {
     this.host.replaceChildren(
       head(node, pinned),
       facts(log, state, node),
-      decided ? alternatives(log, state, node) : el("p", { class: "fs-hint", text: "Its next token has not been decided yet." }),
+      decided ? alternatives(log, state, node) : el("p", { class: "fs-hint", text: node.ended <= state.cursor
+        ? "Its path ended here; nothing was decided after it."
+        : "Its next token has not been decided yet." }),
       pathText(log, state, node),
     );
   }

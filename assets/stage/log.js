@@ -68,14 +68,6 @@ export class State {
     return slots;
   }
 
-  sees(row, slot) {
-    return slot < this.capacity && (row.bits[slot >> 5] & (1 << (slot & 31))) !== 0;
-  }
-
-  rowOf(path) {
-    return this.rows.find((row) => row.path === path) ?? null;
-  }
-
   /** The slot that holds `token` (node id + 1, or -(prompt index + 1)) now, or -1. */
   holds(slot, token) {
     return slot >= 0 && slot < this.capacity && this.tokens[slot] === token;

@@ -15,9 +15,7 @@ import { watchTheme } from "./theme.js";
 import { Tree, drawLegend } from "./tree.js";
 
 /**
- * Put a stage into `host`. Options: `compact` (no inspector and layers, for several side by side),
- * `keys` (listen to the keyboard, default true), `heal(run, seq)` (a promise of the missing batch),
- * `changed(cursor)` (the cursor moved). Returns the `Stage`.
+ * Put a stage into `host`. Options: `heal(run, seq)` (a promise of the missing batch). Returns the `Stage`.
  */
 export function mount(host, options = {}) {
   return new Stage(host, options);
@@ -26,20 +24,18 @@ export function mount(host, options = {}) {
 export class Stage {
   constructor(host, options) {
     this.options = options;
-    this.parts = skeleton(host, options);
+    this.parts = skeleton(host);
     this.log = null;
     this.run = null;
     this.pinned = null;
     this.pointed = null; // {id, slot} under the pointer
     this.frame = 0;
     this.drawn = 0; // frames drawn, for measurements
+    this.left = new Set(); // live runs that were stopped, or left for another: nothing of them is taken
     const point = (id, slot = null) => this.point(id, slot);
     const select = (id) => this.select(id);
     const { parts } = this;
-    this.player = new Player(parts.player, (cursor) => {
-      this.invalidate();
-      options.changed?.(cursor);
-    });
+    this.player = new Player(parts.player, () => this.invalidate());
     this.tree = new Tree(parts.tree, { hover: point, select, touched: () => this.#leaveFollow() });
     this.pool = new Pool(parts.pool, parts.tip, { hover: point, select });
     this.layers = new Layers(parts.layers, { hover: point });
@@ -66,14 +62,15 @@ export class Stage {
 
   /**
    * Take a batch of a live run: `{run, seq, header?, steps, done?, title?, note?, details?}`, `seq` being the
-   * index of its first step. Batches that leave a gap are healed through `options.heal`.
+   * index of its first step. Batches that leave a gap are healed through `options.heal`. Whether the run was
+   * one to take: not one that was stopped, or left for another.
    */
   apply(batch) {
-    if (!batch?.run) return;
+    if (!batch?.run || this.left.has(batch.run)) return false;
     const isNew = batch.run !== this.run;
     if ((isNew && (!batch.header || batch.seq > 0)) || (!isNew && batch.seq > this.log.length)) {
       this.#heal(batch);
-      return;
+      return true;
     }
     if (isNew) {
       this.#begin(new Log(batch.header), batch.run, { live: true });
@@ -84,6 +81,13 @@ export class Stage {
     if (batch.details) this.describe({ details: batch.details });
     if (batch.done) this.finish();
     this.invalidate();
+    return true;
+  }
+
+  /** Stop was pressed: what came stays, what is still on its way is not taken. */
+  stop() {
+    this.left.add(this.run);
+    this.finish("stopped");
   }
 
   /** No more steps will come. */
@@ -159,14 +163,8 @@ export class Stage {
     this.drawn += 1;
   }
 
-  destroy() {
-    this.undo.forEach((undo) => undo());
-    cancelAnimationFrame(this.frame);
-    this.player.pause();
-    this.parts.root.remove();
-  }
-
   #begin(log, run, { live }) {
+    if (this.run !== run) for (const old of [this.run, this.healing]) if (old && old !== run) this.left.add(old);
     this.log = log;
     this.run = run;
     this.pinned = null;
@@ -278,15 +276,12 @@ export class Stage {
     parts.follow.addEventListener("click", () => (this.tree.following ? this.#leaveFollow() : this.follow()));
     const resized = new ResizeObserver(() => this.invalidate());
     for (const part of [parts.root, parts.pool, parts.layers, parts.memory, parts.tree]) resized.observe(part);
-    this.undo = [
-      () => resized.disconnect(),
-      watchTheme(() => {
-        this.colors = null;
-        this.#legend();
-        this.invalidate();
-      }),
-    ];
-    if (this.options.keys !== false) this.undo.push(bindKeys(this));
+    watchTheme(() => {
+      this.colors = null;
+      this.#legend();
+      this.invalidate();
+    });
+    bindKeys(this);
     host.addEventListener("dragover", (event) => event.preventDefault());
     host.addEventListener("drop", (event) => {
       event.preventDefault();

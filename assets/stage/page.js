@@ -23,14 +23,25 @@ export function attachStage(name, { element, props, watch, server }, options = {
 
 /** A batch of steps, a word on how things stand (`status`), or why nothing came of it (`alert`). */
 function take(stage, batch) {
+  if (page.isStopped) {
+    if (batch.run) stage.left.add(batch.run); // it began while Stop was on its way
+    return;
+  }
+  page.isWaiting = false;
   if (batch.alert) {
+    const wasLive = stage.player.isLive;
+    if (wasLive) stage.stop();
     stage.say(batch.alert);
-    status("Nothing was run; what you saw before is still here.");
+    status(wasLive ? "The run ended early; what came stays here."
+      : "Nothing was run; what you saw before is still here.");
   } else if (batch.run) {
+    if (!stage.apply(batch)) return;
     if (batch.header) mark(null);
-    stage.apply(batch);
     status(batch.done ? "Done." : "Running …");
-  } else if (batch.status) status(batch.status);
+  } else if (batch.status) {
+    page.isWaiting = true;
+    status(batch.status);
+  }
 }
 
 /** Show which recorded run is on the stage; null: none of them. */
@@ -47,6 +58,8 @@ export function status(words) {
 /** Run was pressed: until the first word comes, say how long the line is. */
 page.queued = () => {
   const waiting = "Waiting for the device …";
+  page.isWaiting = true;
+  page.isStopped = false;
   status(waiting);
   setTimeout(async () => {
     if (document.querySelector(".fs-status")?.textContent !== waiting) return;
@@ -58,8 +71,11 @@ page.queued = () => {
 /** Stop was pressed: the server frees the pool, what came stays on the page. */
 page.stop = () => {
   const running = Object.values(page.stages).filter((stage) => stage.player.isLive);
-  running.forEach((stage) => stage.finish("stopped"));
-  status(running.length ? "Stopped. The cache is freed; what came stays here." : "Nothing is running.");
+  running.forEach((stage) => stage.stop());
+  status(running.length ? "Stopped. The cache is freed; what came stays here."
+    : page.isWaiting ? "Stopped before anything ran." : "Nothing is running.");
+  page.isStopped = running.length > 0 || page.isWaiting;
+  page.isWaiting = false;
 };
 
 /** The stage of that name, as soon as it is there. */

@@ -16,7 +16,7 @@ export function swatch(kind, text) {
 }
 
 /** Build the stage's elements inside `host`; returns those that views fill. */
-export function skeleton(host, { compact = false } = {}) {
+export function skeleton(host) {
   const parts = {
     badge: el("span", { class: "fs-badge", text: "no run" }),
     title: el("h2", { class: "fs-title" }),
@@ -59,7 +59,7 @@ export function skeleton(host, { compact = false } = {}) {
     el("div", { class: "fs-keys" }, swatch("unique", "in use"), swatch("allocated", "allocated"), swatch("logical", "one cache a path")));
   const inspector = card("inspector", "Inspector", el("h3", { text: "Inspector" }), parts.inspector,
     el("details", { class: "fs-run-details" }, el("summary", { text: "This run" }), parts.details));
-  parts.root = el("div", { class: `fs-stage is-empty${compact ? " is-compact" : ""}` },
+  parts.root = el("div", { class: "fs-stage is-empty" },
     el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.title, parts.note), parts.legend),
     parts.alert,
     el("div", { class: "fs-grid" }, tree, el("div", { class: "fs-maps" }, pool, layers), el("div", { class: "fs-side" }, inspector, memory)),

@@ -61,7 +61,7 @@ def launch(
     Face Space; `public` (and a Space, and `share`) bounds what a visitor may ask for.
     """
     host = host or default_host()
-    port = port or int(os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    port = port or default_port()
     check_port(host, port)
     logging.basicConfig(level=os.environ.get("FORKSCOPE_LOG", "WARNING").upper())
     build(trace, Limits() if public or share or is_space() else None).launch(
@@ -75,6 +75,14 @@ def launch(
         head=head(),
         footer_links=[],
     )
+
+
+def default_port() -> int:
+    """7860, or what GRADIO_SERVER_PORT says. Raises InputError where that is no port."""
+    given = os.environ.get("GRADIO_SERVER_PORT", "7860")
+    if not given.isdecimal() or not 0 < int(given) < 65536:
+        raise InputError(f"GRADIO_SERVER_PORT is {given!r}; give a port from 1 to 65535.")
+    return int(given)
 
 
 def is_space() -> bool:

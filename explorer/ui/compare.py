@@ -22,6 +22,7 @@ from explorer.events import Header, Step
 from explorer.experiments import compare
 from explorer.trace import Trace
 from explorer.ui import stage
+from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import LiveRun, RunStore, encode
 from explorer.ui.shared import DEVICE, Shared
@@ -146,7 +147,8 @@ def stream(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> It
     """
     try:
         config = shared.config(values)
-        yield from live(config, compare.order_of(backends), shared.models, shared.store)
+        order = compare.order_of(backends)
+        yield from live(config, order, shared.models, shared.store, shared.limits)
     except InputError as error:
         yield encode({"alert": str(error)}), None
     except Exception as error:
@@ -156,7 +158,11 @@ def stream(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> It
 
 
 def live(
-    config: RunConfig, order: Sequence[str], models: ModelCache, store: RunStore
+    config: RunConfig,
+    order: Sequence[str],
+    models: ModelCache,
+    store: RunStore,
+    limits: Limits | None = None,
 ) -> Iterator[Message]:
     """Load, then run every backend in `order`; a summary after each of them."""
     if models.peek(config.model, config.device, config.dtype) is None:
@@ -166,9 +172,10 @@ def live(
 
     yield encode({"status": f"Warming up {TITLES[order[0]].lower()} …"}), None
     board, traces = Board(order), dict[str, Trace]()
-    parts = compare.stream(model, config, order)
+    most = limits.num_samples if limits else compare.MAX_SAMPLES
+    parts = compare.stream(model, config, order, most)
     try:
-        for name, group in groupby(parts, key=itemgetter(0)):
+        for name, group in groupby(stage.within(parts, limits), key=itemgetter(0)):
             yield from _run(board, name, group, traces, store)
     finally:
         parts.close()  # type: ignore[attr-defined]  # a generator: this frees keys and values

@@ -8,16 +8,17 @@ from functools import lru_cache
 from pathlib import Path
 
 from explorer.config import RunConfig
+from explorer.hub import BUNDLED
 from explorer.ui.models import ModelCache
-from explorer.ui.stage import ASSETS
 
 _ELEMENT_NBYTES = {"auto": 4, "float32": 4, "bfloat16": 2, "float16": 2}
+MIN_GROWTH, GROWTH = 16, 0.1  # the pool's; a test holds them equal, importing them loads torch
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True)
 class Size:
-    """KV bytes of one token, and the prompt's tokens (`is_exact`: counted, not guessed)."""
+    """KV bytes of one token, and the prompt's tokens (`is_exact`: known, none of it guessed)."""
 
     kv_nbytes_per_token: int
     num_prompt: int
@@ -26,11 +27,11 @@ class Size:
 
 def folder_of(name: str) -> Path | None:
     """Where the model's files lie on this machine, if it is the bundled one or a folder."""
-    bundled = ASSETS / "models" / name
-    for folder in (bundled, Path(name).expanduser()):
-        if (folder / "config.json").is_file():
-            return folder
-    return None
+    try:
+        folder = BUNDLED.get(name) or Path(name).expanduser()
+        return folder if (folder / "config.json").is_file() else None
+    except (OSError, RuntimeError):  # a name too long for a path, a home nobody has
+        return None
 
 
 @lru_cache(maxsize=8)
@@ -63,13 +64,16 @@ def size_of(config: RunConfig, models: ModelCache) -> Size | None:
         return None
     try:
         shape = _read_config(folder)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     per_token = 2 * shape["layers"] * shape["kv_heads"] * shape["head_dim"]
     per_token *= _ELEMENT_NBYTES[config.dtype]
-    if (folder / "tokenizer.json").is_file():
-        return Size(per_token, len(_tokenizer(folder).encode(config.prompt).ids), True)
-    return Size(per_token, max(1, len(config.prompt) // 4), False)
+    try:
+        num_prompt = len(_tokenizer(folder).encode(config.prompt).ids)
+    except Exception:  # all that tokenizers raises; Run says what is wrong with the file
+        return Size(per_token, max(1, len(config.prompt) // 4), False)
+    is_known = config.dtype != "auto" or config.device == "cpu" or config.model in BUNDLED
+    return Size(per_token, num_prompt, is_known and not config.chat_template)
 
 
 def worst_tokens(config: RunConfig, num_prompt: int) -> int:
@@ -91,10 +95,12 @@ def sentence(config: RunConfig, models: ModelCache) -> str:
         return f"Memory: unknown until {config.model} has been loaded."
     tokens = worst_tokens(config, size.num_prompt)
     about = "" if size.is_exact else "about "
+    spare = max(MIN_GROWTH, int(tokens * GROWTH)) if config.cache.backend == "cow" else 0
+    allocated = f", allocated with up to {spare:,} to spare" if spare else ""
     text = (
         f"Predicted at worst: {tokens:,} KV tokens × {show_nbytes(size.kv_nbytes_per_token)} = "
-        f"{show_nbytes(tokens * size.kv_nbytes_per_token)} "
-        f"({about}{size.num_prompt:,} prompt tokens, {config.branching.max_paths} paths, "
+        f"{about}{show_nbytes(tokens * size.kv_nbytes_per_token)}{allocated} "
+        f"({size.num_prompt:,} prompt tokens, {config.branching.max_paths} paths, "
         f"{config.limits.max_new_tokens} tokens each)."
     )
     if config.cache.backend == "recompute":

@@ -12,6 +12,7 @@ from explorer import metrics
 from explorer.config import InputError, RunConfig
 from explorer.trace import Trace
 from explorer.ui import stage
+from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore, encode
 from explorer.ui.shared import DEVICE, Shared
@@ -50,7 +51,7 @@ def stream(shared: Shared, values: tuple[Any, ...]) -> Iterator[str]:
     """Batches of a live run. Whatever ends it, its keys and values are freed."""
     try:
         config = shared.config(values)
-        yield from live(config, shared.models, shared.store)
+        yield from live(config, shared.models, shared.store, shared.limits)
     except InputError as error:
         yield encode({"alert": str(error)})
     except Exception as error:
@@ -58,7 +59,9 @@ def stream(shared: Shared, values: tuple[Any, ...]) -> Iterator[str]:
         raise
 
 
-def live(config: RunConfig, models: ModelCache, store: RunStore) -> Iterator[str]:
+def live(
+    config: RunConfig, models: ModelCache, store: RunStore, limits: Limits | None = None
+) -> Iterator[str]:
     """Load, run and finish one run, as batches; what people are told is in their `status`."""
     if models.peek(config.model, config.device, config.dtype) is None:
         yield encode({"status": f"Loading {config.model} …"})
@@ -70,7 +73,7 @@ def live(config: RunConfig, models: ModelCache, store: RunStore) -> Iterator[str
     trace = Trace(header)
     steps = generate(model, config)
     try:
-        sent = yield from stage.batches(run, _kept(steps, trace))
+        sent = yield from stage.batches(run, _kept(stage.within(steps, limits), trace))
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
         LOG.info("a run ended after %d steps; caches open: %d", len(trace), num_open())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -126,8 +126,3 @@ _BY_TYPE: dict[type, Callable[[FieldInfo, dict[str, Any]], gr.components.Compone
     float: lambda field, common: _number(field, common, None),
     str: lambda field, common: gr.Textbox(value=field.default, **common),
 }
-
-
-def field_names() -> Iterator[str]:
-    """Names of the settings that a form shows, in order."""
-    return (name for _, name, field in iter_fields() if _kind(field) is not None)

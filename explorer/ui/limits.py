@@ -21,6 +21,7 @@ class Limits:
     max_new_tokens: int = 256
     num_samples: int = 64
     prompt_characters: int = 8_000
+    seconds: float = 120.0  # of one run, so that a line of visitors moves
     models: tuple[str, ...] = field(default_factory=_offered)
 
     def check(self, config: RunConfig) -> None:

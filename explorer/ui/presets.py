@@ -54,10 +54,10 @@ EXAMPLES: dict[str, Example] = {
 }
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "Default": CALM,
-    "Wide: 3 children, 20 paths": {},
+    "Calm: 2 children, 8 paths": CALM,
+    "Wide: 3 children, 20 paths (the command line's)": {},
     "Fork often": dict(entropy_threshold=0.1, branch_factor=4, max_paths=32),
-    "Only where it is very unsure": dict(entropy_threshold=0.35, branch_factor=2, max_paths=12),
+    "Only where it is very unsure": dict(entropy_threshold=0.3, branch_factor=2, max_paths=12),
     "Greedy, one path": dict(temperature=0.0, entropy_threshold=1.0, max_paths=1),
     "Most probable children": dict(select="top"),
     "Cool and narrow": dict(temperature=0.7, top_p=0.9),

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
 from explorer.catalogue import known
-from explorer.config import InputError, RunConfig
+from explorer.config import Branching, InputError, RunConfig
+from explorer.hub import BUNDLED
 from explorer.trace import Trace
 from explorer.ui import estimate
 from explorer.ui.forms import Form
@@ -67,38 +69,55 @@ def build(
         run = gr.Button("Run", variant="primary", elem_id="fs-run", min_width=80)
         stop = gr.Button("Stop", elem_id="fs-stop", min_width=80)
     gr.HTML(html_template="<p class='fs-status' role='status'></p>", apply_default_css=False)
-    budget = gr.Markdown(elem_id="fs-budget", container=False)
+    budget = gr.HTML(
+        value="",
+        html_template="<p></p>",
+        js_on_load=(  # as text: a model's name may hold anything
+            "const show = () => { element.querySelector('p').textContent = props.value ?? ''; };"
+            "watch('value', show); show();"
+        ),
+        elem_id="fs-budget",
+        apply_default_css=False,
+    )
     preset = gr.Dropdown(
-        list(SETTINGS), value="Default", label="Preset", elem_id="fs-preset", info="How to branch"
+        list(SETTINGS),
+        value=next(iter(SETTINGS)),
+        label="Preset",
+        elem_id="fs-preset",
+        info="How to branch",
     )
     form.place_groups()
-    _wire(form, models, budget, preset, cards, entries)
-    return Shared(form, models, store, run, stop, limits)
+    shared = Shared(form, models, store, run, stop, limits)
+    _wire(shared, budget, preset, cards, entries)
+    return shared
 
 
 def _wire(
-    form: Form,
-    models: ModelCache,
-    budget: gr.Markdown,
+    shared: Shared,
+    budget: gr.HTML,
     preset: gr.Dropdown,
     cards: gr.HTML,
     entries: list[dict[str, Any]],
 ) -> None:
-    configs = {entry["name"]: entry["config"] for entry in entries}
+    form = shared.form
+    configs = {entry["name"]: config_of(entry) for entry in entries}
 
     def predict(*values: Any) -> str:
         try:
-            return estimate.sentence(form.config(values), models)
+            return estimate.sentence(shared.config(values), shared.models)
         except InputError as error:
             return f"{error}"
 
     def choose(name: str, *values: Any) -> list[Any]:
-        prompt, model = values[0], values[1]
-        return form.fill(RunConfig(**({"prompt": prompt, "model": model} | SETTINGS[name])))
+        try:
+            config = form.config(values)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return form.fill(config.replace(**(Branching().model_dump() | SETTINGS[name])))
 
     def fill(event: gr.EventData) -> list[Any]:
-        name = event._data["name"]
-        return form.fill(RunConfig(**configs[name]))
+        config = configs[event._data["name"]]
+        return form.fill(config) if config else [gr.skip() for _ in form.components]
 
     quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
     preset.input(choose, [preset, *form.components], form.components, **quiet)
@@ -115,15 +134,27 @@ def _wire(
 
 def first_config(entries: list[dict[str, Any]]) -> RunConfig:
     """What the form holds at the start: the run that plays."""
-    return RunConfig(**entries[0]["config"]) if entries else EXAMPLES["story"].config()
+    return (config_of(entries[0]) if entries else None) or EXAMPLES["story"].config()
+
+
+def config_of(entry: dict[str, Any]) -> RunConfig | None:
+    """The run a recorded one was; None where another release's settings do not fit this form."""
+    try:
+        return RunConfig(**entry["config"])
+    except ValidationError:
+        return None
 
 
 def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> None:
-    """When a page opens, its form holds the run that plays, and the model for it is fetched."""
+    """When a page opens, its form holds the run that plays; the bundled model is loaded ahead.
+
+    No other is: what a trace names is loaded when somebody presses Run.
+    """
     config = first_config(entries)
 
     def fill() -> list[Any]:
-        shared.models.warm(config.model, config.device, config.dtype)
+        if config.model in BUNDLED:
+            shared.models.warm(config.model, config.device, config.dtype)
         return shared.form.fill(config)
 
     page.load(

@@ -6,15 +6,19 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
+from explorer.config import InputError
 from explorer.events import Header, Step
+from explorer.ui.limits import Limits
 from explorer.ui.runs import LiveRun, RunStore
 
 ASSETS = Path(__file__).parents[2] / "assets"
 INTERVAL = 0.08  # seconds between two batches
+
+Part = TypeVar("Part")
 
 
 def script(body: str, module: str = "page") -> str:
@@ -55,6 +59,18 @@ def batches(run: LiveRun, steps: Iterator[Step]) -> Generator[str, None, int]:
             due = time.monotonic() + INTERVAL
             yield batch
     return sent
+
+
+def within(parts: Iterator[Part], limits: Limits | None) -> Iterator[Part]:
+    """`parts` until a public page's time for one run is over; then InputError says so."""
+    began = time.monotonic()
+    for part in parts:
+        yield part
+        if limits is not None and time.monotonic() - began > limits.seconds:
+            raise InputError(
+                f"This public page stops a run after {limits.seconds:g} seconds; what came stays "
+                "here. Start Forkscope on your own machine for longer ones."
+            )
 
 
 def title_of(header: Header) -> str:

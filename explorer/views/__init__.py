@@ -3,6 +3,4 @@
 from explorer.views.base import DARK, LIGHT, Theme
 from explorer.views.memory import memory
 
-VIEWS = {"memory": memory}
-
-__all__ = ["DARK", "LIGHT", "VIEWS", "Theme", "memory"]
+__all__ = ["DARK", "LIGHT", "Theme", "memory"]

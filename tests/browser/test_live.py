@@ -238,3 +238,41 @@ def test_600_nodes_are_drawn_ten_times_a_second(page: Page) -> None:
     assert nodes == 1800
     assert len(waits) / seconds >= 7
     assert quantiles(waits, n=20)[-1] < 300
+
+
+LATER = """async ([what]) => {
+  const page = window.forkscope;
+  const stage = page.stages.explore, { header, steps } = stage.log;
+  const batch = (seq, count, more = {}) =>
+    ({ run: "live-1", seq, steps: steps.slice(seq, seq + count), ...more });
+  stage.apply(batch(0, 3, { header, title: "live" }));
+  if (what === "stop") page.stop();
+  if (what === "load") stage.load(stage.log, { title: "another", autoplay: false });
+  stage.apply(batch(3, 3));
+  stage.apply(batch(20, 3));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return { run: stage.run, length: stage.log.length, isLive: stage.player.isLive,
+    badge: document.querySelector(".fs-badge").textContent };
+}"""
+
+
+def test_what_is_on_its_way_after_stop_is_not_taken(page: Page) -> None:
+    after = page.evaluate(LATER, ["stop"])
+    assert after["length"] == 3
+    assert not after["isLive"]
+    assert "stopped" in after["badge"]
+
+
+def test_a_live_run_does_not_take_the_stage_back_from_what_was_opened_since(page: Page) -> None:
+    after = page.evaluate(LATER, ["load"])
+    assert after["run"] == "file:another"
+    assert "recorded" in after["badge"]
+
+
+def test_a_models_name_in_the_budget_stays_text(page: Page) -> None:
+    name = "![x](https://forkscope.invalid/x.png)<img src=https://forkscope.invalid/y.png>"
+    field = page.get_by_label("Model", exact=True)
+    field.fill(name)
+    field.press("Enter")
+    expect(page.locator("#fs-budget")).to_contain_text("unknown until ![x](https://")
+    assert page.locator("#fs-budget img").count() == 0

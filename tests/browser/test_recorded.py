@@ -164,9 +164,10 @@ def test_the_page_can_be_driven_by_keyboard(page: Page) -> None:
     expect(page.locator("dialog.fs-dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("dialog.fs-dialog")).to_be_hidden()
-    page.keyboard.press("End")
     tree = page.get_by_role("tree").first
     tree.focus()
+    page.keyboard.press("End")
+    assert stage(page, cursor) == stage(page, "return stage.log.length - 1")
     page.keyboard.press("ArrowRight")
     assert stage(page, "return stage.tree.selected") == 0
     page.keyboard.press("ArrowRight")

@@ -1,0 +1,37 @@
+"""What a wrong name, an old trace or a long run may do to the page: a sentence, no traceback."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer import ui
+from explorer.config import InputError, RunConfig
+from explorer.ui import estimate, sidebar, stage
+from explorer.ui.limits import Limits
+from explorer.ui.models import ModelCache
+
+
+@pytest.mark.parametrize("name", ["~nouser/model", "m" * 5000])
+def test_a_name_that_is_no_path_is_unknown(name: str) -> None:
+    assert "unknown" in estimate.sentence(RunConfig(prompt="a", model=name), ModelCache())
+
+
+def test_settings_of_another_release_leave_the_form_at_its_own() -> None:
+    entry = {"name": "file", "config": {"no_such_setting": 1}}
+    assert sidebar.config_of(entry) is None
+    assert sidebar.first_config([entry]).prompt
+
+
+def test_a_public_page_ends_a_run_in_time_and_keeps_what_came() -> None:
+    parts = stage.within(iter([1, 2]), Limits(seconds=-1.0))
+    assert next(parts) == 1
+    with pytest.raises(InputError, match="stops a run"):
+        next(parts)
+    assert list(stage.within(iter([1, 2]), None)) == [1, 2]
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000"])
+def test_a_port_that_is_none_is_a_sentence(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", port)
+    with pytest.raises(InputError, match="GRADIO_SERVER_PORT"):
+        ui.default_port()
