@@ -1,4 +1,4 @@
-"""Take the README's pictures of the page: `python assets/screenshot.py [--out DIR]`.
+"""Take the README's pictures of the page: `python -m assets.screenshot [--out DIR]`.
 
 Starts the app, opens the recorded story in Chromium (CHROMIUM, or one on the PATH), stops it
 where the tree is full, points at a token, and writes page.png and page-dark.png.

@@ -1,4 +1,4 @@
-"""Record the runs that play without a model: `python assets/traces/record.py [--out DIR]`.
+"""Record the runs that play without a model: `python -m assets.traces.record [--out DIR]`.
 
 Prompts and settings are those of `explorer.ui.presets.EXAMPLES`; the index names title, blurb,
 configuration and digest of each.
