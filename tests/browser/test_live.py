@@ -22,6 +22,10 @@ LONG = {"max_new_tokens": "1900", "max_paths": "20"}
 
 
 def set_fields(page: Page, prompt: str, **values: str) -> None:
+    # The server fills the form when a page opens: what is typed before that would be overwritten.
+    page.wait_for_function(
+        "() => window.isFilled ||= document.querySelector('#fs-prompt textarea').value !== ''"
+    )
     page.locator("#fs-prompt textarea").fill(prompt)
     for title in ("Branching", "Limits"):
         header = page.locator("#fs-sidebar button.label-wrap", has_text=title)
