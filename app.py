@@ -9,6 +9,7 @@ from explorer.config import InputError
 
 
 def main() -> int:
+    """Serve the page; the exit status: 2 where something given cannot be used."""
     parser = argparse.ArgumentParser(description="Forkscope in the browser")
     parser.add_argument("trace", nargs="?", metavar="TRACE", help="a recorded run to open")
     parser.add_argument("--host", help="address to listen on (default: this machine only)")

@@ -138,6 +138,7 @@ class _Engine:
         self._index = 0
 
     def run(self, backend: Backend, ids: tuple[int, ...]) -> Iterator[Step]:
+        """Prefill `ids` in chunks, then decode until the tree is done: a Step for each pass."""
         self._meter.pause()  # between two samples the reader had the last step
         chunk = self._config.cache.prefill_chunk if backend.is_chunked else len(ids)
         last = (len(ids) - 1) // chunk * chunk
