@@ -102,9 +102,10 @@ def head() -> str:
         f'<link rel="modulepreload" href="gradio_api/file={quote(str(module))}">'
         for module in sorted(stage.glob("*.js"))
     )
+    colors_first = sorted(stage.glob("*.css"), key=lambda sheet: (sheet.name != "stage.css", sheet))
     sheets = "".join(
-        f'<link rel="stylesheet" href="gradio_api/file={quote(str(stage / name))}">'
-        for name in ("stage.css", "page.css", "compare.css")
+        f'<link rel="stylesheet" href="gradio_api/file={quote(str(sheet))}">'
+        for sheet in colors_first
     )
     return sheets + modules
 
