@@ -116,8 +116,9 @@ export class Board {
   }
 
   /** Pin a token of the active panel; null: let go. What the cursor has not reached cannot be pinned. */
-  select(id) {
+  select(subject) {
     const panel = this.active;
+    const id = subject?.id ?? null;
     if (id !== null && panel.log.node(id).step > panel.cursor) return;
     this.#pin(panel, id);
   }

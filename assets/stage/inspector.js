@@ -12,7 +12,8 @@ const STATUS = {
 };
 
 export class Inspector {
-  constructor(host) {
+  constructor(host, actions) {
+    this.actions = actions;
     this.host = host;
     this.key = "";
   }
@@ -22,18 +23,21 @@ export class Inspector {
     this.host.replaceChildren(el("p", { class: "fs-hint", text: "Point at a token to see what the model knew there." }));
   }
 
-  draw(log, state, id, pinned) {
+  /** What is in focus, else the first live path's newest token. */
+  draw({ log, state, focus, pinned }) {
+    const id = focus?.node ?? (focus ? null : front(log, state));
     if (!log || id === null) {
       if (this.key) this.reset();
       return;
     }
     const node = log.node(id);
-    const key = `${id} ${state.cursor} ${pinned}`;
+    const isPinned = pinned?.id === id;
+    const key = `${id} ${state.cursor} ${isPinned}`;
     if (key === this.key) return;
     this.key = key;
     const decided = node.decided <= state.cursor;
     this.host.replaceChildren(
-      head(node, pinned),
+      head(node, isPinned),
       facts(log, state, node),
       decided ? alternatives(log, state, node) : el("p", { class: "fs-hint", text: node.ended <= state.cursor
         ? "Its path ended here; nothing was decided after it."
@@ -41,6 +45,12 @@ export class Inspector {
       pathText(log, state, node),
     );
   }
+}
+
+function front(log, state) {
+  if (!log?.length) return null;
+  if (!state.isOver) return state.rows[0]?.node ?? PROMPT;
+  return log.ends.find((end) => end.step <= state.cursor && end.status !== "pruned")?.node ?? PROMPT;
 }
 
 function head(node, pinned) {

@@ -1,35 +1,47 @@
-// The keyboard: one key, one deed; the same table is what `?` shows.
+// The keyboard: one table of keys and deeds; the same table is what `?` shows.
 
 import { el } from "./dom.js";
 import { PROMPT } from "./log.js";
+import { nodeSubject } from "./subject.js";
 
+/** `[group, [{keys, words, deed}]]`; `keys` as KeyboardEvent.key names them, separated by blanks. */
 export const KEYS = [
-  ["Space", "play or pause"],
-  [". ,", "one step on, one step back"],
-  ["Home End", "first step, newest step"],
-  ["← →", "in the tree: parent, first child"],
-  ["↑ ↓", "in the tree: the token above or below at the same depth"],
-  ["Enter", "pin the token in the inspector"],
-  ["Esc", "let go"],
-  ["0 + −", "whole tree, zoom in, zoom out"],
-  ["f", "follow the newest tokens"],
-  ["t", "dark or light"],
-  ["?", "these keys"],
+  ["Time", [
+    { keys: "Space", words: "play or pause", deed: (stage) => stage.player.toggle() },
+    { keys: ".", words: "one step on", deed: (stage) => stage.player.step(1) },
+    { keys: ",", words: "one step back", deed: (stage) => stage.player.step(-1) },
+    { keys: "Home", words: "first step", deed: (stage) => stage.player.seek(0) },
+    { keys: "End l", words: "newest step, back to live", deed: (stage) => stage.player.toLive() },
+  ]],
+  ["View", [
+    { keys: "0", words: "whole tree", deed: (stage) => stage.fit() },
+    { keys: "+ =", words: "zoom in", deed: (stage) => stage.tree.zoom(1.25) },
+    { keys: "- −", words: "zoom out", deed: (stage) => stage.tree.zoom(0.8) },
+    { keys: "f", words: "follow the newest tokens", deed: (stage) => stage.follow() },
+    { keys: "v", words: "next view: tree, text, multiverse, table", deed: (stage) => stage.nextView?.() },
+    ...["tree", "text", "multiverse", "table"].map((name, at) => (
+      { keys: String(at + 1), words: name, deed: (stage) => stage.show?.(name) })),
+    { keys: "Escape", words: "let go", deed: (stage) => stage.select(null) },
+  ]],
 ];
 
-const DEEDS = {
-  " ": (stage) => stage.player.toggle(),
-  ".": (stage) => stage.player.step(1),
-  ",": (stage) => stage.player.step(-1),
-  Home: (stage) => stage.player.seek(0),
-  End: (stage) => stage.player.toLive(),
-  Escape: (stage) => stage.select(null),
-  0: (stage) => stage.fit(),
-  "+": (stage) => stage.tree.zoom(1.25),
-  "=": (stage) => stage.tree.zoom(1.25),
-  "-": (stage) => stage.tree.zoom(0.8),
-  f: (stage) => stage.follow(),
-};
+/** Keys of one focused view, for the sheet alone: the view listens itself. */
+const IN_TREE = ["In the tree", [
+  { keys: "← →", words: "parent, first child" },
+  { keys: "↑ ↓", words: "the token above or below at the same depth" },
+  { keys: "Enter", words: "pin the token in the inspector" },
+]];
+
+const PAGE = ["Page", [
+  { keys: "t", words: "dark or light" },
+  { keys: "?", words: "these keys" },
+]];
+
+export const SHEET = [...KEYS, IN_TREE, PAGE];
+
+const NAMES = { Space: " " };
+const DEEDS = new Map(KEYS.flatMap(([, rows]) =>
+  rows.flatMap(({ keys, deed }) => keys.split(" ").map((key) => [NAMES[key] ?? key, deed]))));
 
 const MOVES = {
   ArrowLeft: (log, id) => (id === PROMPT ? PROMPT : log.node(id).parent),
@@ -50,11 +62,12 @@ function neighbour(log, id, cursor, y, way) {
 /** Keys of a stage; they stay silent while somebody types or the stage is hidden. Returns an undo. */
 export function bindKeys(stage) {
   const listen = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || !stage.isVisible()) return;
-    if (event.target.closest?.("dialog")) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isTyping(event.target) || !stage.isVisible() || event.target.closest?.("dialog")) return;
+    const deed = DEEDS.get(event.key);
     if (event.target === stage.tree.svg && treeKey(stage, event.key)) event.preventDefault();
-    else if (DEEDS[event.key] && !isControl(event)) {
-      DEEDS[event.key](stage);
+    else if (deed && !isControl(event)) {
+      deed(stage, event);
       event.preventDefault();
     }
   };
@@ -66,12 +79,13 @@ function treeKey(stage, key) {
   const { log, tree, player } = stage;
   if (!log) return false;
   if (key === "Enter") {
-    stage.select(tree.selected ?? PROMPT);
+    stage.select(nodeSubject(tree.selected ?? PROMPT));
     return true;
   }
   if (!MOVES[key]) return false;
   const from = tree.selected ?? PROMPT;
-  stage.select(MOVES[key](log, from, player.cursor, (id) => tree.layout.yOf(id)), true);
+  const to = MOVES[key](log, from, player.cursor, (id) => tree.layout.yOf(id));
+  stage.select(nodeSubject(to), { reveal: true });
   return true;
 }
 
@@ -82,15 +96,17 @@ function isTyping(target) {
 /** Space and Enter belong to a focused button, arrows and Home/End to a focused slider or tab. */
 function isControl(event) {
   if (event.key === " " || event.key === "Enter") return Boolean(event.target.closest?.("button, [role=tab], summary, input, a"));
-  return (event.key === "Home" || event.key === "End") && Boolean(event.target.closest?.("[role=tab], input"));
+  return (event.key === "Home" || event.key === "End") && Boolean(event.target.closest?.("[role=tab], [role=slider], input"));
 }
 
 /** A dialog that lists the keys. */
 export function keysDialog() {
-  const rows = KEYS.map(([keys, deed]) => el("div", { class: "fs-key-row" },
-    el("span", {}, ...keys.split(" ").map((key) => el("kbd", { text: key }))), el("span", { text: deed })));
+  const groups = SHEET.map(([title, rows]) => el("section", { class: "fs-key-group" },
+    el("h4", { text: title }), ...rows.map(({ keys, words }) => el("div", { class: "fs-key-row" },
+      el("span", {}, ...keys.split(" ").map((key) => el("kbd", { text: key }))), el("span", { text: words })))));
   const close = el("button", { type: "button", class: "fs-button", text: "Close" });
-  const dialog = el("dialog", { class: "fs-dialog", "aria-label": "Keys" }, el("h3", { text: "Keys" }), ...rows, close);
+  const dialog = el("dialog", { class: "fs-dialog", "aria-label": "Keys" },
+    el("h3", { text: "Keys" }), el("div", { class: "fs-key-groups" }, ...groups), close);
   close.addEventListener("click", () => dialog.close());
   return dialog;
 }

@@ -7,15 +7,14 @@ import { count } from "./format.js";
 const LABELS = 62; // pixels for "L0 · 123"
 
 export class Layers {
-  constructor(canvas, { hover }) {
+  constructor(canvas, actions) {
     this.canvas = canvas;
     this.state = null;
     canvas.addEventListener("pointermove", (event) => {
       const slot = this.#slotAt(event);
-      const token = slot === null ? 0 : this.state.tokens[slot];
-      hover(token > 0 ? token - 1 : null, token === 0 ? -1 : slot);
+      actions.point(slot !== null && this.state.tokens[slot] ? { kind: "slot", slot } : null);
     });
-    canvas.addEventListener("pointerleave", () => hover(null));
+    canvas.addEventListener("pointerleave", () => actions.point(null));
   }
 
   reset() {
@@ -23,7 +22,9 @@ export class Layers {
   }
 
   /** Every layer of a run without eviction holds the same slots; the counts are measured per layer. */
-  draw(state, colors, lit, own) {
+  draw({ state, colors, focus }) {
+    const lit = focus?.slots ?? null;
+    const own = focus?.slot ?? -1;
     this.state = state;
     sharpCanvas(this.canvas, (context, width, height) => {
       const layers = state.memory?.layers ?? [];

@@ -1,21 +1,22 @@
 // One stage: every view of one run under one time cursor. Mount as many on a page as needed.
 
+import { BADGES, drawDetails, drawWords } from "./caption.js";
 import { entropyPosition, isDark, palette } from "./color.js";
-import { el } from "./dom.js";
-import { bytes, count, memorySentence, narrate } from "./format.js";
 import { Inspector } from "./inspector.js";
 import { bindKeys } from "./keys.js";
 import { Layers } from "./layers.js";
-import { Log, PROMPT, parseTrace } from "./log.js";
+import { Log, parseTrace } from "./log.js";
 import { MemoryStrip } from "./memory.js";
 import { Player } from "./player.js";
 import { Pool } from "./pool.js";
-import { skeleton } from "./skeleton.js";
+import { VIEWS, skeleton } from "./skeleton.js";
+import { focusOn, isSame } from "./subject.js";
 import { watchTheme } from "./theme.js";
 import { Tree, drawLegend } from "./tree.js";
 
 /**
- * Put a stage into `host`. Options: `heal(run, seq)` (a promise of the missing batch). Returns the `Stage`.
+ * Put a stage into `host`. Options: `heal(run, seq)` (a promise of the missing batch), `request(kind, data)`
+ * (ask the server side for something), `opened(stage)` and `ended(stage)` (a run began here, or ended).
  */
 export function mount(host, options = {}) {
   return new Stage(host, options);
@@ -27,37 +28,58 @@ export class Stage {
     this.parts = skeleton(host);
     this.log = null;
     this.run = null;
-    this.pinned = null;
-    this.pointed = null; // {id, slot} under the pointer
+    this.title = this.note = "";
+    this.details = {};
+    this.pinned = null; // subjects
+    this.pointed = null;
+    this.tau = null; // a threshold that is tried out
+    this.shape = null;
+    this.view = "tree";
     this.frame = 0;
     this.drawn = 0; // frames drawn, for measurements
     this.left = new Set(); // live runs that were stopped, or left for another: nothing of them is taken
-    const point = (id, slot = null) => this.point(id, slot);
-    const select = (id) => this.select(id);
-    const { parts } = this;
+    this.actions = {
+      point: (subject) => this.point(subject),
+      select: (subject, how) => this.select(subject, how),
+      seek: (step) => this.player.seek(step),
+      tryTau: (value) => this.tryTau(value),
+      reshape: () => this.invalidate(),
+      invalidate: () => this.invalidate(),
+      request: (kind, data) => options.request?.(kind, data),
+      say: (sentence) => this.say(sentence),
+    };
+    const { parts, actions } = this;
     this.player = new Player(parts.player, () => this.invalidate());
-    this.tree = new Tree(parts.tree, { hover: point, select, touched: () => this.#leaveFollow() });
-    this.pool = new Pool(parts.pool, parts.tip, { hover: point, select });
-    this.layers = new Layers(parts.layers, { hover: point });
-    this.memory = new MemoryStrip(parts.memory, { seek: (cursor) => this.player.seek(cursor) });
-    this.inspector = new Inspector(parts.inspector);
+    this.tree = new Tree(parts.tree, actions);
+    this.pool = new Pool(parts.pool, parts.tip, actions);
+    this.inspector = new Inspector(parts.inspector, actions);
+    this.views = { tree: this.tree }; // of the tree: the one that is shown is drawn
+    this.panels = [ // always drawn
+      this.pool,
+      new Layers(parts.layers, actions),
+      new MemoryStrip(parts.memory, actions),
+      this.inspector,
+    ];
     this.#listen(host);
+    this.show("tree");
     this.clear();
   }
 
   /** Forget the run; the page waits for one. */
   clear() {
     this.#begin(null, null, { live: false });
+    this.describe({ badge: "none", title: "", note: "" });
   }
 
   /** Show a finished run: a `Log`, or the text of a trace file. `note` goes under the title. */
-  load(trace, { title = "", note = "", name, autoplay = true, details = {} } = {}) {
+  load(trace, { title = "", note = "", name, badge = "recorded", cursor = null, autoplay = cursor === null, details = {} } = {}) {
     const log = trace instanceof Log ? trace : parseTrace(trace, name);
     this.#begin(log, `file:${title}`, { live: false });
-    this.describe({ badge: "recorded", title, note, details });
+    this.describe({ badge, title, note, details });
     this.player.grow(log.length);
     if (autoplay) this.player.autoplay();
-    else this.player.seek(log.length - 1);
+    else this.player.seek(cursor ?? log.length - 1);
+    this.options.opened?.(this);
   }
 
   /**
@@ -75,6 +97,7 @@ export class Stage {
     if (isNew) {
       this.#begin(new Log(batch.header), batch.run, { live: true });
       this.describe({ badge: "live", title: batch.title, note: batch.note, details: {} });
+      this.options.opened?.(this);
     }
     for (const step of batch.steps) if (step.index === this.log.length) this.log.append(step);
     this.player.grow(this.log.length);
@@ -85,26 +108,28 @@ export class Stage {
   }
 
   /** Stop was pressed: what came stays, what is still on its way is not taken. */
-  stop() {
+  stop(badge = "stopped") {
     this.left.add(this.run);
-    this.finish("stopped");
+    this.finish(badge);
   }
 
   /** No more steps will come. */
   finish(badge = "done") {
     this.player.finish();
     this.describe({ badge });
+    this.options.ended?.(this);
   }
 
   describe({ badge, title, note, details }) {
     const { parts } = this;
     if (badge) {
+      this.badge = badge;
       parts.badge.textContent = BADGES[badge];
       parts.badge.className = `fs-badge is-${badge}`;
     }
-    if (title !== undefined) parts.title.textContent = title ?? "";
-    if (note !== undefined) parts.note.textContent = note ?? "";
-    if (details) this.#details(details);
+    if (title !== undefined) parts.title.textContent = this.title = title ?? "";
+    if (note !== undefined) parts.note.textContent = this.note = note ?? "";
+    if (details) drawDetails(parts.details, this.log, (this.details = details));
   }
 
   /** One sentence for the person; "" takes it away. */
@@ -113,26 +138,61 @@ export class Stage {
     this.parts.alert.hidden = !sentence;
   }
 
-  point(id, slot = null) {
-    if (id === (this.pointed?.id ?? null) && slot === (this.pointed?.slot ?? null)) return;
-    this.pointed = id === null && slot === null ? null : { id, slot };
+  /** Light something up everywhere while it is pointed at; null: nothing. */
+  point(subject) {
+    if (isSame(subject, this.pointed)) return;
+    this.pointed = subject;
     this.invalidate();
   }
 
-  select(id, focus = false) {
-    this.pinned = id;
-    this.tree.choose(id, focus);
+  /** Pin something; null lets go. With `reveal` it is brought in sight. */
+  select(subject, { reveal = false } = {}) {
+    this.pinned = subject;
+    const id = subject?.kind === "node" ? subject.id : (this.focus()?.node ?? null);
+    this.tree.choose(subject ? id : null, reveal);
     this.invalidate();
+  }
+
+  /** What lights up now: what is pointed at, else what is pinned. */
+  focus() {
+    if (!this.log) return null;
+    const state = this.log.at(this.player.cursor);
+    return focusOn(this.log, state, this.pointed) ?? focusOn(this.log, state, this.pinned);
+  }
+
+  /** Try another threshold on what is shown; null: the run's own again. */
+  tryTau(value) {
+    this.tau = value;
+    this.invalidate();
+  }
+
+  /** Show one of the views of the tree: "tree", "text", "multiverse" or "table". */
+  show(view) {
+    if (!this.views[view]) return;
+    this.view = view;
+    const { parts } = this;
+    for (const name of Object.keys(VIEWS)) parts[name].hidden = name !== view;
+    for (const tab of parts.viewTabs.children) {
+      const isShown = tab.dataset.view === view;
+      tab.setAttribute("aria-selected", String(isShown));
+      tab.tabIndex = isShown ? 0 : -1;
+    }
+    parts.root.dataset.view = view;
+    this.invalidate();
+  }
+
+  nextView() {
+    const names = Object.keys(VIEWS).filter((name) => this.views[name]);
+    this.show(names[(names.indexOf(this.view) + 1) % names.length]);
   }
 
   fit() {
     this.tree.fit();
-    this.#showFollow();
+    this.invalidate();
   }
 
   follow() {
-    this.tree.following = true;
-    this.#showFollow();
+    this.tree.following = !this.tree.following;
     this.invalidate();
   }
 
@@ -148,42 +208,37 @@ export class Stage {
     this.frame = 0;
     if (!this.isVisible()) return;
     const { parts, player, log } = this;
-    this.colors ??= palette(parts.root);
     if (!log) return;
-    const state = log.at(player.cursor);
-    const id = this.pointed?.id ?? this.pinned;
-    this.tree.draw(state);
-    this.tree.light(id);
-    const { lit, own } = this.#lit(state, id);
-    this.pool.draw(state, this.colors, lit, own);
-    this.layers.draw(state, this.colors, lit, own);
-    this.memory.draw(state, this.colors);
-    this.inspector.draw(log, state, id ?? this.#front(state), this.pinned !== null && id === this.pinned);
-    this.#words(state);
+    const scene = this.scene();
+    this.views[this.view].draw(scene);
+    for (const panel of this.panels) panel.draw(scene);
+    drawWords(parts, scene, player.playing || player.following);
+    parts.follow.setAttribute("aria-pressed", String(this.tree.following));
     this.drawn += 1;
+  }
+
+  /** Everything that views draw from. */
+  scene() {
+    const { log, player, pinned, tau, shape } = this;
+    const state = log.at(player.cursor);
+    this.colors ??= palette(this.parts.root);
+    return {
+      log, state, pinned, tau, shape, dead: log.dead(state.cursor), colors: this.colors, isDark: isDark(), focus: this.focus(),
+    };
   }
 
   #begin(log, run, { live }) {
     if (this.run !== run) for (const old of [this.run, this.healing]) if (old && old !== run) this.left.add(old);
     this.log = log;
     this.run = run;
-    this.pinned = null;
-    this.pointed = null;
-    this.healing = null;
-    for (const view of [this.tree, this.pool, this.layers, this.memory, this.inspector]) view.reset(log);
+    this.pinned = this.pointed = this.tau = this.healing = null;
+    for (const view of [...Object.values(this.views), ...this.panels]) view.reset(log);
     this.player.reset({ live });
     this.say("");
     this.parts.root.classList.toggle("is-empty", !log);
     this.#legend();
-    this.#showFollow();
-    if (log && this.isVisible()) {
-      this.layoutNow();
-    }
+    if (log && this.isVisible()) this.tree.follow(new Log(log.header).at(-1), true);
     this.invalidate();
-  }
-
-  layoutNow() {
-    this.tree.follow(new Log(this.log.header).at(-1), true);
   }
 
   /** Ask for what is missing, once at a time; the newest batch is asked for again with it. */
@@ -199,73 +254,9 @@ export class Stage {
     });
   }
 
-  /** Slots the pointed token's path sees, and its own slot. */
-  #lit(state, id) {
-    if (id === null || id === undefined) return { lit: null, own: this.pointed?.slot ?? -1 };
-    if (id === PROMPT) return { lit: new Set(this.log.prompt.map((token) => token.slot)), own: -1 };
-    const lit = new Set(this.log.prompt.map((token) => token.slot));
-    for (const at of this.log.lineage(id)) {
-      const { slot } = this.log.nodes[at];
-      if (state.holds(slot, at + 1)) lit.add(slot);
-    }
-    const { slot } = this.log.nodes[id];
-    return { lit, own: state.holds(slot, id + 1) ? slot : (this.pointed?.slot ?? -1) };
-  }
-
-  /** What the inspector shows when nothing is pointed at: the first live path's newest token. */
-  #front(state) {
-    if (state.rows.length) return state.rows[0].node;
-    const ended = this.log.ends.filter((end) => end.step <= state.cursor && end.status !== "pruned");
-    return ended[0]?.node ?? PROMPT;
-  }
-
-  #words(state) {
-    const { parts, log } = this;
-    const words = narrate(log, state.cursor);
-    const isMoving = this.player.playing || this.player.following;
-    parts.narration.setAttribute("aria-live", isMoving ? "off" : "polite"); // five a second is no speech
-    if (parts.narration.textContent !== words) parts.narration.textContent = words;
-    const memory = state.memory;
-    const hasPool = log.head.numPrompt > 0 || log.length === 0;
-    parts.sentence.textContent = memorySentence(memory, hasPool);
-    parts.poolNote.textContent = memory && hasPool
-      ? `${count(memory.shared_kv_tokens)} shared · ${count(memory.private_kv_tokens)} private · ${count(memory.capacity - memory.unique_kv_tokens)} free`
-      : "";
-    parts.memoryNote.textContent = memory
-      ? `in use ${bytes(memory.kv_live_nbytes)} · allocated ${bytes(memory.kv_nbytes)} · one cache a path ${bytes(memory.kv_logical_nbytes)}`
-      : "";
-    parts.noPool.hidden = hasPool;
-    parts.noPool.textContent = hasPool ? "" : `Backend “${log.header.config.cache.backend}” keeps no shared pool, so there are no slots to draw.`;
-  }
-
-  #details(details) {
-    const { header } = this.log ?? {};
-    const rows = header
-      ? {
-          model: `${header.model.name} (${header.model.architecture}, ${count(header.model.num_parameters)} parameters)`,
-          backend: header.config.cache.backend,
-          device: `${header.model.device}, ${header.model.dtype}`,
-          seed: String(header.config.sampling.seed),
-          threshold: String(header.config.branching.entropy_threshold),
-          ...details,
-        }
-      : details;
-    this.parts.details.replaceChildren(...Object.entries(rows).flatMap(([name, value]) =>
-      [el("dt", { text: name }), el("dd", { text: String(value), "data-detail": name })]));
-  }
-
   #legend() {
     const threshold = this.log?.header.config.branching.entropy_threshold ?? null;
     drawLegend(this.parts.legend, threshold, isDark(), entropyPosition);
-  }
-
-  #leaveFollow() {
-    this.tree.following = false;
-    this.#showFollow();
-  }
-
-  #showFollow() {
-    this.parts.follow.setAttribute("aria-pressed", String(this.tree.following));
   }
 
   #listen(host) {
@@ -273,7 +264,9 @@ export class Stage {
     parts.fit.addEventListener("click", () => this.fit());
     parts.zoomIn.addEventListener("click", () => this.tree.zoom(1.25));
     parts.zoomOut.addEventListener("click", () => this.tree.zoom(0.8));
-    parts.follow.addEventListener("click", () => (this.tree.following ? this.#leaveFollow() : this.follow()));
+    parts.follow.addEventListener("click", () => this.follow());
+    for (const tab of parts.viewTabs.children) tab.addEventListener("click", () => this.show(tab.dataset.view));
+    parts.viewTabs.addEventListener("keydown", (event) => this.#tabKey(event));
     const resized = new ResizeObserver(() => this.invalidate());
     for (const part of [parts.root, parts.pool, parts.layers, parts.memory, parts.tree]) resized.observe(part);
     watchTheme(() => {
@@ -289,6 +282,17 @@ export class Stage {
     });
   }
 
+  /** Arrow keys move between the tabs of the views. */
+  #tabKey(event) {
+    const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!way) return;
+    const tabs = [...this.parts.viewTabs.children];
+    const tab = tabs.at((tabs.indexOf(event.target) + way) % tabs.length);
+    this.show(tab.dataset.view);
+    tab.focus();
+    event.preventDefault();
+  }
+
   /** A trace file from this computer, read in the browser; false: another kind of file, nothing changed. */
   async open(file) {
     try {
@@ -301,5 +305,3 @@ export class Stage {
     }
   }
 }
-
-const BADGES = { recorded: "recorded run", live: "running live", done: "live run, finished", stopped: "stopped" };

@@ -31,7 +31,7 @@ export class MemoryStrip {
   }
 
   /** `top`: bytes at the upper edge, where several strips share one scale. */
-  draw(state, colors, top = 0) {
+  draw({ state, colors }, top = 0) {
     if (!this.log) return;
     if (this.length !== this.log.length) {
       this.lines = series(this.log);

@@ -84,7 +84,7 @@ export class Panel {
     const memory = state.memory;
     this.silhouette.draw(state, colors, isDark(), scale.depths, lit !== null && lit < state.numNodes ? lit : null);
     const each = drawCells(parts.cells, state, memory, scale.slots, colors);
-    this.strip.draw(state, colors, scale.top);
+    this.strip.draw({ state, colors }, scale.top);
     parts.stored.textContent = stored(memory, each);
     this.#text(state, lit);
     this.#counters(state, memory);

@@ -14,19 +14,19 @@ export function gridFor(slots, width, height) {
 }
 
 export class Pool {
-  constructor(canvas, tip, { hover, select }) {
+  constructor(canvas, tip, actions) {
     this.canvas = canvas;
     this.tip = tip;
     this.log = null;
     this.grid = null;
-    canvas.addEventListener("pointermove", (event) => this.#point(event, hover));
+    canvas.addEventListener("pointermove", (event) => this.#point(event, actions));
     canvas.addEventListener("pointerleave", () => {
       tip.hidden = true;
-      hover(null);
+      actions.point(null);
     });
     canvas.addEventListener("click", (event) => {
       const slot = this.#slotAt(event);
-      if (slot !== null && this.state.tokens[slot] > 0) select(this.state.tokens[slot] - 1);
+      if (slot !== null && this.state.tokens[slot]) actions.select({ kind: "slot", slot });
     });
   }
 
@@ -36,8 +36,10 @@ export class Pool {
     this.tip.hidden = true;
   }
 
-  /** `lit`: slots to outline (what the hovered path sees); `own`: the hovered token's slot or -1. */
-  draw(state, colors, lit, own) {
+  /** `focus.slots`: slots that stay bright; `focus.slot`: the one that is outlined. */
+  draw({ state, colors, focus }) {
+    const lit = focus?.slots ?? null;
+    const own = focus?.slot ?? -1;
     this.state = state;
     sharpCanvas(this.canvas, (context, width, height) => {
       const slots = state.capacity;
@@ -95,11 +97,11 @@ export class Pool {
     return slot >= 0 && slot < this.state.capacity ? slot : null;
   }
 
-  #point(event, hover) {
+  #point(event, actions) {
     const slot = this.#slotAt(event);
     this.tip.hidden = slot === null;
     if (slot === null) {
-      hover(null);
+      actions.point(null);
       return;
     }
     const token = this.state.tokens[slot];
@@ -107,7 +109,7 @@ export class Pool {
     const [x, y] = inside(event, this.canvas.parentElement);
     this.tip.style.left = `${Math.min(x + 12, this.canvas.parentElement.clientWidth - 200)}px`;
     this.tip.style.top = `${y + 14}px`;
-    hover(token > 0 ? token - 1 : null, token === 0 ? -1 : slot);
+    actions.point(token ? { kind: "slot", slot } : null);
   }
 }
 

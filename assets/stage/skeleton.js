@@ -15,55 +15,99 @@ export function swatch(kind, text) {
   return el("span", { class: "fs-swatch-row" }, el("i", { class: `fs-swatch is-${kind}` }), el("span", { text }));
 }
 
+/** The views of the token tree: name -> what its tab says. One is shown at a time. */
+export const VIEWS = { tree: "Tree", text: "Text", multiverse: "Multiverse", table: "Table" };
+
 /** Build the stage's elements inside `host`; returns those that views fill. */
 export function skeleton(host) {
-  const parts = {
-    badge: el("span", { class: "fs-badge", text: "no run" }),
-    title: el("h2", { class: "fs-title" }),
-    note: el("p", { class: "fs-note" }),
-    legend: el("div", { class: "fs-legend" }),
-    tree: el("div", { class: "fs-tree" }),
-    pool: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "KV pool: a cell is a slot" }),
-    tip: el("div", { class: "fs-tip", hidden: true }),
-    layers: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Slots of every layer" }),
-    memory: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Bytes over time" }),
-    inspector: el("div", { class: "fs-inspector" }),
-    details: el("dl", { class: "fs-facts fs-details" }),
-    player: el("div", { class: "fs-player", role: "group", "aria-label": "Player" }),
-    narration: el("p", { class: "fs-narration", "aria-live": "polite" }),
-    sentence: el("p", { class: "fs-sentence" }),
-    poolNote: el("span", { class: "fs-card-note" }),
-    memoryNote: el("p", { class: "fs-fine" }),
-    noPool: el("p", { class: "fs-hint fs-no-pool", hidden: true }),
-    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
-    fit: button("fs-fit", "Whole tree (0)", "fit"),
-    zoomIn: button("fs-zoom-in", "Zoom in (+)", "+"),
-    zoomOut: button("fs-zoom-out", "Zoom out (−)", "−"),
-    follow: button("fs-follow", "Follow the newest tokens (f)", "follow"),
-  };
-  const tree = card("tree", "Token tree", parts.tree,
-    el("div", { class: "fs-tools" }, parts.follow, parts.fit, parts.zoomOut, parts.zoomIn),
-    el("div", { class: "fs-shapes", "aria-hidden": "true" },
-      swatch("fork", "fork"), swatch("pruned", "pruned"), swatch("finished", "finished"), swatch("open", "undecided")));
+  const parts = { ...head(), ...treeParts(), ...mapParts(), ...sideParts(), ...dockParts() };
+  const tree = card("tree", "Token tree",
+    el("div", { class: "fs-tree-bar" }, parts.viewTabs, parts.tools,
+      el("div", { class: "fs-zoom" }, parts.follow, parts.fit, parts.zoomOut, parts.zoomIn)),
+    el("div", { class: "fs-views" }, ...Object.keys(VIEWS).map((name) => parts[name]), parts.minimap), parts.shapes);
   const pool = card("pool", "KV pool",
-    el("header", {}, el("h3", { text: "KV pool" }), parts.poolNote),
-    el("div", { class: "fs-canvas-box" }, parts.pool, parts.tip, parts.noPool),
-    el("div", { class: "fs-keys" }, swatch("private", "one path"), swatch("shared-1", "2+"), swatch("shared-3", "8+"),
-      swatch("shared-5", "32+ paths"), swatch("free", "free")));
+    el("header", {}, el("h3", { text: "KV pool" }), parts.poolNote, parts.poolTools),
+    el("div", { class: "fs-canvas-box" }, parts.pool, parts.tip, parts.noPool), parts.poolKeys);
   const layers = card("layers", "Layers",
     el("header", {}, el("h3", { text: "Layers × slots" }), el("span", { class: "fs-card-note", text: "live slots per layer" })),
     el("div", { class: "fs-canvas-box" }, parts.layers));
+  const inspector = card("inspector", "Inspector", parts.inspector,
+    el("details", { class: "fs-run-details" }, el("summary", { text: "This run" }), parts.details));
   const memory = card("memory", "Memory",
     el("header", {}, el("h3", { text: "Memory" })), parts.sentence,
-    el("div", { class: "fs-canvas-box" }, parts.memory), parts.memoryNote,
-    el("div", { class: "fs-keys" }, swatch("unique", "in use"), swatch("allocated", "allocated"), swatch("logical", "one cache a path")));
-  const inspector = card("inspector", "Inspector", el("h3", { text: "Inspector" }), parts.inspector,
-    el("details", { class: "fs-run-details" }, el("summary", { text: "This run" }), parts.details));
+    el("div", { class: "fs-canvas-box" }, parts.memory), parts.memoryNote, parts.memoryKeys, parts.projector);
   parts.root = el("div", { class: "fs-stage is-empty" },
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.title, parts.note), parts.legend),
-    parts.alert,
-    el("div", { class: "fs-grid" }, tree, el("div", { class: "fs-maps" }, pool, layers), el("div", { class: "fs-side" }, inspector, memory)),
-    el("div", { class: "fs-dock" }, parts.narration, parts.player));
+    parts.welcome,
+    el("header", { class: "fs-top" }, parts.badge,
+      el("div", { class: "fs-heading" }, parts.title, parts.note, parts.origin), parts.legend),
+    parts.whatif, parts.alert,
+    el("div", { class: "fs-grid" }, tree, el("div", { class: "fs-maps" }, pool, layers),
+      el("div", { class: "fs-side" }, inspector, memory)),
+    el("div", { class: "fs-dock" }, parts.narration, parts.timeline, parts.player));
   host.append(parts.root);
   return parts;
+}
+
+function head() {
+  return {
+    welcome: el("div", { class: "fs-welcome", hidden: true }),
+    badge: el("span", { class: "fs-badge" }),
+    title: el("h2", { class: "fs-title" }),
+    note: el("p", { class: "fs-note" }),
+    origin: el("p", { class: "fs-origin", hidden: true }),
+    legend: el("div", { class: "fs-legend" }),
+    whatif: el("div", { class: "fs-whatif", hidden: true }),
+    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
+  };
+}
+
+function treeParts() {
+  const tabs = Object.entries(VIEWS).map(([name, text], at) => el("button", {
+    type: "button", class: "fs-view-tab", role: "tab", "data-view": name, text, title: `${text} (${at + 1})`,
+  }));
+  return {
+    viewTabs: el("div", { class: "fs-view-tabs", role: "tablist", "aria-label": "Views of the tree" }, ...tabs),
+    tools: el("div", { class: "fs-tools", role: "group", "aria-label": "Tree tools" }),
+    follow: button("fs-follow", "Follow the newest tokens (f)", "follow"),
+    fit: button("fs-fit", "Whole tree (0)", "fit"),
+    zoomIn: button("fs-zoom-in", "Zoom in (+)", "+"),
+    zoomOut: button("fs-zoom-out", "Zoom out (−)", "−"),
+    ...Object.fromEntries(Object.keys(VIEWS).map((name) => [name, el("div", { class: `fs-view fs-${name}`, role: "tabpanel" })])),
+    minimap: el("div", { class: "fs-minimap", hidden: true }),
+    shapes: el("div", { class: "fs-shapes" },
+      swatch("fork", "fork"), swatch("pruned", "pruned"), swatch("finished", "finished"), swatch("open", "undecided")),
+  };
+}
+
+function mapParts() {
+  return {
+    pool: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "KV pool: a cell is a slot" }),
+    poolTools: el("div", { class: "fs-pool-tools" }),
+    poolNote: el("span", { class: "fs-card-note" }),
+    poolKeys: el("div", { class: "fs-keys" }, swatch("private", "one path"), swatch("shared-1", "2+"), swatch("shared-3", "8+"),
+      swatch("shared-5", "32+ paths"), swatch("free", "free")),
+    noPool: el("p", { class: "fs-hint fs-no-pool", hidden: true }),
+    tip: el("div", { class: "fs-tip", hidden: true }),
+    layers: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Slots of every layer" }),
+  };
+}
+
+function sideParts() {
+  return {
+    inspector: el("div", { class: "fs-inspector" }),
+    details: el("dl", { class: "fs-facts fs-details" }),
+    sentence: el("p", { class: "fs-sentence" }),
+    memory: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Bytes over time" }),
+    memoryNote: el("p", { class: "fs-fine" }),
+    memoryKeys: el("div", { class: "fs-keys" }, swatch("unique", "in use"), swatch("allocated", "allocated"), swatch("logical", "one cache a path")),
+    projector: el("div", { class: "fs-projector" }),
+  };
+}
+
+function dockParts() {
+  return {
+    narration: el("p", { class: "fs-narration", "aria-live": "polite" }),
+    timeline: el("div", { class: "fs-timeline" }),
+    player: el("div", { class: "fs-player", role: "group", "aria-label": "Player" }),
+  };
 }

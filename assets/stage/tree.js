@@ -1,7 +1,7 @@
 // The token tree: SVG, appended to and never rebuilt. Per update only what changed is touched.
 
 import { Camera } from "./camera.js";
-import { entropyColor, isDark } from "./color.js";
+import { entropyColor } from "./color.js";
 import { el, svg } from "./dom.js";
 import { shorten, visibleToken } from "./format.js";
 import { Layout } from "./layout.js";
@@ -16,18 +16,20 @@ const HURRY = 2; // columns behind which the view stops gliding and jumps
 const CHUNK = 4; // depths that are shown or hidden together: only what is in sight is painted
 
 export class Tree {
-  /** `hover(id|null)` and `select(id)` are told of nodes; `touched()` when the user moves the view. */
-  constructor(host, { hover, select, touched }) {
+  constructor(host, actions) {
     this.group = svg("g", { class: "fs-world", role: "presentation" });
     this.svg = svg("svg", {
       class: "fs-tree-svg", role: "tree", tabindex: "0",
       "aria-label": "Token tree. Arrow keys move between tokens.",
     }, this.group);
     host.append(this.svg);
-    this.callbacks = { hover, select };
+    this.actions = actions;
     this.camera = new Camera(this.svg, this.group, {
       moved: () => this.#moved(),
-      touched,
+      touched: () => {
+        this.following = false;
+        actions.invalidate();
+      },
     });
     this.following = true;
     this.selected = null;
@@ -44,21 +46,21 @@ export class Tree {
     this.selected = null;
     this.hovered = null;
     this.lit = [];
+    this.litNodes = null;
     if (log) this.#addRoot();
     this.following = true;
     this.camera.stop();
   }
 
-  /** Draw the log as it was after `cursor`. */
-  draw(state) {
+  /** Draw the log as it was after the cursor. */
+  draw({ state, dead, isDark: dark, focus }) {
     if (!this.log) return;
     this.layout.update(this.log);
     while (this.shown.length < this.log.nodes.length) this.#add(this.log.nodes[this.shown.length]);
-    const dead = this.log.dead(state.cursor);
     const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
-    const dark = isDark();
     for (const node of this.log.nodes) this.#paint(node, state, dead[node.id] === 1, live.has(node.id) && node.ended > state.cursor, dark);
     this.#paintRoot(state, dark);
+    this.#light(focus);
     if (this.following) this.follow(state);
     else this.#cull();
   }
@@ -101,24 +103,28 @@ export class Tree {
     this.camera.zoom(factor, box.width / 2, box.height / 2);
   }
 
-  /** Light a node and its lineage up (hovered here or in another view); null: none. */
-  light(id) {
-    if (id === this.hovered) return;
-    this.hovered = id;
+  /** Light what is in focus, and the node itself. */
+  #light(focus) {
+    const nodes = focus?.nodes ?? null;
+    const id = focus?.node ?? null;
+    if (nodes === this.litNodes && id === this.hovered) return;
     for (const { mark, edge } of this.lit) {
-      mark.classList.remove("is-lit", "is-hovered");
+      mark.classList.remove("is-lit");
       edge?.classList.remove("is-lit");
     }
-    this.lit = id === null || id === PROMPT ? [] : this.log.lineage(id).map((at) => this.shown[at]).filter(Boolean);
+    if (this.hovered !== null) this.#shownOf(this.hovered)?.mark.classList.remove("is-hovered");
+    this.litNodes = nodes;
+    this.hovered = id;
+    this.lit = [...(nodes ?? [])].map((at) => this.shown[at]).filter(Boolean);
     for (const { mark, edge } of this.lit) {
       mark.classList.add("is-lit");
       edge?.classList.add("is-lit");
     }
-    if (id !== null) (id === PROMPT ? this.root : this.shown[id])?.mark.classList.add("is-hovered");
-    else this.root?.mark.classList.remove("is-hovered");
+    if (id !== null) this.#shownOf(id)?.mark.classList.add("is-hovered");
   }
 
-  choose(id, focus = false) {
+  /** Mark the chosen node; with `reveal` bring it in sight. */
+  choose(id, reveal = false) {
     if (this.selected !== null) this.#shownOf(this.selected)?.mark.setAttribute("aria-selected", "false");
     this.selected = id;
     for (const one of this.group.querySelectorAll(".is-selected")) one.classList.remove("is-selected");
@@ -127,7 +133,7 @@ export class Tree {
     shown.mark.classList.add("is-selected");
     shown.mark.setAttribute("aria-selected", "true");
     this.svg.setAttribute("aria-activedescendant", shown.mark.id);
-    if (focus) this.#reveal(id);
+    if (reveal) this.#reveal(id);
   }
 
   #reveal(id) {
@@ -307,10 +313,11 @@ export class Tree {
       const mark = event.target.closest?.(".fs-node");
       return mark ? Number(mark.getAttribute("data-id")) : null;
     };
-    this.svg.addEventListener("pointerover", (event) => this.callbacks.hover(idOf(event)));
-    this.svg.addEventListener("pointerleave", () => this.callbacks.hover(null));
+    const subjectOf = (event) => (idOf(event) === null ? null : { kind: "node", id: idOf(event) });
+    this.svg.addEventListener("pointerover", (event) => this.actions.point(subjectOf(event)));
+    this.svg.addEventListener("pointerleave", () => this.actions.point(null));
     this.svg.addEventListener("click", (event) => {
-      if (!this.camera.wasDragged) this.callbacks.select(idOf(event));
+      if (!this.camera.wasDragged) this.actions.select(subjectOf(event));
     });
   }
 }

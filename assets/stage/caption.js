@@ -1,0 +1,47 @@
+// The stage in words: narration, the memory sentence, the counts over the maps, the run's facts.
+
+import { el } from "./dom.js";
+import { bytes, count, memorySentence, narrate } from "./format.js";
+
+export const BADGES = {
+  none: "no run", loading: "loading", recorded: "recorded run", live: "running live",
+  done: "live run, finished", stopped: "stopped", failed: "failed",
+};
+
+/** Say what is shown; `isMoving`: five times a second, which is no speech for a screen reader. */
+export function drawWords(parts, { log, state }, isMoving) {
+  say(parts.narration, narrate(log, state.cursor));
+  parts.narration.setAttribute("aria-live", isMoving ? "off" : "polite");
+  const { memory } = state;
+  const hasPool = log.head.numPrompt > 0 || log.length === 0;
+  say(parts.sentence, memorySentence(memory, hasPool));
+  say(parts.poolNote, memory && hasPool
+    ? `${count(memory.shared_kv_tokens)} shared · ${count(memory.private_kv_tokens)} private · ${count(memory.capacity - memory.unique_kv_tokens)} free`
+    : "");
+  say(parts.memoryNote, memory
+    ? `in use ${bytes(memory.kv_live_nbytes)} · allocated ${bytes(memory.kv_nbytes)} · one cache a path ${bytes(memory.kv_logical_nbytes)}`
+    : "");
+  parts.noPool.hidden = hasPool;
+  say(parts.noPool, hasPool ? "" : `Backend “${log.header.config.cache.backend}” keeps no shared pool, so there are no slots to draw.`);
+}
+
+/** The facts of a run that do not change with the cursor. `details`: what is known beside its header. */
+export function drawDetails(host, log, details) {
+  const rows = log ? { ...factsOf(log.header), ...details } : details;
+  host.replaceChildren(...Object.entries(rows).flatMap(([name, value]) =>
+    [el("dt", { text: name }), el("dd", { text: String(value), "data-detail": name })]));
+}
+
+function factsOf({ model, config }) {
+  return {
+    model: `${model.name} (${model.architecture}, ${count(model.num_parameters)} parameters)`,
+    backend: config.cache.backend,
+    device: `${model.device}, ${model.dtype}`,
+    seed: String(config.sampling.seed),
+    threshold: String(config.branching.entropy_threshold),
+  };
+}
+
+function say(element, words) {
+  if (element.textContent !== words) element.textContent = words;
+}
