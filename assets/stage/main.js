@@ -113,6 +113,19 @@ export class Stage {
     this.finish(badge);
   }
 
+  /** Something is on its way (a model that loads, a place in line): `words` on the badge, the run shown stays. */
+  wait(words) {
+    this.parts.root.dataset.state = "loading";
+    this.parts.badge.textContent = words;
+  }
+
+  /** Nothing came of it, or no more will: why, in a sentence. What was shown stays. */
+  fail(sentence) {
+    if (this.player.isLive) this.stop("failed");
+    else this.describe({ badge: this.badge });
+    this.say(sentence);
+  }
+
   /** No more steps will come. */
   finish(badge = "done") {
     this.player.finish();
@@ -126,6 +139,7 @@ export class Stage {
       this.badge = badge;
       parts.badge.textContent = BADGES[badge];
       parts.badge.className = `fs-badge is-${badge}`;
+      parts.root.dataset.state = badge;
     }
     if (title !== undefined) parts.title.textContent = this.title = title ?? "";
     if (note !== undefined) parts.note.textContent = this.note = note ?? "";

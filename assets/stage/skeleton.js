@@ -24,7 +24,7 @@ export function skeleton(host) {
   const tree = card("tree", "Token tree",
     el("div", { class: "fs-tree-bar" }, parts.viewTabs, parts.tools,
       el("div", { class: "fs-zoom" }, parts.follow, parts.fit, parts.zoomOut, parts.zoomIn)),
-    el("div", { class: "fs-views" }, ...Object.keys(VIEWS).map((name) => parts[name]), parts.minimap), parts.shapes);
+    el("div", { class: "fs-views" }, ...Object.keys(VIEWS).map((name) => parts[name]), parts.minimap, parts.empty), parts.shapes);
   const pool = card("pool", "KV pool",
     el("header", {}, el("h3", { text: "KV pool" }), parts.poolNote, parts.poolTools),
     el("div", { class: "fs-canvas-box" }, parts.pool, parts.tip, parts.noPool), parts.poolKeys);
@@ -74,6 +74,9 @@ function treeParts() {
     zoomOut: button("fs-zoom-out", "Zoom out (−)", "−"),
     ...Object.fromEntries(Object.keys(VIEWS).map((name) => [name, el("div", { class: `fs-view fs-${name}`, role: "tabpanel" })])),
     minimap: el("div", { class: "fs-minimap", hidden: true }),
+    empty: el("div", { class: "fs-empty" },
+      el("h3", { text: "Nothing has run yet" }),
+      el("p", { text: "Play a recorded run, open a trace file, or write a prompt and press Run." })),
     shapes: el("div", { class: "fs-shapes" },
       swatch("fork", "fork"), swatch("pruned", "pruned"), swatch("finished", "finished"), swatch("open", "undecided")),
   };
