@@ -4,133 +4,11 @@
 // index of its step, and a view at cursor c ignores facts that are younger than c. What does change (which
 // path sees which slot) is a `State`, advanced a step at a time from the nearest checkpoint.
 
-export const PROMPT = -1;
-const EVERY = 32; // steps between two checkpoints
+import { Checkpoints, PROMPT, State } from "./state.js";
 
-/** Who sees which slot after one step. Rows are the live paths, in the engine's order. */
-export class State {
-  constructor() {
-    this.cursor = -1;
-    this.numNodes = 0; // nodes made up to the cursor
-    this.numPrompt = 0; // prompt tokens whose keys and values are stored
-    this.capacity = 0; // slots this state has room for
-    this.rows = [{ path: 0, node: PROMPT, bits: new Uint32Array(0) }];
-    this.refs = new Int32Array(0); // [slots] rows that see the slot
-    this.tokens = new Int32Array(0); // [slots] 0 free, n + 1 node n, -(i + 1) prompt token i
-    this.memory = null;
-    this.isOver = false; // the paths have all ended; the pool is shown as the last pass left it
-  }
+export { PROMPT, State };
 
-  clone() {
-    const copy = Object.assign(new State(), this);
-    copy.rows = this.rows.map((row) => ({ ...row, bits: row.bits.slice() }));
-    copy.refs = this.refs.slice();
-    copy.tokens = this.tokens.slice();
-    return copy;
-  }
-
-  /** Apply one step; `wrote(token, slot)` hears which token went into which slot. */
-  advance(step, wrote = () => {}) {
-    if (this.isOver) this.#restart();
-    this.cursor = step.index;
-    this.reserve(Math.max(step.memory.capacity, ...step.slots.map((slot) => slot + 1)));
-    if (step.phase === "prefill") this.#writePrompt(step, wrote);
-    else this.#writeRows(step, wrote);
-    this.numNodes += step.nodes.length;
-    this.isOver = !step.paths.length;
-    this.memory = this.isOver ? step.memory_forward : step.memory;
-    if (this.isOver) return;
-    const moved = this.#fork(step);
-    if (moved) this.#count();
-    for (const slot of step.freed) this.#free(slot);
-  }
-
-  reserve(capacity) {
-    if (capacity <= this.capacity) return;
-    const grow = (Kind, old, size) => {
-      const fresh = new Kind(size);
-      fresh.set(old);
-      return fresh;
-    };
-    this.capacity = capacity;
-    this.refs = grow(Int32Array, this.refs, capacity);
-    this.tokens = grow(Int32Array, this.tokens, capacity);
-    const words = (capacity + 31) >> 5;
-    for (const row of this.rows) row.bits = grow(Uint32Array, row.bits, words);
-  }
-
-  /** Slots that row `row` sees, in rising order. */
-  visible(row) {
-    const slots = [];
-    row.bits.forEach((word, at) => {
-      for (let rest = word; rest; rest &= rest - 1) slots.push(at * 32 + (31 - Math.clz32(rest & -rest)));
-    });
-    return slots;
-  }
-
-  /** The slot that holds `token` (node id + 1, or -(prompt index + 1)) now, or -1. */
-  holds(slot, token) {
-    return slot >= 0 && slot < this.capacity && this.tokens[slot] === token;
-  }
-
-  /** The next sample of a run whose samples come one after another. */
-  #restart() {
-    this.rows = [{ path: 0, node: PROMPT, bits: new Uint32Array((this.capacity + 31) >> 5) }];
-    this.refs.fill(0);
-    this.tokens.fill(0);
-    this.numPrompt = 0;
-  }
-
-  #writePrompt(step, wrote) {
-    for (const slot of step.slots) {
-      const token = -(this.numPrompt + 1);
-      this.numPrompt += 1;
-      this.tokens[slot] = token;
-      for (const row of this.rows) row.bits[slot >> 5] |= 1 << (slot & 31);
-      this.refs[slot] = this.rows.length;
-      wrote(token, slot);
-    }
-  }
-
-  #writeRows(step, wrote) {
-    step.slots.forEach((slot, at) => {
-      const row = this.rows[at];
-      if (!row) return;
-      this.tokens[slot] = row.node + 1;
-      row.bits[slot >> 5] |= 1 << (slot & 31);
-      this.refs[slot] = 1;
-      wrote(row.node + 1, slot);
-    });
-  }
-
-  /** `fork(parents)`, the only structural operation. True when rows were repeated, moved or dropped. */
-  #fork(step) {
-    const before = this.rows;
-    const last = new Map(step.nodes.map((node) => [node.path, node.id]));
-    const taken = new Set();
-    const words = (this.capacity + 31) >> 5;
-    this.rows = step.paths.map((path, at) => {
-      const parent = before[step.parents[at]];
-      const node = last.get(path) ?? parent?.node ?? PROMPT;
-      let bits = parent?.bits ?? new Uint32Array(words);
-      if (taken.has(parent)) bits = bits.slice();
-      taken.add(parent);
-      return { path, node, bits };
-    });
-    return step.paths.length !== before.length || step.parents.some((parent, at) => parent !== at);
-  }
-
-  #count() {
-    this.refs.fill(0);
-    for (const row of this.rows) for (const slot of this.visible(row)) this.refs[slot] += 1;
-  }
-
-  #free(slot) {
-    for (const row of this.rows) row.bits[slot >> 5] &= ~(1 << (slot & 31));
-    this.refs[slot] = 0;
-    this.tokens[slot] = 0;
-  }
-}
+const NEVER = 2 ** 31 - 1;
 
 /** Everything known of one run. Grows by `append`; `at(cursor)` gives the state after that step. */
 export class Log {
@@ -144,8 +22,12 @@ export class Log {
     this.ends = []; // {step, path, node, status}
     this.lastOf = new Map(); // path -> its newest node, whenever it was made
     this.head = new State();
-    this.checkpoints = [];
+    this.checkpoints = new Checkpoints();
     this.view = this.head;
+    this.made = []; // by step: nodes up to its end
+    this.parents = new Column(); // by node id, as `node.parent`
+    this.prunedAt = new Column(); // by node id: the step, or NEVER
+    this.deaths = { key: "", dead: null }; // the last answer of `dead`
   }
 
   get length() {
@@ -160,12 +42,13 @@ export class Log {
   append(step) {
     if (step.index !== this.steps.length) throw new Error(`step ${step.index} after ${this.steps.length - 1}`);
     if (this.view === this.head) this.view = null; // somebody may still look at it
-    if (step.index % EVERY === 0) this.checkpoints.push(this.head.clone());
+    this.checkpoints.offer(this.head);
     this.steps.push(step);
     for (const decision of step.decisions) this.#decide(decision, step.index);
     for (const node of step.nodes) this.#add(node, step.index);
     for (const fork of step.forks) this.forks.push({ step: step.index, ...fork });
     for (const end of step.ends) this.#end(end, step.index);
+    this.made.push(this.nodes.length);
     this.head.advance(step, (token, slot) => this.#wrote(token, slot, step.index));
   }
 
@@ -173,8 +56,8 @@ export class Log {
   at(cursor) {
     const want = Math.max(-1, Math.min(cursor, this.steps.length - 1));
     if (want === this.head.cursor) return this.head;
-    const near = this.checkpoints[Math.floor(want / EVERY)];
     if (want < 0) return new State();
+    const near = this.checkpoints.before(want);
     let state = this.view;
     if (!state || state === this.head || state.cursor > want || state.cursor < near.cursor) state = near.clone();
     while (state.cursor < want) state.advance(this.steps[state.cursor + 1]);
@@ -198,20 +81,22 @@ export class Log {
     return this.prompt.map((token) => token.text).join("");
   }
 
-  /** [nodes] 1 where every path through the node had been pruned at `cursor`. Children follow parents. */
+  /** [nodes] 1 where every path through the node had been pruned at `cursor`; do not change it. */
   dead(cursor) {
+    const key = `${cursor}/${this.length}`;
+    if (key !== this.deaths.key) this.deaths = { key, dead: this.#dead(cursor) };
+    return this.deaths.dead;
+  }
+
+  /** From the newest node back: children follow their parents. */
+  #dead(cursor) {
     const dead = new Uint8Array(this.nodes.length);
-    for (let id = this.nodes.length - 1; id >= 0; id--) {
-      const node = this.nodes[id];
-      if (node.step > cursor) continue;
-      let alive = 0;
-      let seen = 0;
-      for (const child of node.children) {
-        if (this.nodes[child].step > cursor) continue;
-        seen += 1;
-        alive += 1 - dead[child];
-      }
-      dead[id] = Number(seen ? !alive : node.ended <= cursor && node.status === "pruned");
+    const below = new Uint8Array(this.nodes.length); // 0 no child yet, 1 dead ones only, 2 a live one
+    const parents = this.parents.values;
+    const prunedAt = this.prunedAt.values;
+    for (let id = (this.made[Math.min(cursor, this.length - 1)] ?? 0) - 1; id >= 0; id--) {
+      dead[id] = Number(below[id] ? below[id] === 1 : prunedAt[id] <= cursor);
+      if (parents[id] >= 0) below[parents[id]] |= dead[id] ? 1 : 2;
     }
     return dead;
   }
@@ -225,8 +110,11 @@ export class Log {
 
   #add(node, step) {
     const parent = this.node(node.parent);
+    if (!parent || node.id !== this.nodes.length) throw new Error(`node ${node.id} is out of order`);
     this.nodes[node.id] = fact(node, step, parent.depth + 1);
     parent.children.push(node.id);
+    this.parents.push(node.parent);
+    this.prunedAt.push(NEVER);
     this.lastOf.set(node.path, node.id);
   }
 
@@ -235,11 +123,29 @@ export class Log {
     const node = this.node(end.node);
     node.ended = step;
     node.status = end.status;
+    if (end.node >= 0) this.prunedAt.values[end.node] = end.status === "pruned" ? step : NEVER;
   }
 
   #wrote(token, slot, step) {
     const holder = token > 0 ? this.nodes[token - 1] : this.prompt[-token - 1];
     if (holder) Object.assign(holder, { slot, written: step });
+  }
+}
+
+/** Whole numbers in a row that grows: what is read for every node of every frame. */
+class Column {
+  constructor() {
+    this.values = new Int32Array(256);
+    this.length = 0;
+  }
+
+  push(value) {
+    if (this.length === this.values.length) {
+      const longer = new Int32Array(2 * this.length);
+      longer.set(this.values);
+      this.values = longer;
+    }
+    this.values[this.length++] = value;
   }
 }
 
@@ -285,8 +191,12 @@ export function parseTrace(text, name = "This file") {
   const log = new Log(header);
   lines.slice(1).forEach((line, at) => {
     const step = parseLine(line);
-    if (step?.index !== log.length) throw new Error(`${name} is damaged at line ${at + 2}.`);
-    log.append(step);
+    try {
+      if (step?.index !== log.length) throw new Error("another step is missing");
+      log.append(step);
+    } catch {
+      throw new Error(`${name} is damaged at line ${at + 2}.`);
+    }
   });
   return log;
 }

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Log, describe, parseTrace } from "../../assets/stage/log.js";
+import { Checkpoints, State } from "../../assets/stage/state.js";
+import { drawn } from "./random.mjs";
 import { byHand, bushy, header, recorded } from "./traces.mjs";
 
 function logOf(steps) {
@@ -65,25 +67,91 @@ test("recorded runs: every row sees the prompt and its own ancestors, and nothin
   }
 });
 
-test("live, scrubbed and replayed states are equal", () => {
-  for (const [name, text] of [...recorded, ["bushy", null]]) {
-    const whole = text ? parseTrace(text, name) : logOf(bushy(90, 40));
+/** Every cursor of a run, in an order that jumps. */
+function jumping(length) {
+  return Array.from({ length }, (_, at) => at).sort((a, b) => ((a * 7919) % 101) - ((b * 7919) % 101));
+}
+
+test("live, scrubbed and replayed states are equal, in recorded runs and in twenty drawn at random", () => {
+  const random = Array.from({ length: 20 }, (_, seed) => [`seed ${seed}`, null, drawn(seed).steps]);
+  for (const [name, text, steps] of [...recorded, ["bushy", null, bushy(90, 40)], ...random]) {
+    const whole = text ? parseTrace(text, name) : logOf(steps);
     const growing = new Log(whole.header);
     const live = whole.steps.map((step) => {
       growing.append(step);
       return JSON.stringify(describe(growing, growing.length - 1));
     });
-    const order = whole.steps.map((_, at) => at).sort((a, b) => ((a * 7919) % 101) - ((b * 7919) % 101));
-    for (const cursor of order) assert.equal(JSON.stringify(describe(whole, cursor)), live[cursor], `${name} at ${cursor}`);
+    for (const cursor of jumping(whole.length)) {
+      assert.equal(JSON.stringify(describe(whole, cursor)), live[cursor], `${name} at ${cursor}`);
+    }
   }
 });
 
-test("scrubbing to any step of a 3,000-node run takes a few milliseconds", () => {
-  const log = logOf(bushy(100, 40));
-  assert.ok(log.nodes.length >= 3000);
-  const began = performance.now();
-  for (let i = 0; i < 100; i++) log.at((i * 37) % 100);
-  assert.ok((performance.now() - began) / 100 < 10);
+test("a cursor that moves while the run grows sees what the run saw there", () => {
+  const { steps, wanted } = drawn(7, { depths: 120, width: 12 });
+  const log = new Log(header);
+  steps.forEach((step, at) => {
+    log.append(step);
+    const cursor = (at * 31) % (at + 1);
+    const seen = log.at(cursor).rows.map((row) => log.at(cursor).visible(row));
+    assert.deepEqual(seen, wanted[cursor].rows.map((row) => row.slots), `${cursor} of ${at}`);
+    assert.deepEqual(Array.from(log.dead(cursor), (bit, id) => (bit ? id : -1)).filter((id) => id >= 0),
+      [...wanted[cursor].dead].sort((a, b) => a - b), `${cursor} of ${at}`);
+  });
+});
+
+test("runs drawn at random: paths, slots, reference counts and dead nodes are those of plain sets", () => {
+  for (let seed = 0; seed < 40; seed++) {
+    const { steps, wanted } = drawn(seed, { depths: 20 + seed, width: 3 + (seed % 9), finish: seed % 3 ? 0.03 : 0.15 });
+    const log = logOf(steps);
+    for (const cursor of jumping(steps.length)) {
+      const at = `seed ${seed} step ${cursor}`;
+      const { rows, holders, dead } = wanted[cursor];
+      const state = log.at(cursor);
+      assert.deepEqual(state.rows.map((row) => ({ path: row.path, node: row.node, slots: state.visible(row) })), rows, at);
+      const counts = new Array(state.capacity).fill(0);
+      for (const row of rows) for (const slot of row.slots) counts[slot] += 1;
+      assert.deepEqual(Array.from(state.refs), counts, at);
+      assert.deepEqual(Array.from(state.tokens), counts.map((_, slot) => holders.get(slot) ?? 0), at);
+      assert.deepEqual(Array.from(log.dead(cursor), Boolean), log.nodes.map(({ id }) => dead.has(id)), at);
+    }
+  }
+});
+
+test("any step of a run of 3,000 and of 20,000 nodes is a few milliseconds away", () => {
+  for (const [depths, width, least] of [[160, 20, 3000], [1000, 20, 20000]]) {
+    const log = logOf(drawn(1, { depths, width, finish: 0, checked: false }).steps);
+    assert.ok(log.nodes.length >= least, String(log.nodes.length));
+    const spent = Array.from({ length: 200 }, (_, i) => {
+      const began = performance.now();
+      const cursor = (i * 7919) % log.length;
+      assert.equal(log.at(cursor).refs.length, log.at(cursor).capacity);
+      log.dead(cursor);
+      return performance.now() - began;
+    });
+    assert.ok(spent.sort((a, b) => a - b)[180] < 8, `${spent[180]} ms`);
+  }
+});
+
+test("checkpoints stay within their bytes by standing further apart, and the states stay the same", () => {
+  const { steps } = drawn(3, { depths: 300, width: 8, finish: 0, checked: false });
+  const state = new State();
+  const roomy = new Checkpoints();
+  const tight = new Checkpoints(10_000);
+  for (const step of steps) {
+    for (const kept of [roomy, tight]) kept.offer(state);
+    state.advance(step);
+    assert.ok(tight.nbytes <= 10_000);
+  }
+  assert.ok(roomy.nbytes > 10_000);
+  assert.ok(tight.every > roomy.every);
+  for (const cursor of [0, 15, 16, 31, 32, 150, 299]) {
+    const [near, far] = [roomy, tight].map((kept) => kept.before(cursor).clone());
+    assert.ok(far.cursor <= near.cursor && near.cursor <= cursor && near.cursor > cursor - roomy.every);
+    while (far.cursor < near.cursor) far.advance(steps[far.cursor + 1]);
+    assert.deepEqual(far.rows, near.rows);
+    assert.deepEqual(far.tokens, near.tokens);
+  }
 });
 
 test("a cut file loads to its last whole line; another file is refused in one sentence", () => {
@@ -96,4 +164,8 @@ test("a cut file loads to its last whole line; another file is refused in one se
   assert.throws(() => parseTrace(JSON.stringify({ ...header, version: 9 }) + "\n", "x"), /version 9/);
   const lines = text.split("\n");
   assert.throws(() => parseTrace([lines[0], lines[2], ""].join("\n"), "x"), /damaged at line 2/);
+  const orphan = JSON.parse(lines[1]);
+  orphan.nodes[0].parent = 999;
+  assert.throws(() => parseTrace([lines[0], JSON.stringify(orphan), ""].join("\n"), "x"), /damaged at line 2/);
+  assert.throws(() => parseTrace([lines[0], '{"index": 0}', ""].join("\n"), "x"), /damaged at line 2/);
 });
