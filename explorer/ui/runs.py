@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -33,8 +34,8 @@ class LiveRun:
         self.nbytes += len(self.steps[-1])
 
     def batch(self, seq: int) -> str:
-        """Everything from step `seq` on, as the JSON text a stage applies."""
-        fields: dict[str, Any] = {"run": self.id, "seq": seq}
+        """Everything from step `seq` on, as the JSON text a stage applies; `sent`: when (epoch)."""
+        fields: dict[str, Any] = {"run": self.id, "seq": seq, "sent": time.time()}
         if seq == 0:
             fields |= {
                 "header": orjson.Fragment(self.header),
