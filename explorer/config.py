@@ -29,49 +29,69 @@ class Sampling(_Frozen):
     """How the next-token distribution is shaped and drawn from."""
 
     temperature: float = Field(
-        1.0, ge=0, le=10, description="Divides the logits; 0 is greedy decoding"
+        1.0,
+        ge=0,
+        le=10,
+        description="Divides the logits: below 1 is surer, above 1 bolder; 0 is greedy decoding",
     )
     top_k: int | None = Field(
-        None, ge=1, le=1_000_000, description="Keep only the k most probable tokens"
+        None, ge=1, le=1_000_000, description="Keep only the k most probable tokens; none: all"
     )
     top_p: float | None = Field(
-        None, gt=0, le=1, description="Keep the smallest set of tokens whose mass exceeds p"
+        None,
+        gt=0,
+        le=1,
+        description="Keep the smallest set of tokens whose mass exceeds p; none: all",
     )
     # Below 2**53: a browser keeps numbers as doubles, and its seed must be the command line's.
-    seed: int = Field(0, ge=0, lt=2**53, description="Equal seeds give equal trees")
+    seed: int = Field(
+        0, ge=0, lt=2**53, description="Draws the tokens: equal seeds give equal trees"
+    )
 
 
 class Branching(_Frozen):
     """Where a path forks, into how many, and which paths stay."""
 
     entropy_threshold: float = Field(
-        0.2, ge=0, le=1, description="Fork where entropy / ln(vocabulary) reaches this"
+        0.2,
+        ge=0,
+        le=1,
+        description="Fork where the model is this unsure or more: entropy / ln(vocabulary)",
     )
-    branch_factor: int = Field(3, ge=2, le=64, description="Children of a fork")
-    max_paths: int = Field(20, ge=1, le=512, description="Paths alive at the same time")
+    branch_factor: int = Field(
+        3, ge=2, le=64, description="Children of a fork: into how many paths one splits"
+    )
+    max_paths: int = Field(
+        20, ge=1, le=512, description="Paths alive at a time; the least probable beyond are pruned"
+    )
     select: SelectName = Field(
         "sample", description="How children are chosen: drawn, most probable, Gumbel or codes"
     )
     width: WidthName = Field(
-        "threshold", description="Fixed number of children, or one that grows with entropy"
+        "threshold",
+        description="Whether every fork has as many children, or more where entropy is higher",
     )
 
 
 class Cache(_Frozen):
     """Where keys and values live and how paths are run."""
 
-    backend: BackendName = Field("cow", description="How the paths are run")
+    backend: BackendName = Field(
+        "cow", description="How paths are run, and whether they share, copy or keep no cache"
+    )
     prefill_chunk: int = Field(
-        512, ge=1, le=65_536, description="Prompt tokens per prefill forward pass"
+        512, ge=1, le=65_536, description="Prompt tokens read by one forward pass of the prefill"
     )
 
 
 class Limits(_Frozen):
     """When a run stops, and how much of it is recorded."""
 
-    max_new_tokens: int = Field(48, ge=1, le=65_536, description="Tokens along each path")
+    max_new_tokens: int = Field(
+        48, ge=1, le=65_536, description="Tokens added along each path at most"
+    )
     max_finished: int | None = Field(
-        None, ge=1, description="Stop after this many paths have reached their end"
+        None, ge=1, description="Stop after this many paths have reached their end; none: never"
     )
     num_samples: int | None = Field(
         None, ge=1, le=4096, description="Samples of the naive backend; none: max_paths"
@@ -94,7 +114,9 @@ class RunConfig(_Frozen):
     model: str = Field(
         "tiny", min_length=1, description="tiny (bundled), a local folder or a Hub id"
     )
-    device: DeviceName = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    device: DeviceName = Field(
+        "auto", description="Where the model runs: auto, cpu, cuda, cuda:N or mps"
+    )
     dtype: DtypeName = Field("auto", description="Number format of weights and cache")
     sampling: Sampling = Sampling()
     branching: Branching = Branching()
