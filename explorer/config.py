@@ -104,12 +104,18 @@ class Limits(_Frozen):
 class RunConfig(_Frozen):
     """A whole run. Frozen and validated; the JSON of it is in every trace header.
 
-    `prompt_ids` replaces `prompt` where the prompt is token ids (benchmarks, tests).
+    `prompt_ids` replaces `prompt` where the prompt is token ids (benchmarks, tests). `prefix_ids`
+    follow either: what a forced token or a path to be continued has before it, token for token.
     Raises pydantic's `ValidationError`; `explain` makes one sentence of it.
     """
 
     prompt: str = Field("", max_length=1_000_000, description="Text the paths continue")
     prompt_ids: tuple[int, ...] | None = Field(None, description="Token ids instead of a prompt")
+    prefix_ids: tuple[int, ...] = Field(
+        (),
+        max_length=65_536,
+        description="Token ids that follow the prompt: a beginning that is given, not generated",
+    )
     chat_template: bool = Field(False, description="Wrap the prompt as a user's chat message")
     model: str = Field(
         "tiny", min_length=1, description="tiny (bundled), a local folder or a Hub id"
@@ -176,7 +182,8 @@ def explain(error: ValidationError) -> str:
     """One sentence for a person: which field, what was given, what is allowed."""
     parts = []
     for problem in error.errors(include_url=False):
-        name = str(problem["loc"][-1]) if problem["loc"] else "config"
+        names = [part for part in problem["loc"] if isinstance(part, str)]
+        name = names[-1] if names else "config"
         value = problem.get("input")
         shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
         parts.append(f"{name}: {problem['msg'].lower()}, not {shown}")

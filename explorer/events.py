@@ -16,6 +16,7 @@ PROMPT_NODE = -1
 
 Phase = Literal["prefill", "decode"]
 Status = Literal["finished", "length", "pruned", "cancelled"]
+Change = Literal["forced", "grown", "threshold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,21 @@ class PromptToken:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The run that another was made from, and how. `created` is that of its header.
+
+    forced: token `text` at `depth` after `node`; grown: from the end of the path to `node`, whose
+    text and depth these are; threshold: the same run with another entropy_threshold.
+    """
+
+    created: str
+    kind: Change
+    node: int = PROMPT_NODE
+    depth: int = -1
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """First line of a trace: everything that was fixed before the first step."""
 
@@ -56,7 +72,8 @@ class Header:
     created: str  # ISO 8601, UTC
     config: dict[str, Any]  # RunConfig as JSON
     model: ModelInfo
-    prompt: tuple[PromptToken, ...]
+    prompt: tuple[PromptToken, ...]  # the last `prefix_ids` of them were given after the prompt
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

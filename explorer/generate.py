@@ -20,7 +20,7 @@ import transformers
 import explorer
 from explorer.backends import BACKENDS, Backend, Forward, num_open
 from explorer.config import InputError, RunConfig
-from explorer.events import FORMAT, VERSION, Header, Phase, PromptToken, Step
+from explorer.events import FORMAT, VERSION, Header, Origin, Phase, PromptToken, Step
 from explorer.meter import Meter
 from explorer.models import LoadedModel
 from explorer.sampling import Observed, observe
@@ -35,20 +35,27 @@ PASSED = Growth(parents=(0,), decisions=(), nodes=(), forks=(), ends=())
 
 
 def prompt_ids(model: LoadedModel, config: RunConfig) -> tuple[int, ...]:
-    """The prompt as token ids. Raises InputError where it is empty, foreign or too long."""
+    """The prompt and the given beginning after it as token ids.
+
+    Raises InputError where the prompt is empty, a token foreign, or all of it too long.
+    """
     ids = config.prompt_ids if config.prompt_ids is not None else _encode(model, config)
     if not ids:
         raise InputError("The prompt is empty; give at least one token of text to continue.")
     vocab = model.info.vocab_size
-    if max(ids) >= vocab or min(ids) < 0:
-        raise InputError(f"prompt_ids must lie in 0..{vocab - 1} for this model.")
+    for name, given in (("prompt_ids", ids), ("prefix_ids", config.prefix_ids)):
+        if given and not 0 <= min(given) <= max(given) < vocab:
+            raise InputError(f"{name} must lie in 0..{vocab - 1} for this model.")
+    ids = (*ids, *config.prefix_ids)
     context, new = model.info.context, config.limits.max_new_tokens
     if context is not None and len(ids) + new > context:
+        prefix = f", {len(config.prefix_ids)} of them given after it," if config.prefix_ids else ""
         raise InputError(
-            f"The prompt has {len(ids)} tokens and max_new_tokens is {new}, together more than the "
-            f"{context} positions of {model.info.name}; shorten the prompt or lower max_new_tokens."
+            f"The prompt has {len(ids)} tokens{prefix} and max_new_tokens is {new}, together more "
+            f"than the {context} positions of {model.info.name}; shorten the prompt or lower "
+            "max_new_tokens."
         )
-    return tuple(ids)
+    return ids
 
 
 def _encode(model: LoadedModel, config: RunConfig) -> list[int]:
@@ -67,8 +74,11 @@ def _encode(model: LoadedModel, config: RunConfig) -> list[int]:
     return list(tokenizer.encode(text, add_special_tokens=False))
 
 
-def prepare(model: LoadedModel, config: RunConfig) -> Header:
-    """The header of the run: checks prompt and backend. Raises InputError."""
+def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None) -> Header:
+    """The header of the run: checks prompt and backend. Raises InputError.
+
+    `origin` is recorded: the run that this one was made from, and what was changed.
+    """
     if config.cache.backend not in model.info.backends:
         other = model.info.backends[0]
         raise InputError(f"{model.info.reason} Take --backend {other}, which gives the same tree.")
@@ -89,6 +99,7 @@ def prepare(model: LoadedModel, config: RunConfig) -> Header:
             PromptToken(token, shown, text.raw(token))
             for token, shown in zip(ids, text.prompt_texts(ids), strict=True)
         ),
+        origin=origin,
     )
 
 

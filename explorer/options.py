@@ -54,7 +54,7 @@ def _default(field: FieldInfo) -> str | bool:
     """What help says of the default; False says nothing."""
     if _is_flag(field):
         return "on" if field.default else "off"
-    return "none" if field.default is None else str(field.default) or False
+    return "none" if field.default in (None, ()) else str(field.default) or False
 
 
 def _is_flag(field: FieldInfo) -> bool:
@@ -84,8 +84,9 @@ def read_config(settings: Settings, prompt_file: Path | None = None) -> RunConfi
     for _, name, field in iter_fields():
         if settings.get(name) == "none" and NoneType in _kinds(field):
             settings[name] = None
-    if isinstance(settings.get("prompt_ids"), str):
-        settings["prompt_ids"] = _token_ids(settings["prompt_ids"])
+    for name in ("prompt_ids", "prefix_ids"):
+        if isinstance(settings.get(name), str):
+            settings[name] = _token_ids(name, settings[name])
     given = ("prompt" in settings, settings.get("prompt_ids") is not None, prompt_file is not None)
     if sum(given) > 1:
         raise InputError("Give the prompt once: --prompt, --prompt-ids or --prompt-file.")
@@ -97,12 +98,12 @@ def read_config(settings: Settings, prompt_file: Path | None = None) -> RunConfi
         raise InputError(explain(error)) from error
 
 
-def _token_ids(text: str) -> tuple[int, ...]:
+def _token_ids(name: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise InputError(
-            f"prompt_ids: give token ids separated by commas, as in 5,17,2, not {text[:60]!r}."
+            f"{name}: give token ids separated by commas, as in 5,17,2, not {text[:60]!r}."
         ) from error
 
 

@@ -200,7 +200,7 @@ def test_every_setting_is_an_option_and_reaches_the_trace(
         "num_samples": 2,
         "num_candidates": 3,
     }
-    assert set(given) | {"prompt_ids"} == {name for _, name, _ in iter_fields()}
+    assert set(given) | {"prompt_ids", "prefix_ids"} == {name for _, name, _ in iter_fields()}
     options: list[object] = []
     for name, value in given.items():
         option = name.replace("_", "-")
@@ -208,7 +208,7 @@ def test_every_setting_is_an_option_and_reaches_the_trace(
     trace = tmp_path / "run.jsonl"
     assert cli("run", *options, "--trace", trace).status == 0
     recorded = RunConfig(**Trace.load(trace).header.config).flat()
-    assert recorded == given | {"prompt_ids": None}
+    assert recorded == given | {"prompt_ids": None, "prefix_ids": ()}
 
 
 def test_none_unsets_a_setting_and_ids_may_be_the_prompt(

@@ -76,6 +76,8 @@ class Form:
 
 def _kind(field: FieldInfo) -> type | tuple[str, ...] | None:
     """bool, int, float, str, the choices of a Literal, or None: not for a form."""
+    if get_origin(field.annotation) is tuple:
+        return None
     options = [option for option in get_args(field.annotation) if option is not NoneType]
     if get_origin(field.annotation) is Literal:
         return tuple(options)

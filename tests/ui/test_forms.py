@@ -35,7 +35,7 @@ def values(form: Form, **changes: object) -> list[object]:
 
 def test_every_setting_that_can_be_typed_has_an_input(form: Form) -> None:
     names = {name for _, name, _ in iter_fields()}
-    assert names - set(form.inputs) == {"prompt_ids"}
+    assert names - set(form.inputs) == {"prompt_ids", "prefix_ids"}
 
 
 def test_what_the_form_is_filled_with_comes_back(form: Form) -> None:

@@ -78,9 +78,7 @@ def test_recorded_runs_are_those_of_the_examples_and_their_digests_hold() -> Non
         seen.append(entry["name"])
         assert metrics.tree_digest(trace) == entry["digest"]
         assert trace.header.config == entry["config"]
-        assert entry["config"] == presets.EXAMPLES[str(entry["name"])].config().model_dump(
-            mode="json"
-        )
+        assert sidebar.config_of(entry) == presets.EXAMPLES[str(entry["name"])].config()
     assert seen == list(presets.EXAMPLES)
     assert len(seen) >= 4
 
