@@ -1,0 +1,75 @@
+// Where every run of a comparison stands, in words. Pure functions.
+
+import { secondsAt, stepAt } from "./clock.js";
+import { plural, seconds } from "./format.js";
+
+const ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth"];
+
+/** third; 13th; 22nd. */
+export function ordinal(number) {
+  if (number <= ORDINALS.length) return ORDINALS[number - 1];
+  const isTeen = number % 100 > 10 && number % 100 < 14;
+  return `${number}${(!isTeen && { 1: "st", 2: "nd", 3: "rd" }[number % 10]) || "th"}`;
+}
+
+/** Which sample (from 1) a run that draws one after another is on at `step`; a sample ends with no path left. */
+export function sampleAt(steps, step) {
+  return 1 + steps.slice(0, Math.max(0, step)).filter((one) => !one.paths.length).length;
+}
+
+/** "a, b and c". */
+export function listed(words) {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}
+
+/**
+ * All runs in one sentence at place `at` of the cursor. `runs`: `[{word, steps, times, isTree, state}]`,
+ * `word` what a sentence calls it, `state` "waiting", "running", "done", "stopped", "failed" or "never".
+ */
+export function tellPlace(runs, at, mode) {
+  if (!runs.some((run) => run.times.length)) return "";
+  return mode === "second" ? race(runs, at) : sameStep(runs, at);
+}
+
+function race(runs, at) {
+  const now = secondsAt(runs, at);
+  const stands = runs.map((run) => ({ run, step: stepAt(run, runs, at, "second") }));
+  const isOver = ({ run, step }) => run.state === "done" && step === run.times.length - 1;
+  const over = stands.filter(isOver).sort((a, b) => a.run.times.at(-1) - b.run.times.at(-1));
+  const parts = over.length
+    ? [`${listed(over.map(({ run }) => `${run.word} (${seconds(run.times.at(-1))})`))} ${over.length > 1 ? "have" : "has"} finished`] : [];
+  for (const stand of stands) if (!isOver(stand)) parts.push(`${stand.run.word} ${standing(stand)}`);
+  return `At ${seconds(now)} ${listed(parts)}.`;
+}
+
+function standing({ run, step }) {
+  const last = run.times.length - 1;
+  if (last < 0) return run.state === "waiting" || run.state === "running" ? "has not begun to run" : "did not run";
+  if (step === last && run.state !== "running") return `was ${run.state === "failed" ? "broken off" : "stopped"} at step ${last}`;
+  if (step === last) return `is running, ${run.isTree ? `at step ${last}` : `on its ${sample(run, step)}`} so far`;
+  if (step < 0) return "is still reading the prompt";
+  if (!run.isTree) return `is on its ${sample(run, step)}`;
+  return `is at step ${step} of ${last}, on ${plural(run.steps[step].paths.length, "path")}`;
+}
+
+function sample(run, step) {
+  const which = ordinal(sampleAt(run.steps, step));
+  return run.state === "done" ? `${which} of ${plural(sampleAt(run.steps, run.steps.length) - 1, "sample")}` : `${which} sample`;
+}
+
+function sameStep(runs, at) {
+  const stands = runs.filter((run) => run.times.length).map((run) => ({ run, step: stepAt(run, runs, at, "step") }));
+  const trees = stands.filter(({ run }) => run.isTree);
+  const parts = [];
+  const here = trees.filter(({ step }) => step === at);
+  if (here.length > 1) parts.push(`${listed(here.map(({ run }) => run.word))} stand at the same step, ${at}`);
+  else if (here.length) parts.push(`${here[0].run.word} stands at step ${at}`);
+  for (const { run, step } of trees) if (step !== at) parts.push(`${run.word} ${run.state === "running" ? "has come to" : "ended at"} step ${step}`);
+  for (const { run, step } of stands) {
+    if (run.isTree) continue;
+    const where = `step ${step} of ${run.times.length - 1}, ${sample(run, step)}`;
+    parts.push(trees.length ? `${run.word}, one sample after another, at the same share of its own steps (${where})` : `${run.word} stands at ${where}`);
+  }
+  const words = parts.join("; ");
+  return words && `${words[0].toUpperCase()}${words.slice(1)}.`;
+}
