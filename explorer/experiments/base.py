@@ -37,7 +37,13 @@ class Conditions:
     num_repeats: int = 5
     num_long_repeats: int = 3  # of the cases that take minutes
     num_loads: int = 3  # of the page
-    num_updates: int = 100  # sent to the page, ten a second
+    stage_paths: int = 20  # of the runs that are streamed to the stage
+    stage_nodes: tuple[int, ...] = (600, 3000)  # with which those begin
+    num_updates: int = 1000  # streamed to the stage at each size, ten a second
+    run_updates: int = 40  # of them a run, before the next one begins
+    burst_updates: int = 600  # streamed at sixty a second
+    file_nodes: int = 20_000  # of the trace file that is opened
+    num_seeks: int = 200  # of the cursor, in a finished run
     is_quick: bool = False
 
     def describe(self, device: str, dtype: str) -> dict[str, Any]:
@@ -69,6 +75,9 @@ QUICK = Conditions(
     num_long_repeats=1,
     num_loads=1,
     num_updates=20,
+    run_updates=10,
+    burst_updates=60,
+    num_seeks=20,
     is_quick=True,
 )
 

@@ -1,0 +1,112 @@
+// Runs in the page that is measured: defines window.probe. Reads what the stage does; changes nothing of it.
+(name) => {
+  const stage = window.forkscope.stages[name];
+  const painted = new MessageChannel(); // a message posted in a frame is heard when that frame is painted
+  const heard = [];
+  painted.port1.onmessage = () => heard.splice(0).forEach((tell) => tell());
+  const afterPaint = (tell) => {
+    heard.push(tell);
+    painted.port2.postMessage(0);
+  };
+  const probe = (window.probe = {
+    stage,
+
+    reset() {
+      Object.assign(probe, {
+        waits: [], waiting: [], frames: 0, ended: 0, lost: 0, healed: 0, began: 0, last: 0, first: 0, run: null,
+      });
+    },
+
+    /** What was seen since `reset`; the wall clock runs from the first batch to the last picture. */
+    told() {
+      const { waits, frames, lost, healed } = probe;
+      const nodes = stage.log.nodes.length;
+      return { waits, frames, lost, healed, seconds: (probe.last - probe.began) / 1000, nodes_first: probe.first, nodes_last: nodes };
+    },
+
+    /** Milliseconds from each seek to its picture. */
+    async scrub(cursors) {
+      const waits = [];
+      for (const cursor of cursors) {
+        const began = performance.now();
+        stage.player.seek(cursor);
+        await probe.drawn();
+        waits.push(performance.now() - began);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      return waits;
+    },
+
+    /** Resolves when the next picture is on the screen. */
+    drawn: () => new Promise((resolve) => (probe.onDrawn = resolve)),
+
+    view() {
+      const { x, y, scale } = stage.tree.camera;
+      return { x, y, scale };
+    },
+
+    moved(before) {
+      const { x, y, scale } = probe.view();
+      return Math.hypot(x - before.x, y - before.y) + Math.abs(scale / before.scale - 1) * innerWidth;
+    },
+
+    /** `opened` becomes the milliseconds from the choice of a file to its pictures. */
+    awaitFile(input) {
+      probe.opened = new Promise((resolve) => {
+        input.addEventListener("change", () => {
+          const began = performance.now();
+          const before = stage.log;
+          const look = async () => {
+            await probe.drawn();
+            if (stage.log === before) return look();
+            const first = performance.now() - began;
+            const now = performance.now();
+            stage.player.seek(stage.log.length - 1);
+            await probe.drawn();
+            const end = performance.now();
+            return resolve({ first, seek: end - now, all: end - began, nodes: stage.log.nodes.length });
+          };
+          look();
+        }, { capture: true });
+      });
+    },
+  });
+  probe.reset();
+  const apply = stage.apply.bind(stage);
+  const draw = stage.draw.bind(stage);
+  stage.apply = (batch) => {
+    const had = batch.run === probe.run ? stage.log.length : 0;
+    const isFirst = batch.run !== probe.run && batch.seq === 0;
+    const isGap = batch.seq > had;
+    const taken = apply(batch);
+    if (!batch.run || isGap) {
+      probe.healed += Number(isGap);
+      return taken;
+    }
+    probe.run = batch.run;
+    if (isFirst && !probe.began) probe.began = Date.now();
+    if (isFirst && !probe.first) probe.first = stage.log.nodes.length;
+    if (batch.sent) probe.waiting.push(batch.sent * 1000);
+    if (batch.done) {
+      probe.ended += 1;
+      probe.lost += batch.seq + batch.steps.length - stage.log.length;
+    }
+    return taken;
+  };
+  stage.draw = () => {
+    const before = stage.drawn;
+    draw();
+    if (stage.drawn === before) return;
+    const sent = probe.waiting.splice(0);
+    const tell = probe.onDrawn;
+    probe.onDrawn = null;
+    afterPaint(() => {
+      if (sent.length) {
+        probe.last = Date.now();
+        probe.frames += 1;
+        probe.waits.push(...sent.map((at) => probe.last - at));
+      }
+      tell?.();
+    });
+  };
+}

@@ -1,0 +1,264 @@
+"""The stage's cases: long runs streamed through the page's own transport, opened, scrubbed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
+
+from explorer.config import RunConfig
+from explorer.experiments import page as pages
+from explorer.experiments.base import QUICK, Conditions, Goal, Show, Unmeasured, case, make_model
+from explorer.trace import Trace
+
+if TYPE_CHECKING:
+    from playwright.sync_api import CDPSession, Page
+
+RATE = 10  # updates a second
+BURST = 60
+PROBE = (Path(__file__).parent / "stage.js").read_text()  # defines window.probe in the page
+READY = "(name) => window.forkscope?.stages[name]"
+STREAMED = "(runs) => window.probe.ended >= runs"
+SHOWN = "() => !window.probe.waiting.length"
+ALL_SEEKS = "([cursors]) => window.probe.scrub(cursors)"
+
+
+def case_names(conditions: Conditions) -> list[str]:
+    """Every case of this family, in order."""
+    streamed = [
+        name for nodes in conditions.stage_nodes for name in _names(nodes, RATE, STREAM_GOALS)
+    ]
+    burst = _names(conditions.stage_nodes[0], BURST, ("drawn",))
+    return [*streamed, *burst, _scrubbing(conditions), _opening(conditions)]
+
+
+STREAM_GOALS = {
+    "drawn": Goal(">=", 9.5),
+    "latency p95": Goal("<=", 0.15),
+    "main thread busy": Goal("<=", 0.2),
+    "heap growth": Goal("<=", 0.05),
+    "steps lost": Goal("<=", 0),
+    "view moved": Goal("<=", 0),
+}
+
+
+def _names(nodes: int, rate: int, what: Any) -> list[str]:
+    return [f"stage, {nodes:,} nodes, {rate} updates/s: {name}" for name in what]
+
+
+def _scrubbing(conditions: Conditions) -> str:
+    return f"stage, {conditions.stage_nodes[-1]:,} nodes: from seek to drawn, p95"
+
+
+def _opening(conditions: Conditions) -> str:
+    return f"stage, {conditions.file_nodes:,} nodes: from file chosen to last step drawn"
+
+
+def measure(
+    conditions: Conditions, device: str, dtype: str, show: Show
+) -> Iterator[dict[str, Any] | Unmeasured]:
+    """The stage's cases, in Chromium; those it could not come to say why."""
+    names = case_names(conditions)
+    if pages.find_chromium() is None:
+        yield from (Unmeasured(name, pages.NO_BROWSER) for name in names)
+        return
+    from playwright.sync_api import Error
+
+    num_done = 0
+    with tempfile.TemporaryDirectory() as folder:
+        cases = _cases(Path(folder), conditions)
+        try:
+            show(0, len(names), "stage in Chromium")
+            for found in cases:
+                num_done += 1
+                show(num_done, len(names), "stage in Chromium")
+                yield found
+        except Error as error:
+            yield from (Unmeasured(name, pages.words(error)) for name in names[num_done:])
+
+
+def _cases(folder: Path, conditions: Conditions) -> Iterator[dict[str, Any]]:
+    long, file = folder / "long.jsonl", folder / "file.jsonl"
+    most = conditions.stage_nodes[-1]
+    long_trace(most, conditions.stage_paths, conditions.run_updates).save(long)
+    long_trace(conditions.file_nodes, QUICK.long_max_paths).save(file)
+    with pages.chromium() as browser:
+        with pages.server("-m", "explorer.ui.flood", long) as (_, url):
+            for nodes in conditions.stage_nodes:
+                with browser.new_context(viewport=pages.SIZE) as context:  # type: ignore[arg-type]
+                    yield from Flood(context.new_page(), url, conditions).steady(nodes)
+            with browser.new_context(viewport=pages.SIZE) as context:  # type: ignore[arg-type]
+                flood = Flood(context.new_page(), url, conditions)
+                yield flood.burst(conditions.stage_nodes[0])
+                yield flood.scrub(most)
+        with pages.server() as (_, url), browser.new_context(viewport=pages.SIZE) as context:  # type: ignore[arg-type]
+            yield _open(context.new_page(), url, file, conditions)
+
+
+def long_trace(num_nodes: int, num_paths: int, more_steps: int = 0) -> Trace:
+    """A run of a small random model: `num_nodes` nodes or a few more, and then some steps.
+
+    It forks where the model is least sure, at about a fifth of its tokens.
+    """
+    from explorer.generate import generate, prepare
+
+    steps = num_nodes // num_paths + more_steps
+    model = make_model(replace(QUICK, max_new_tokens=steps), "cpu", "float32")
+    prompt = tuple(range(QUICK.prompt))
+    short = RunConfig(prompt_ids=prompt).replace(entropy_threshold=0.0, max_new_tokens=32)
+    entropies = [
+        one.normalized_entropy for step in generate(model, short) for one in step.decisions
+    ]
+    threshold = quantiles(entropies, n=5)[-1]
+    config = short.replace(entropy_threshold=threshold, max_paths=num_paths, max_new_tokens=steps)
+    trace, nodes = Trace(prepare(model, config)), 0
+    for step in generate(model, config):
+        more_steps -= nodes >= num_nodes
+        if more_steps < 0:
+            break
+        trace.append(step)
+        nodes += len(step.nodes)
+    return trace
+
+
+class Flood:
+    """The page that streams (`explorer.ui.flood`), and what is read off it while it does."""
+
+    def __init__(self, page: Page, url: str, conditions: Conditions) -> None:
+        self.page, self.conditions = page, conditions
+        self.devtools: CDPSession = page.context.new_cdp_session(page)
+        self.devtools.send("Performance.enable")
+        page.goto(url)
+        page.wait_for_function(READY, arg="flood")
+        page.evaluate(PROBE, "flood")
+
+    def steady(self, nodes: int) -> Iterator[dict[str, Any]]:
+        """Runs that begin with `nodes` nodes and go on ten updates a second."""
+        c = self.conditions
+        plan = {"nodes": nodes, "rate": RATE, "updates": c.run_updates}
+        self.stream(plan, 1)  # warms up, and leaves on the page what every run leaves
+        heap, before = self.heap(), self.metrics()
+        told = self.stream(plan, c.num_updates // c.run_updates)
+        after = self.metrics()
+        wall = after["Timestamp"] - before["Timestamp"]
+        busy = (after["TaskDuration"] - before["TaskDuration"]) / wall
+        grown = self.heap() / heap - 1
+        facts = _facts(told) | {"heap_nbytes": int(heap)}
+        moved = self.zoomed(plan)
+        waits = [wait / 1000 for wait in told["waits"]]
+        figures: dict[str, dict[str, Any]] = {
+            "drawn": {"ratio": told["frames"] / told["seconds"], "ratio_to": "second"},
+            "latency p95": {"seconds": [quantiles(waits, n=20)[-1]]},
+            "main thread busy": {"ratio": busy, "ratio_to": "wall clock"},
+            "heap growth": {"ratio": grown, "ratio_to": "heap after the first run"},
+            "steps lost": {"ratio": float(told["lost"]), "ratio_to": "none"},
+            "view moved": {"ratio": moved, "ratio_to": "pixels after a zoom by hand"},
+        }
+        for (what, goal), name in zip(
+            STREAM_GOALS.items(), _names(nodes, RATE, STREAM_GOALS), strict=True
+        ):
+            found = case(name, goal=goal, is_quick=c.is_quick, **figures[what], **facts)
+            yield found | {"repeats": len(waits)}
+
+    def burst(self, nodes: int) -> dict[str, Any]:
+        """The same, sixty a second."""
+        c = self.conditions
+        plan = {"nodes": nodes, "rate": BURST, "updates": c.run_updates}
+        told = self.stream(plan, c.burst_updates // c.run_updates)
+        (name,) = _names(nodes, BURST, ("drawn",))
+        found = case(
+            name,
+            ratio=told["frames"] / told["seconds"],
+            ratio_to="second",
+            goal=Goal(">=", 30),
+            is_quick=c.is_quick,
+            **_facts(told),
+        )
+        return found | {"repeats": len(told["waits"])}
+
+    def scrub(self, nodes: int) -> dict[str, Any]:
+        """Seconds from a seek to the picture, at cursors all over a finished run."""
+        c = self.conditions
+        self.stream({"nodes": nodes, "rate": RATE, "updates": 1}, 1)
+        length = self.page.evaluate("() => window.probe.stage.log.length")
+        cursors = [(at * 7919 + 1) % length for at in range(c.num_seeks)]
+        waits = [wait / 1000 for wait in self.page.evaluate(ALL_SEEKS, [cursors])]
+        return case(
+            _scrubbing(c),
+            seconds=[quantiles(waits, n=20)[-1]],
+            goal=Goal("<=", 0.05),
+            is_quick=c.is_quick,
+            latency_median=median(waits),
+            latency_max=max(waits),
+        ) | {"repeats": len(waits)}
+
+    def stream(self, plan: dict[str, Any], runs: int) -> dict[str, Any]:
+        """Go through with `plan`, `runs` times; what the probe in the page has seen of it."""
+        self.start(plan, runs)
+        return self.ended(runs)
+
+    def start(self, plan: dict[str, Any], runs: int) -> None:
+        self.page.evaluate("() => window.probe.reset()")
+        self.page.locator("#fs-plan textarea").fill(json.dumps(plan | {"runs": runs}))
+        self.page.locator("#fs-go").click()
+
+    def ended(self, runs: int) -> dict[str, Any]:
+        patience = 1000 * (pages.PATIENCE + 2 * self.conditions.num_updates / RATE)
+        self.page.wait_for_function(STREAMED, arg=runs, polling=500, timeout=patience)
+        self.page.wait_for_function(SHOWN, polling=500)
+        return dict(self.page.evaluate("() => window.probe.told()"))
+
+    def zoomed(self, plan: dict[str, Any]) -> float:
+        """Pixels by which a run that goes on moves what was zoomed by hand."""
+        self.start(plan, 1)
+        self.page.wait_for_function("() => window.probe.frames > 0")
+        self.page.locator(".fs-tree-svg").hover()
+        self.page.mouse.wheel(0, -300)
+        self.page.wait_for_timeout(50)
+        before = self.page.evaluate("() => window.probe.view()")
+        self.ended(1)
+        return float(self.page.evaluate("(before) => window.probe.moved(before)", before))
+
+    def heap(self) -> float:
+        """Bytes of JavaScript objects that are in use, garbage collected."""
+        self.devtools.send("HeapProfiler.collectGarbage")
+        return self.metrics()["JSHeapUsedSize"]
+
+    def metrics(self) -> dict[str, float]:
+        answer = self.devtools.send("Performance.getMetrics")
+        return {one["name"]: one["value"] for one in answer["metrics"]}
+
+
+def _facts(told: dict[str, Any]) -> dict[str, Any]:
+    waits = [wait / 1000 for wait in told["waits"]]
+    return {
+        "latency_median": median(waits),
+        "latency_max": max(waits),
+        "nodes_first": told["nodes_first"],
+        "nodes_last": told["nodes_last"],
+        "batches_asked_for_again": told["healed"],
+    }
+
+
+def _open(page: Page, url: str, file: Path, conditions: Conditions) -> dict[str, Any]:
+    """A file chosen in the app, until its last step is on the screen."""
+    page.goto(url)
+    page.wait_for_function(pages.HAS_MOVED)
+    page.evaluate(PROBE, "explore")
+    page.evaluate("() => window.probe.awaitFile(document.querySelector('.fs-file'))")
+    page.set_input_files(".fs-file", file)
+    spent = page.evaluate("() => window.probe.opened")
+    return case(
+        _opening(conditions),
+        seconds=[spent["all"] / 1000],
+        goal=Goal("<=", 3),
+        is_quick=conditions.is_quick,
+        seconds_to_first_drawing=spent["first"] / 1000,
+        seconds_of_a_seek=spent["seek"] / 1000,
+        nodes=spent["nodes"],
+        trace_nbytes=file.stat().st_size,
+    )

@@ -1,0 +1,99 @@
+"""A page that does nothing but stream: `python -m explorer.ui.flood TRACE --port PORT`.
+
+The benchmark of the page fills in a plan and presses Go: the trace then runs through gradio's own
+transport into a stage, its first steps in one batch, the others one a batch at the plan's rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import gradio as gr
+
+from explorer.trace import Trace
+from explorer.ui import check_port, head, stage
+from explorer.ui.runs import RunStore
+from explorer.ui.theme import make_theme
+
+NAME = "flood"
+DETAILS = {"tree digest": "not taken"}  # what a finished run says of itself
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much comes at once, and how fast the rest of it."""
+
+    nodes: int = 600  # in the first batch, at least
+    rate: float = 10.0  # batches a second from then on
+    updates: int = 100  # batches of a run, the first one among them
+    runs: int = 1  # one after another, without a pause
+
+
+def flood(trace: Trace, store: RunStore, plan: Plan) -> Iterator[str]:
+    """Batches of `trace`, `plan.runs` times over, each due at its own moment."""
+    began = time.monotonic()
+    first = steps_until(trace, plan.nodes)
+    last = min(first + plan.updates - 1, len(trace))
+    for number in range(plan.runs):
+        run, sent = store.open(trace.header, f"Run {number + 1} of {plan.runs}"), 0
+        for step in trace.steps[:first]:
+            run.append(step)
+        for end in range(first, last + 1):
+            due = began + (number * plan.updates + end - first) / plan.rate
+            time.sleep(max(0.0, due - time.monotonic()))
+            if end > first:
+                run.append(trace[end - 1])
+            run.details = DETAILS if end == last else None
+            yield run.batch(sent)
+            sent = end
+
+
+def steps_until(trace: Trace, nodes: int) -> int:
+    """How many steps it takes until the tree has `nodes` nodes."""
+    made = accumulate(len(step.nodes) for step in trace)
+    return next((at + 1 for at, so_far in enumerate(made) if so_far >= nodes), len(trace))
+
+
+def build(trace: Trace) -> gr.Blocks:
+    """A stage, the plan as JSON, and Go."""
+    store = RunStore()
+    gr.set_static_paths([stage.ASSETS / "stage"])
+
+    def go(text: str) -> Iterator[str]:
+        yield from flood(trace, store, Plan(**json.loads(text)))
+
+    with gr.Blocks(title="Forkscope, flooded", fill_width=True, analytics_enabled=False) as page:
+        plan = gr.Textbox(json.dumps(asdict(Plan())), label="Plan", elem_id="fs-plan")
+        start = gr.Button("Go", elem_id="fs-go")
+        host = stage.host(NAME, store)
+        start.click(go, plan, host, show_progress="hidden", api_visibility="private")
+    page.queue()
+    return page
+
+
+def main() -> None:
+    """Serve the page on this machine until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("trace", type=Path, metavar="TRACE")
+    parser.add_argument("--port", type=int, default=7861)
+    given = parser.parse_args()
+    check_port("127.0.0.1", given.port)
+    build(Trace.load(given.trace)).launch(
+        server_name="127.0.0.1",
+        server_port=given.port,
+        run_history=False,
+        ssr_mode=False,
+        theme=make_theme(),
+        head=head(),
+        footer_links=[],
+    )
+
+
+if __name__ == "__main__":
+    main()
