@@ -4,7 +4,7 @@
 // while the `Shape` (what is shown, in what order) stays; where that changes, what is shown is laid out anew.
 
 import { PROMPT } from "./log.js";
-import { Shape, shownNodes, sorted } from "./shape.js";
+import { Shape, facts, shownNodes, sorted } from "./shape.js";
 
 const WIDE = 2; // lanes between neighbours that stay as they are
 const KEEP = 0.82; // of a wider gap's excess, what is left of it a token later
@@ -183,6 +183,8 @@ export class Layout {
   #measure(log) {
     this.measured = log.nodes.length;
     Object.assign(this, reaches(log, this, log.nodes.length));
+    const { depths } = facts(log);
+    this.column = Int32Array.from(log.nodes, (_, id) => depths[id] - this.base + 1); // as `columnOf`
   }
 }
 
@@ -191,15 +193,16 @@ export class Layout {
  * counting the first `numNodes` nodes. Children follow parents.
  */
 export function reaches(log, layout, numNodes) {
+  const { parents, depths } = facts(log);
   const top = new Float32Array(log.nodes.length);
   const bottom = new Float32Array(log.nodes.length);
   const reach = new Int32Array(log.nodes.length);
   for (let id = 0; id < numNodes; id++) {
     top[id] = bottom[id] = layout.y[id];
-    reach[id] = log.nodes[id].depth - layout.base + 1;
+    reach[id] = depths[id] - layout.base + 1;
   }
   for (let id = numNodes - 1; id >= 0; id--) {
-    const { parent } = log.nodes[id];
+    const parent = parents[id];
     if (parent === PROMPT || Number.isNaN(layout.y[id])) continue;
     if (top[id] < top[parent]) top[parent] = top[id];
     if (bottom[id] > bottom[parent]) bottom[parent] = bottom[id];

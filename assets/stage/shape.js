@@ -134,19 +134,19 @@ export function reading(log, shape, cursor) {
  */
 export function masses(log, cursor) {
   return remembered(log, "masses", `${cursor} ${log.length}`, () => {
-    const { nodes } = log;
-    const sums = new Float64Array(nodes.length + 1); // by parent + 1
-    const born = new Int32Array(nodes.length + 1); // children, for those whose prob is 0 throughout
-    const there = nodes.length ? lastNode(log, cursor) : 0;
+    const { parents, probs } = facts(log);
+    const there = lastNode(log, cursor);
+    const sums = new Float64Array(there + 1); // by parent + 1
+    const born = new Int32Array(there + 1); // children, for those whose prob is 0 throughout
     for (let id = 0; id < there; id++) {
-      sums[nodes[id].parent + 1] += nodes[id].prob;
-      born[nodes[id].parent + 1] += 1;
+      sums[parents[id] + 1] += probs[id];
+      born[parents[id] + 1] += 1;
     }
-    const mass = new Float64Array(nodes.length);
+    const mass = new Float64Array(log.nodes.length);
     for (let id = 0; id < there; id++) {
-      const { parent, prob } = nodes[id];
+      const parent = parents[id];
       const whole = sums[parent + 1];
-      mass[id] = (parent === PROMPT ? 1 : mass[parent]) * (whole > 0 ? prob / whole : 1 / born[parent + 1]);
+      mass[id] = (parent === PROMPT ? 1 : mass[parent]) * (whole > 0 ? probs[id] / whole : 1 / born[parent + 1]);
     }
     return mass;
   });
@@ -155,11 +155,11 @@ export function masses(log, cursor) {
 /** [nodes] How many nodes the subtree of each holds at `cursor`, itself included; 0 where it is not there yet. */
 export function counts(log, cursor) {
   return remembered(log, "counts", `${cursor} ${log.length}`, () => {
+    const { parents } = facts(log);
     const count = new Int32Array(log.nodes.length);
     for (let id = lastNode(log, cursor) - 1; id >= 0; id--) {
       count[id] += 1;
-      const { parent } = log.nodes[id];
-      if (parent !== PROMPT) count[parent] += count[id];
+      if (parents[id] !== PROMPT) count[parents[id]] += count[id];
     }
     return count;
   });
@@ -175,6 +175,25 @@ function lastNode(log, cursor) {
     else high = middle;
   }
   return low;
+}
+
+const columns = new WeakMap(); // log -> {known, parents, probs, depths}
+
+/** What is asked of every node in every frame, side by side: [nodes] `parents`, `probs`, `depths`. */
+export function facts(log) {
+  let kept = columns.get(log);
+  if (!kept || kept.parents.length < log.nodes.length) {
+    const room = 2 * log.nodes.length + 64;
+    const grown = { known: 0, parents: new Int32Array(room), probs: new Float64Array(room), depths: new Int32Array(room) };
+    columns.set(log, (kept = grown));
+  }
+  for (; kept.known < log.nodes.length; kept.known++) {
+    const { parent, prob, depth } = log.nodes[kept.known];
+    kept.parents[kept.known] = parent;
+    kept.probs[kept.known] = prob;
+    kept.depths[kept.known] = depth;
+  }
+  return kept;
 }
 
 const memory = new WeakMap(); // log -> name -> {key, value}: several views ask for the same in one frame

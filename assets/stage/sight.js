@@ -10,9 +10,9 @@ const COLUMN = 3; // pixels: where columns are narrower, some are passed over
 const LANES = 1e6; // weight of a lane against that of a column: height first, then length
 
 /** Weight of a node: the lanes its subtree takes, then how far on it reaches. */
-export function weight(layout, log, id) {
+export function weight(layout, id) {
   const lanes = layout.bottom[id] - layout.top[id] + 1;
-  return Math.round(lanes * 100) * (LANES / 100) + layout.reach[id] - layout.columnOf(log, id);
+  return Math.round(lanes * 100) * (LANES / 100) + layout.reach[id] - layout.column[id];
 }
 
 /**
@@ -26,8 +26,8 @@ export function sight(log, layout, view, budget = BUDGET) {
   const stride = 2 ** Math.max(0, Math.ceil(Math.log2(COLUMN / view.dx)));
   const least = view.dy < LANE ? (LOW / view.dy) * LANES : 0;
   const near = within(log, layout, view, stride);
-  const weights = near.map((id) => weight(layout, log, id));
-  const isOnColumn = (id) => layout.columnOf(log, id) % stride === 0;
+  const weights = near.map((id) => weight(layout, id));
+  const isOnColumn = (id) => layout.column[id] % stride === 0;
   const drawn = weights.filter((value, at) => value >= least && isOnColumn(near[at]));
   const threshold = drawn.length <= budget ? least : above(drawn, budget);
   const level = { threshold, stride };
@@ -65,8 +65,8 @@ function within(log, layout, { left, right, top, bottom }, stride) {
 }
 
 /** Whether a node is drawn for itself at this level of detail, wherever it is. */
-export function isDrawn(log, layout, { threshold, stride }, id) {
-  return id === layout.root || (layout.columnOf(log, id) % stride === 0 && weight(layout, log, id) >= threshold);
+export function isDrawn(layout, { threshold, stride }, id) {
+  return id === layout.root || (layout.column[id] % stride === 0 && weight(layout, id) >= threshold);
 }
 
 /**
@@ -75,7 +75,7 @@ export function isDrawn(log, layout, { threshold, stride }, id) {
  */
 export function holderOf(log, layout, level, id, seen = null) {
   let at = id;
-  while (!isDrawn(log, layout, level, at)) {
+  while (!isDrawn(layout, level, at)) {
     if (seen?.[at]) return null;
     if (seen) seen[at] = 1;
     at = log.nodes[at].parent;
@@ -98,8 +98,8 @@ export function foldedInto(log, layout, level, id, numNodes) {
   while (stack.length) {
     for (const child of log.node(stack.pop()).children) {
       if (child >= numNodes || Number.isNaN(layout.y[child])) continue;
-      if (weight(layout, log, child) < level.threshold) folded.push(child);
-      else if (layout.columnOf(log, child) % level.stride) stack.push(child);
+      if (weight(layout, child) < level.threshold) folded.push(child);
+      else if (layout.column[child] % level.stride) stack.push(child);
     }
   }
   return folded;

@@ -88,7 +88,7 @@ test("every node in the window is drawn, or is folded into one that is", () => {
         const way = log.lineage(id);
         const first = way.find((at) => folded.has(at));
         if (first !== undefined) assert.equal(folded.get(first), holder, `${name} at ${scale}: ${id}`);
-        else assert.ok(weight(layout, log, id) >= picked.threshold, "passed over between two columns that are drawn");
+        else assert.ok(weight(layout, id) >= picked.threshold, "passed over between two columns that are drawn");
       }
       assert.equal(hidden > 0, picked.threshold > 0 || picked.stride > 1, `${name} at ${scale}`);
     }
@@ -101,7 +101,7 @@ test("what is drawn is a tree: its edges begin at nodes that are drawn", () => {
     const picked = sight(bush, layout, view(scale, 0, -200, 1e7, 1e7));
     const drawn = new Set([layout.root, ...picked.ids]);
     for (const id of picked.ids) {
-      assert.ok(isDrawn(bush, layout, picked, id));
+      assert.ok(isDrawn(layout, picked, id));
       assert.ok(drawn.has(originOf(bush, layout, picked, id)), `${id} at ${scale}`);
     }
   }
