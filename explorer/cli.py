@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.exceptions import TyperException
 
-from explorer import __version__, metrics, terminal
+from explorer import __version__, metrics, shapes, terminal
 from explorer.config import InputError, RunConfig
 from explorer.experiments import compare as comparing
 from explorer.export import EXPORTS, export
@@ -45,6 +45,13 @@ TraceFile = Annotated[
     Path | None, typer.Option("--trace", metavar="FILE", help="Record every step as JSON lines")
 ]
 KeepPruned = Annotated[bool, typer.Option(help="List pruned paths as well")]
+Project = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|LAYERSxKVHEADSxHEADDIM",
+        help="Predict the bytes of this tree in another model, as llama-3.1-8b or 32x8x128",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -65,11 +72,13 @@ def run_command(
     trace_file: TraceFile = None,
     as_json: AsJson = False,
     keep_pruned: KeepPruned = False,
+    project: Project = None,
 ) -> None:
     """Run a prompt and show the tree of its continuations."""
     from explorer.generate import generate, prepare
 
     config = read_config(settings, prompt_file)
+    shape = None if project is None else shapes.read_shape(project)
     console = _console(as_json)
     model = _load(config, console)
     with Trace(prepare(model, config), trace_file) as trace:
@@ -77,8 +86,12 @@ def run_command(
             for step in generate(model, config):
                 trace.append(step)
     terminal.print_run(trace, console, keep_pruned)
+    result = metrics.result(trace, keep_pruned)
+    if shape is not None:
+        result["projected"] = shapes.project(trace, shape)
+        terminal.print_projection(result["projected"], console)
     if as_json:
-        _print_json(metrics.result(trace, keep_pruned))
+        _print_json(result)
 
 
 @contextmanager

@@ -167,6 +167,19 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
     console.print(f"tree {run['tree_digest']}", highlight=False, soft_wrap=True)
 
 
+def print_projection(projected: Mapping[str, Any], console: Console) -> None:
+    """What the tree would take in another model, by `shapes.project`."""
+    shape = projected["shape"]
+    console.print(
+        f"predicted for {shape['title']} ({shape['dtype']}, "
+        f"{amount(projected['nbytes_per_token'])} a token): "
+        f"{amount(projected['sharing_nbytes_peak'])} at its peak where paths share, "
+        f"{amount(projected['copies_nbytes_peak'])} with a cache a path "
+        f"({projected['saving']:.0%} less)",
+        highlight=False,
+    )
+
+
 def comparison(summary: Mapping[str, Any]) -> Table:
     """The table of a comparison, a backend a row."""
     table = Table(title="One configuration, one seed; each run after a warm-up, in this order")
