@@ -1,0 +1,112 @@
+// Another fork threshold, tried out on a run that is there: which of its positions would have forked. No DOM.
+//
+// What a trace can say: the entropy at every position it visited, so who reaches a threshold is exact. What it
+// cannot: what lies behind a fork that was not taken. Positions it never visited are not counted, and said so.
+
+import { PROMPT } from "./log.js";
+
+/** What a position of the recorded tree would do at another threshold. */
+export const VERDICTS = {
+  forked: "forked, and still would",
+  gained: "would fork; what lies behind was not explored",
+  lost: "forked, and would not",
+  cut: "would not be reached: a fork before it would not happen",
+  held: "reaches the threshold, but had no room or no second token",
+  calm: "below the threshold",
+};
+
+const NAMES = ["", ...Object.keys(VERDICTS)];
+const LOST = NAMES.indexOf("lost");
+const CUT = NAMES.indexOf("cut");
+
+/** Why trying a threshold says nothing of this run, or "" where it does. */
+export function whyNot(log) {
+  const { branching, cache } = log.header.config;
+  if (cache.backend === "naive") return "The naive backend draws independent samples: no threshold is used.";
+  if (branching.select === "arithmetic") return "Arithmetic codes decide where paths part: no threshold is used.";
+  return "";
+}
+
+/** Live paths at the start of step `index`, when its decisions were taken. */
+function pathsBefore(log, index) {
+  return log.steps[index - 1]?.paths.length || 1;
+}
+
+/** Whether a position over the threshold has more than one way to go: never with exactly one place left. */
+function hasRoom(log, node) {
+  const room = log.header.config.branching.max_paths - pathsBefore(log, node.decided);
+  const { entropy, candidates } = node.decision;
+  return room !== 1 && (entropy > 0 || candidates.filter((one) => one.prob > 0).length > 1);
+}
+
+/** The verdict on one decided node, branches that would not exist left aside. */
+export function verdictOf(log, node, tau) {
+  const { normalized_entropy: h, factor } = node.decision;
+  if (factor > 1) return h >= tau ? "forked" : "lost";
+  if (h < tau) return "calm";
+  const own = log.header.config.branching.entropy_threshold;
+  return h < own && hasRoom(log, node) ? "gained" : "held";
+}
+
+/**
+ * Every position decided up to `cursor` at threshold `tau`: `{at(id) -> verdict or null, positions, forks, would,
+ * gained, lost, cut, held}`; `lost` are forks that would not happen for want of entropy, `cut` the forks on branches
+ * which only those had opened. Without a fork a path takes its first draw: that child stays.
+ */
+export function tryThreshold(log, cursor, tau) {
+  const codes = new Uint8Array(log.nodes.length + 1); // by id + 1: which of NAMES, 0 none
+  const gone = new Uint8Array(log.nodes.length); // on a branch that would not exist
+  const counts = new Uint32Array(NAMES.length);
+  let cut = 0;
+  let forks = 0;
+  const judge = (node, isCut) => {
+    if (node.decided > cursor) return;
+    const code = isCut ? CUT : NAMES.indexOf(verdictOf(log, node, tau));
+    codes[node.id + 1] = code;
+    counts[code] += 1;
+    if (node.decision.factor === 1) return;
+    forks += 1;
+    cut += Number(isCut);
+  };
+  judge(log.root, false);
+  for (const node of log.nodes) {
+    if (node.step > cursor) break; // ids rise with the steps
+    const { id, parent } = node;
+    const isSpare = codes[parent + 1] === LOST && log.node(parent).children[0] !== id;
+    gone[id] = Number(isSpare || (parent !== PROMPT && gone[parent] === 1));
+    judge(node, gone[id] === 1);
+  }
+  const of = Object.fromEntries(NAMES.map((name, code) => [name, counts[code]]));
+  return {
+    at: (id) => NAMES[codes[id + 1]] || null, positions: counts.reduce((sum, one) => sum + one, 0), forks,
+    would: of.forked + of.gained, gained: of.gained, lost: of.lost, cut, held: of.held,
+  };
+}
+
+const forksOf = (count) => `${count.toLocaleString("en-US")} fork${count === 1 ? "" : "s"}`;
+
+/** "9 forks; at 0.15: 14, of which 5 not explored", or what else is true; `found` is what `tryThreshold` gave. */
+export function sentenceOf(found, tau) {
+  const parts = [`${forksOf(found.forks)}; at ${show(tau)}: ${found.would.toLocaleString("en-US")}`];
+  if (found.gained) parts.push(`, of which ${found.gained.toLocaleString("en-US")} not explored`);
+  const gone = found.lost + found.cut;
+  if (gone) parts.push(`; ${forksOf(gone)} would not happen`);
+  return `${parts.join("")}.`;
+}
+
+/** What the sentence leaves out, in a finer line. */
+export function noteOf(found) {
+  const parts = [`Counted over the ${plural(found.positions, "position")} this run decided`];
+  if (found.cut) parts.push(`${found.cut} of the lost forks ${found.cut === 1 ? "stands" : "stand"} on a branch that another one opened`);
+  if (found.held) parts.push(`${found.held} more ${found.held === 1 ? "reaches" : "reach"} it without room for a second path`);
+  return `${parts.join("; ")}. A new run draws other tokens from the first difference on.`;
+}
+
+/** A threshold as people read it: at most three digits after the point. */
+export function show(tau) {
+  return String(Number(tau.toFixed(3)));
+}
+
+function plural(value, noun) {
+  return `${value.toLocaleString("en-US")} ${noun}${value === 1 ? "" : "s"}`;
+}
