@@ -64,7 +64,8 @@ def launch(
     port = port or default_port()
     check_port(host, port)
     logging.basicConfig(level=os.environ.get("FORKSCOPE_LOG", "WARNING").upper())
-    build(trace, Limits() if public or share or is_space() else None).launch(
+    page = build(trace, Limits() if public or share or is_space() else None)
+    _, address, _ = page.launch(
         server_name=host,
         server_port=port,
         share=share,
@@ -74,7 +75,11 @@ def launch(
         theme=make_theme(),
         head=head(),
         footer_links=[],
+        quiet=True,
+        prevent_thread_lock=True,
     )
+    print(f"Forkscope is on {address} (Ctrl+C ends it).", flush=True)
+    page.block_thread()
 
 
 def default_port() -> int:

@@ -59,6 +59,7 @@ def build(shared: Shared) -> None:
             container=False,
             elem_id="fs-compare-backends",
         )
+        shared.backends = backends
         start = gr.Button("Compare", variant="primary", elem_id="fs-compare-run", min_width=96)
         stop = gr.Button("Stop", elem_id="fs-compare-stop", min_width=72)
     host = board_host(shared.store)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from explorer.config import RunConfig
 from explorer.hub import BUNDLED
@@ -23,6 +24,7 @@ class Size:
     kv_nbytes_per_token: int
     num_prompt: int
     is_exact: bool
+    context: int | None = None  # positions the model reaches; None: not known, or no bound
 
 
 def folder_of(name: str) -> Path | None:
@@ -35,13 +37,14 @@ def folder_of(name: str) -> Path | None:
 
 
 @lru_cache(maxsize=8)
-def _read_config(folder: Path) -> dict[str, int]:
+def _read_config(folder: Path) -> dict[str, Any]:
     config = json.loads((folder / "config.json").read_text())
     heads = config["num_attention_heads"]
     return {
         "layers": config["num_hidden_layers"],
         "kv_heads": config.get("num_key_value_heads") or heads,
         "head_dim": config.get("head_dim") or config["hidden_size"] // heads,
+        "context": config.get("max_position_embeddings"),
     }
 
 
@@ -56,9 +59,9 @@ def size_of(config: RunConfig, models: ModelCache) -> Size | None:
     """What is known of the model without loading it; None: nothing yet."""
     loaded = models.peek(config.model, config.device, config.dtype)
     if loaded is not None and loaded.tokenizer is not None:
-        return Size(
-            loaded.info.kv_nbytes_per_token, len(loaded.tokenizer.encode(config.prompt)), True
-        )
+        num_prompt = len(loaded.tokenizer.encode(config.prompt))
+        is_exact = not config.chat_template
+        return Size(loaded.info.kv_nbytes_per_token, num_prompt, is_exact, loaded.info.context)
     folder = folder_of(config.model)
     if folder is None:
         return None
@@ -71,9 +74,10 @@ def size_of(config: RunConfig, models: ModelCache) -> Size | None:
     try:
         num_prompt = len(_tokenizer(folder).encode(config.prompt).ids)
     except Exception:  # all that tokenizers raises; Run says what is wrong with the file
-        return Size(per_token, max(1, len(config.prompt) // 4), False)
+        return Size(per_token, max(1, len(config.prompt) // 4), False, shape["context"])
     is_known = config.dtype != "auto" or config.device == "cpu" or config.model in BUNDLED
-    return Size(per_token, num_prompt, is_known and not config.chat_template)
+    is_exact = is_known and not config.chat_template
+    return Size(per_token, num_prompt, is_exact, shape["context"])
 
 
 def worst_tokens(config: RunConfig, num_prompt: int) -> int:
@@ -95,17 +99,29 @@ def sentence(config: RunConfig, models: ModelCache) -> str:
         return f"Memory: unknown until {config.model} has been loaded."
     tokens = worst_tokens(config, size.num_prompt)
     about = "" if size.is_exact else "about "
+    paths, new = config.branching.max_paths, config.limits.max_new_tokens
+    if size.context is not None and size.num_prompt + new > size.context:
+        return (
+            f"Too long: {about}{plural(size.num_prompt, 'prompt token')} and {new:,} new ones are "
+            f"more than the {size.context:,} positions of {config.model}, so Run would refuse; "
+            "shorten the prompt or lower max new tokens."
+        )
     spare = max(MIN_GROWTH, int(tokens * GROWTH)) if config.cache.backend == "cow" else 0
     allocated = f", allocated with up to {spare:,} to spare" if spare else ""
     text = (
         f"Predicted at worst: {tokens:,} KV tokens × {show_nbytes(size.kv_nbytes_per_token)} = "
         f"{about}{show_nbytes(tokens * size.kv_nbytes_per_token)}{allocated} "
-        f"({size.num_prompt:,} prompt tokens, {config.branching.max_paths} paths, "
-        f"{config.limits.max_new_tokens} tokens each)."
+        f"({plural(size.num_prompt, 'prompt token')}, {plural(paths, 'path')}, "
+        f"{plural(new, 'token')} each)."
     )
     if config.cache.backend == "recompute":
         text = "Predicted: no KV cache at all; every step computes every path anew."
     return text
+
+
+def plural(value: int, noun: str) -> str:
+    """`value` things: "1 path", "2 paths"."""
+    return f"{value:,} {noun}{'' if value == 1 else 's'}"
 
 
 def show_nbytes(value: float) -> str:

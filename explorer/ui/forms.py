@@ -19,7 +19,8 @@ FIRST = ("prompt", "model")  # these stand above the groups
 class Form:
     """The inputs of one RunConfig: the first where it is made, the rest by `place_groups()`."""
 
-    def __init__(self, models: Sequence[str]) -> None:
+    def __init__(self, models: Sequence[str], config: RunConfig) -> None:
+        self.values = config.flat()  # what the inputs hold when a page opens
         self.inputs: dict[str, gr.components.Component] = {}
         self._groups: dict[str, list[tuple[str, FieldInfo]]] = {}
         for group, name, field in iter_fields():
@@ -31,7 +32,8 @@ class Form:
         self.inputs["prompt"] = gr.Textbox(
             label="Prompt",
             info=fields["prompt"].description,
-            lines=3,
+            value=config.prompt,
+            lines=2,
             max_lines=8,
             elem_id="fs-prompt",
         )
@@ -39,7 +41,7 @@ class Form:
             label="Model",
             info=fields["model"].description,
             choices=list(models),
-            value=fields["model"].default,
+            value=config.model,
             allow_custom_value=True,
             elem_id="fs-model",
         )
@@ -49,7 +51,7 @@ class Form:
         for group in sorted(self._groups, key=lambda name: name == ""):
             with gr.Accordion(TITLES.get(group, group.capitalize()), open=False):
                 for name, field in self._groups[group]:
-                    self.inputs[name] = _input(name, field)
+                    self.inputs[name] = _input(name, field, self.values[name])
 
     @property
     def components(self) -> list[gr.components.Component]:
@@ -104,27 +106,26 @@ def _range_text(limits: dict[str, float]) -> str:
     return f" ({low:g} to {high:,.10g})"
 
 
-def _input(name: str, field: FieldInfo) -> gr.components.Component:
+def _input(name: str, field: FieldInfo, value: Any) -> gr.components.Component:
     kind, limits = _kind(field), bounds(field)
     label = name.replace("_", " ").capitalize()
     common: dict[str, Any] = dict(
-        label=label, info=f"{field.description}{_range_text(limits)}", elem_id=f"fs-{name}"
+        label=label,
+        info=f"{field.description}{_range_text(limits)}",
+        value=value,
+        elem_id=f"fs-{name}",
     )
     if isinstance(kind, tuple):
-        return gr.Dropdown(choices=list(kind), value=field.default, **common)
+        return gr.Dropdown(choices=list(kind), **common)
     if kind is float and limits.get("ge") == 0 and limits.get("le") == 1:
-        return gr.Slider(0, 1, value=field.default, step=0.005, **common)
+        return gr.Slider(0, 1, step=0.005, **common)
     assert isinstance(kind, type)
-    return _BY_TYPE[kind](field, common)
+    return _BY_TYPE[kind](common)
 
 
-def _number(field: FieldInfo, common: dict[str, Any], precision: int | None) -> gr.Number:
-    return gr.Number(value=field.default, precision=precision, placeholder="none", **common)
-
-
-_BY_TYPE: dict[type, Callable[[FieldInfo, dict[str, Any]], gr.components.Component]] = {
-    bool: lambda field, common: gr.Checkbox(value=field.default, **common),
-    int: lambda field, common: _number(field, common, 0),
-    float: lambda field, common: _number(field, common, None),
-    str: lambda field, common: gr.Textbox(value=field.default, **common),
+_BY_TYPE: dict[type, Callable[[dict[str, Any]], gr.components.Component]] = {
+    bool: lambda common: gr.Checkbox(**common),
+    int: lambda common: gr.Number(precision=0, placeholder="none", **common),
+    float: lambda common: gr.Number(placeholder="none", **common),
+    str: lambda common: gr.Textbox(**common),
 }

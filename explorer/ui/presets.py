@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.config import RunConfig
+from explorer.config import BACKENDS, Branching, RunConfig, Sampling
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,13 @@ class Example:
 
 # A story of 48 tokens by the bundled model forks 6 to 48 times with these, few enough to follow;
 # with the bounds of `RunConfig` itself, which suit vocabularies of 100,000, up to 85 times.
-CALM: dict[str, Any] = dict(branch_factor=2, max_paths=8)
+CURIOUS: dict[str, Any] = dict(branch_factor=2, max_paths=8)
 
 EXAMPLES: dict[str, Example] = {
     "story": Example(
         "A story opens",
         "Many ways on: every fork is another tale.",
-        dict(prompt="Once upon a time", seed=1, **CALM),
+        dict(prompt="Once upon a time", seed=1, **CURIOUS),
     ),
     "dice": Example(
         "Rolling a die",
@@ -53,12 +54,129 @@ EXAMPLES: dict[str, Example] = {
     ),
 }
 
-SETTINGS: dict[str, dict[str, Any]] = {
-    "Calm: 2 children, 8 paths": CALM,
-    "Wide: 3 children, 20 paths (the command line's)": {},
-    "Fork often": dict(entropy_threshold=0.1, branch_factor=4, max_paths=32),
-    "Only where it is very unsure": dict(entropy_threshold=0.3, branch_factor=2, max_paths=12),
-    "Greedy, one path": dict(temperature=0.0, entropy_threshold=1.0, max_paths=1),
-    "Most probable children": dict(select="top"),
-    "Cool and narrow": dict(temperature=0.7, top_p=0.9),
+# What a preset sets: all of how to branch, to draw and to keep; nothing of what is asked.
+FIELDS = (
+    *Branching.model_fields,
+    *(name for name in Sampling.model_fields if name != "seed"),
+    "backend",
+)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named way to run, with the sentence that a run of it must hold."""
+
+    name: str
+    sentence: str
+    settings: dict[str, Any]
+    backends: tuple[str, ...] = ()  # to compare; none: a run of its own
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every one of `FIELDS`, by flat name."""
+        defaults = RunConfig().flat()
+        return {name: defaults[name] for name in FIELDS} | self.settings
+
+    def apply(self, config: RunConfig) -> RunConfig:
+        """`config` run this way."""
+        return config.replace(**self.values)
+
+
+BUSY: dict[str, Any] = dict(branch_factor=3, max_paths=16)  # enough paths for caches to differ
+PAIR: dict[str, Any] = dict(branch_factor=2, max_paths=10)  # few enough for panels side by side
+
+PRESETS: dict[str, tuple[Preset, ...]] = {
+    "Uncertainty": (
+        Preset(
+            "Calm",
+            "Forks a few times, where it is most unsure: five paths at most, easy to read.",
+            dict(entropy_threshold=0.25, branch_factor=2, max_paths=5),
+        ),
+        Preset("Curious", "Forks in two wherever it is unsure, eight paths at most.", CURIOUS),
+        Preset("Wide", "Three children a fork, twenty paths: a command line's defaults.", {}),
+        Preset(
+            "By doubt",
+            "The more unsure, the more children: two at the threshold, more above it.",
+            dict(width="entropy", branch_factor=16, max_paths=24),
+        ),
+        Preset(
+            "Likeliest",
+            "Takes the most probable tokens, draws none: every seed gives one tree.",
+            dict(select="top", **CURIOUS),
+        ),
+        Preset(
+            "Sharpened",
+            "Temperature 0.7 and top-p 0.9: no choice is more open than the model left it.",
+            dict(temperature=0.7, top_p=0.9, **CURIOUS),
+        ),
+        Preset(
+            "Greedy",
+            "One path of the most probable tokens, no fork: how text is mostly made.",
+            dict(temperature=0.0, entropy_threshold=1.0, branch_factor=2, max_paths=1),
+        ),
+    ),
+    "Memory": (
+        Preset(
+            "Shared slots",
+            "A fork copies nothing: paths share what they have in common (cow).",
+            dict(backend="cow", **BUSY),
+        ),
+        Preset(
+            "A copy a path",
+            "The same tree; every fork copies its parent's whole cache (deepcopy).",
+            dict(backend="deepcopy", **BUSY),
+        ),
+        Preset(
+            "A row a path",
+            "The same tree as rows of one batch, the prompt repeated in each (batched).",
+            dict(backend="batched", **BUSY),
+        ),
+        Preset(
+            "No cache",
+            "The same tree, nothing kept: every step reads every path anew (recompute).",
+            dict(backend="recompute", **BUSY),
+        ),
+    ),
+    "Comparison": (
+        Preset(
+            "Share or copy",
+            "Shared slots against a copy a path, side by side: one tree, two bills.",
+            PAIR,
+            ("deepcopy", "cow"),
+        ),
+        Preset(
+            "Tree or samples",
+            "As many independent samples as the tree returns, against the tree.",
+            PAIR,
+            ("naive", "cow"),
+        ),
+        Preset(
+            "With and without",
+            "No cache against shared slots: what keeping keys and values saves.",
+            PAIR,
+            ("recompute", "cow"),
+        ),
+        Preset(
+            "All five",
+            "Every backend on the same run: who computes what, and who keeps what.",
+            PAIR,
+            BACKENDS,
+        ),
+    ),
 }
+
+
+def named(name: str) -> Preset:
+    """The preset of that name; raises KeyError where there is none."""
+    return {preset.name: preset for group in PRESETS.values() for preset in group}[name]
+
+
+def current(config: RunConfig, backends: Iterable[str] = ()) -> str | None:
+    """The preset that `config` equals, with `backends` ticked for comparing, by name; or None."""
+    flat, ticked = config.flat(), set(backends)
+    for group in PRESETS.values():
+        for preset in group:
+            is_ticked = not preset.backends or set(preset.backends) == ticked
+            if is_ticked and all(flat[name] == value for name, value in preset.values.items()):
+                return preset.name
+    return None

@@ -18,6 +18,15 @@ DEVICE = "device"  # the one queue of everything that computes
 
 
 @dataclass
+class SidebarParts:
+    """What the sidebar shows beside the form, and keeps up to date."""
+
+    budget: gr.HTML
+    presets: gr.HTML
+    cards: gr.HTML
+
+
+@dataclass
 class Shared:
     """Given to every tab's `build`."""
 
@@ -28,6 +37,8 @@ class Shared:
     stop: gr.Button
     limits: Limits | None  # None: a page for its own machine only
     tabs: gr.Tabs | None = None  # set before the tabs are built
+    backends: gr.CheckboxGroup | None = None  # those to compare; set by their tab
+    parts: SidebarParts | None = None  # set by the sidebar
 
     def config(self, values: Sequence[Any]) -> RunConfig:
         """The run that the form's `values` describe. Raises InputError, one sentence."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,15 @@ import gradio as gr
 from pydantic import ValidationError
 
 from explorer.catalogue import known
-from explorer.config import Branching, InputError, RunConfig
+from explorer.config import InputError, RunConfig
 from explorer.hub import BUNDLED
 from explorer.trace import Trace
-from explorer.ui import estimate
+from explorer.ui import estimate, presets
 from explorer.ui.forms import Form
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
-from explorer.ui.presets import EXAMPLES, SETTINGS
 from explorer.ui.runs import RunStore, encode
-from explorer.ui.shared import Shared
+from explorer.ui.shared import Shared, SidebarParts
 from explorer.ui.stage import ASSETS, script
 
 TRACES = ASSETS / "traces"
@@ -52,9 +52,9 @@ def _entry(path: Path) -> dict[str, Any]:
 def build(
     models: ModelCache, store: RunStore, entries: list[dict[str, Any]], limits: Limits | None
 ) -> Shared:
-    """Lay the sidebar out; the tabs wire its Run and Stop."""
+    """Lay the sidebar out; the tabs wire its Run and Stop, `start` the rest of it."""
     gr.set_static_paths([ASSETS / "stage", *(entry["path"] for entry in entries)])
-    gr.HTML("<h3 class='fs-side-title'>Recorded runs</h3>", apply_default_css=False)
+    config = first_config(entries)
     cards = gr.HTML(
         value=encode({"entries": entries}),
         html_template="<div class='fs-runs'></div>",
@@ -63,14 +63,16 @@ def build(
             "JSON.parse(props.value).entries);"
         ),
         apply_default_css=False,
+        elem_id="fs-runs",
     )
-    form = Form(limits.models if limits else known())
-    with gr.Row(equal_height=True):
+    form = Form(limits.models if limits else known(), config)
+    with gr.Row(equal_height=True, elem_id="fs-go"):
         run = gr.Button("Run", variant="primary", elem_id="fs-run", min_width=80)
         stop = gr.Button("Stop", elem_id="fs-stop", min_width=80)
     gr.HTML(html_template="<p class='fs-status' role='status'></p>", apply_default_css=False)
+    shared = Shared(form, models, store, run, stop, limits)
     budget = gr.HTML(
-        value="",
+        value=predicted(shared, form.fill(config)),
         html_template="<p></p>",
         js_on_load=(  # as text: a model's name may hold anything
             "const show = () => { element.querySelector('p').textContent = props.value ?? ''; };"
@@ -79,89 +81,103 @@ def build(
         elem_id="fs-budget",
         apply_default_css=False,
     )
-    preset = gr.Dropdown(
-        list(SETTINGS),
-        value=next(iter(SETTINGS)),
-        label="Preset",
-        elem_id="fs-preset",
-        info="How to branch",
+    ways = gr.HTML(
+        value=encode({"current": presets.current(config)}),
+        html_template="<div class='fs-presets'></div>",
+        js_on_load=script(
+            "presets.attach({element, props, watch, choose: (name) => trigger('select', {name})}, "
+            f"{encode(listed())});",
+            "presets",
+        ),
+        apply_default_css=False,
+        elem_id="fs-presets",
     )
     form.place_groups()
-    shared = Shared(form, models, store, run, stop, limits)
-    _wire(shared, budget, preset, cards, entries)
+    shared.parts = SidebarParts(budget, ways, cards)
     return shared
 
 
-def _wire(
-    shared: Shared,
-    budget: gr.HTML,
-    preset: gr.Dropdown,
-    cards: gr.HTML,
-    entries: list[dict[str, Any]],
-) -> None:
-    form = shared.form
-    configs = {entry["name"]: config_of(entry) for entry in entries}
+def listed() -> dict[str, Any]:
+    """The presets as the page shows them: name and sentence, by group."""
+    return {
+        "groups": [
+            {
+                "name": group,
+                "presets": [{"name": one.name, "sentence": one.sentence} for one in members],
+            }
+            for group, members in presets.PRESETS.items()
+        ]
+    }
 
-    def predict(*values: Any) -> str:
-        try:
-            return estimate.sentence(shared.config(values), shared.models)
-        except InputError as error:
-            return f"{error}"
 
-    def choose(name: str, *values: Any) -> list[Any]:
-        try:
-            config = form.config(values)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return form.fill(config.replace(**(Branching().model_dump() | SETTINGS[name])))
+def predicted(shared: Shared, values: Sequence[Any]) -> str:
+    """What the run of the form's `values` will take, or why there would be none."""
+    try:
+        return estimate.sentence(shared.config(values), shared.models)
+    except InputError as error:
+        return str(error)
 
-    def fill(event: gr.EventData) -> list[Any]:
-        config = configs[event._data["name"]]
-        return form.fill(config) if config else [gr.skip() for _ in form.components]
 
-    quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
-    preset.input(choose, [preset, *form.components], form.components, **quiet)
-    cards.select(fill, None, form.components, **quiet)
-    gr.on(
-        [component.change for component in form.components],
-        predict,
-        form.components,
-        budget,
-        trigger_mode="always_last",
-        **quiet,
-    )
+def standing(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> str:
+    """For the list of presets: which of them the form's `values` equal, if any."""
+    try:
+        return encode({"current": presets.current(shared.form.config(values), backends)})
+    except InputError:
+        return encode({"current": None})
 
 
 def first_config(entries: list[dict[str, Any]]) -> RunConfig:
     """What the form holds at the start: the run that plays."""
-    return (config_of(entries[0]) if entries else None) or EXAMPLES["story"].config()
+    return (config_of(entries[0]) if entries else None) or presets.EXAMPLES["story"].config()
 
 
 def config_of(entry: dict[str, Any]) -> RunConfig | None:
     """The run a recorded one was; None where another release's settings do not fit this form."""
     try:
         return RunConfig(**entry["config"])
-    except ValidationError:
+    except (ValidationError, KeyError, TypeError):
         return None
 
 
 def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> None:
-    """When a page opens, its form holds the run that plays; the bundled model is loaded ahead.
+    """Wire what stands on the page; when one opens, the bundled model is loaded ahead.
 
     No other is: what a trace names is loaded when somebody presses Run.
     """
-    config = first_config(entries)
+    form, parts = shared.form, shared.parts
+    assert parts is not None and shared.backends is not None and shared.tabs is not None
+    first, own = first_config(entries), {entry["name"]: config_of(entry) for entry in entries}
+    preset_inputs = [form.inputs[name] for name in presets.FIELDS]
 
-    def fill() -> list[Any]:
-        if config.model in BUNDLED:
-            shared.models.warm(config.model, config.device, config.dtype)
-        return shared.form.fill(config)
+    def follow(*values: Any) -> tuple[str, str]:
+        *given, backends = values
+        return predicted(shared, given), standing(shared, given, backends)
 
-    page.load(
-        fill,
-        None,
-        shared.form.components,
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
+    def choose(event: gr.EventData) -> list[Any]:
+        preset = presets.named(event._data["name"])
+        chosen = [preset.values[name] for name in presets.FIELDS]
+        if not preset.backends:
+            return [*chosen, gr.skip(), gr.skip()]
+        return [*chosen, list(preset.backends), gr.Tabs(selected="Compare")]
+
+    def fill(event: gr.EventData) -> list[Any]:
+        data = event._data
+        config = own.get(data.get("name")) or config_of(data)
+        return form.fill(config) if config else [gr.skip() for _ in form.components]
+
+    def warm() -> None:
+        if first.model in BUNDLED:
+            shared.models.warm(first.model, first.device, first.dtype)
+
+    quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
+    parts.presets.select(choose, None, [*preset_inputs, shared.backends, shared.tabs], **quiet)
+    parts.cards.select(fill, None, form.components, **quiet)
+    gr.on(
+        [component.change for component in (*form.components, shared.backends)],
+        follow,
+        [*form.components, shared.backends],
+        [parts.budget, parts.presets],
+        trigger_mode="always_last",
+        **quiet,
     )
+    page.load(warm, None, None, **quiet)

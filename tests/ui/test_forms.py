@@ -11,17 +11,21 @@ import gradio as gr
 import pytest
 
 from explorer.config import InputError, RunConfig, iter_fields
-from explorer.ui import estimate, presets
+from explorer.ui import estimate
 from explorer.ui.forms import Form
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
+
+HELD = RunConfig(
+    prompt="Held", temperature=0.5, top_k=7, entropy_threshold=0.4, backend="deepcopy", seed=9
+)
 
 
 @pytest.fixture(scope="module")
 def form() -> Form:
     async def build() -> Form:  # gradio leaves an event loop open where none is running
         with gr.Blocks():
-            form = Form(["tiny"])
+            form = Form(["tiny"], HELD)
             form.place_groups()
         return form
 
@@ -43,6 +47,11 @@ def test_what_the_form_is_filled_with_comes_back(form: Form) -> None:
         prompt="Hello", temperature=0.5, top_k=7, entropy_threshold=0.4, backend="deepcopy", seed=9
     )
     assert form.config(form.fill(config)) == config
+
+
+def test_a_page_opens_with_a_form_that_is_filled_already(form: Form) -> None:
+    held = [component.value for component in form.components]  # type: ignore[attr-defined]
+    assert form.config(held) == HELD
 
 
 def test_empty_inputs_mean_the_default(form: Form) -> None:
@@ -71,12 +80,6 @@ def test_labels_and_help_are_those_of_the_fields(form: Form) -> None:
     for _, name, field in iter_fields():
         if name in form.inputs:
             assert str(form.inputs[name].info).startswith(str(field.description))  # type: ignore[attr-defined]
-
-
-def test_presets_are_valid_and_differ() -> None:
-    configs = [RunConfig(**settings) for settings in presets.SETTINGS.values()]
-    configs += [example.config() for example in presets.EXAMPLES.values()]
-    assert len({config.model_dump_json() for config in configs}) == len(configs)
 
 
 def test_a_public_page_bounds_what_it_is_asked_for() -> None:
@@ -130,6 +133,25 @@ def test_only_the_newest_models_are_kept() -> None:
     models.get("tiny", "cpu", "float16")
     assert models.peek("tiny", "cpu", "bfloat16") is None
     assert models.peek("tiny", "cpu", "float32") is first
+
+
+@pytest.mark.parametrize(("new", "is_too_long"), [(2046, False), (2047, True)])
+def test_the_budget_says_when_the_models_context_would_be_exceeded(
+    new: int, is_too_long: bool
+) -> None:
+    config = RunConfig(prompt="Once", max_new_tokens=new)
+    size = estimate.size_of(config, ModelCache())
+    assert size is not None
+    assert (size.num_prompt, size.context) == (2, 2048)
+    said = estimate.sentence(config, ModelCache())
+    assert said.startswith("Too long: 2 prompt tokens and 2,047 new ones are") == is_too_long
+    assert said.startswith("Predicted at worst") != is_too_long
+
+
+def test_one_path_of_one_token_is_not_paths_of_tokens() -> None:
+    config = RunConfig(prompt="Once", max_paths=1, max_new_tokens=1)
+    said = estimate.sentence(config, ModelCache())
+    assert said.endswith("(2 prompt tokens, 1 path, 1 token each).")
 
 
 def test_an_unknown_model_is_said_to_be_unknown() -> None:

@@ -49,11 +49,6 @@ def test_a_damaged_tokenizer_leaves_the_budget_a_guess(tmp_path: Path) -> None:
     assert size == estimate.Size(2 * 8 * 4, 10, False)
 
 
-def test_every_preset_says_all_of_how_to_branch_and_nothing_of_what_is_asked() -> None:
-    fixed = {"prompt", "model", "seed", "max_new_tokens", "backend", "device", "dtype"}
-    assert not any(fixed & set(settings) for settings in presets.SETTINGS.values())
-
-
 def test_a_public_page_ends_a_run_that_takes_too_long() -> None:
     def forever() -> Iterator[Any]:
         while True:
