@@ -85,12 +85,13 @@ export function stageNamed(name) {
 }
 
 /** Address of a file that the server shows to pages. */
-function fileUrl(path) {
+export function fileUrl(path) {
   return `${window.gradio_config?.root ?? ""}/gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
 /** Recorded runs as cards. `entries`: `[{path, title, blurb, digest?, name}]`; the first one plays at once. */
 export function attachRuns({ element, trigger }, entries, { stage: name = "explore", first = 0 } = {}) {
+  page.recorded = entries;
   const list = element.querySelector(".fs-runs");
   const cards = entries.map((entry, at) => {
     const card = el("button", { type: "button", class: "fs-run", "data-run": entry.name },
