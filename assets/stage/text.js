@@ -90,7 +90,7 @@ export class TextView {
   }
 
   #addRow(key) {
-    const fold = el("button", { type: "button", class: "fs-fold", "data-fold": key, tabindex: "-1" });
+    const fold = el("button", { type: "button", class: "fs-variant-fold", "data-fold": key, tabindex: "-1" });
     const share = el("span", { class: "fs-variant-share" });
     const tail = el("span", { class: "fs-variant-tail" });
     const words = el("p", { class: "fs-variant-text" }, ...this.#before(key), tail);
