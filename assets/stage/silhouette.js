@@ -5,13 +5,14 @@ import { inside, sharpCanvas } from "./dom.js";
 import { Layout } from "./layout.js";
 import { PROMPT } from "./log.js";
 
-const PAD = { left: 12, right: 12, top: 12, bottom: 12 };
+const PAD = 12; // pixels around the tree
 const NEAR = 14; // pixels within which the pointer finds a token
 
 export class Silhouette {
   /** `hover(id|null)` and `select(id)` are told of nodes. */
-  constructor(canvas, { hover, select }) {
+  constructor(canvas, { hover, select, pad = PAD }) {
     this.canvas = canvas;
+    this.pad = pad;
     this.reset(null);
     canvas.addEventListener("pointermove", (event) => hover(this.#nodeAt(event)));
     canvas.addEventListener("pointerleave", () => hover(null));
@@ -45,11 +46,11 @@ export class Silhouette {
 
   #places(width, height, depths) {
     const [low, high] = this.layout.extent;
-    const dx = (width - PAD.left - PAD.right) / depths;
-    const lane = Math.min(16, (height - PAD.top - PAD.bottom) / Math.max(1, high - low));
+    const dx = (width - 2 * this.pad) / depths;
+    const lane = Math.min(16, (height - 2 * this.pad) / Math.max(1, high - low));
     const middle = height / 2 - ((low + high) / 2) * lane;
     return {
-      x: (node) => PAD.left + (node.depth + 1) * dx,
+      x: (node) => this.pad + (node.depth + 1) * dx,
       y: (node) => middle + this.layout.yOf(node.id) * lane,
       radius: Math.max(1.1, Math.min(4, lane * 0.36, dx * 0.8)),
       dx,
