@@ -21,6 +21,8 @@ from explorer.metrics import leaves, tree_digest
 from explorer.models import LoadedModel
 from explorer.text import HALF
 from explorer.trace import Trace
+from explorer.ui.explore import LONGEST, asked
+from explorer.ui.limits import Limits
 from tests import architectures
 from tests.conftest import make_header
 
@@ -206,3 +208,66 @@ def test_an_origin_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "odd.jsonl").write_bytes(orjson.dumps(line) + b"\n")
     with pytest.raises(InputError, match="damaged header"):
         Trace.load(tmp_path / "odd.jsonl")
+
+
+# ---- what a stage asks for ---------------------------------------------------------------------
+
+SHOWN = RunConfig(prompt="Once", prefix_ids=(7,), temperature=0.5).model_dump(mode="json")
+FORCED = {"created": "2026-01-01T00:00:00+00:00", "kind": "forced", "node": 4, "text": " dragon"}
+
+
+def test_a_stage_asks_for_the_run_it_shows_with_a_token_forced() -> None:
+    config, origin = asked({"config": SHOWN, "prefix_ids": [7, 8, 9], "origin": FORCED})
+    assert config == RunConfig(prompt="Once", prefix_ids=(7, 8, 9), temperature=0.5)
+    assert origin == Origin(**FORCED)  # type: ignore[arg-type]
+
+
+def test_another_threshold_keeps_what_was_given_before() -> None:
+    config, origin = asked({"config": SHOWN, "changes": {"entropy_threshold": 0.4}})
+    assert config == RunConfig(
+        prompt="Once", prefix_ids=(7,), temperature=0.5, entropy_threshold=0.4
+    )
+    assert origin is None
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (None, "did not say which run"),
+        ({"config": 3}, "did not say which run"),
+        ({"config": SHOWN, "changes": [1]}, "did not say which run"),
+        ({"config": SHOWN | {"no_such_setting": 1}}, "no_such_setting: "),
+        ({"config": SHOWN, "changes": {"entropy_threshold": 7}}, "entropy_threshold: "),
+        ({"config": SHOWN, "prefix_ids": "ab"}, "prefix_ids: "),
+        ({"config": SHOWN, "prefix_ids": [1.5]}, "prefix_ids: "),
+        ({"config": SHOWN, "origin": {"created": "x", "kind": "stolen"}}, "kind: "),
+    ],
+)
+def test_a_request_that_is_none_is_one_sentence(request_: object, words: str) -> None:
+    with pytest.raises(InputError, match=words) as refused:
+        asked(request_)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"prefix_ids": [1] * 2001}, "prefix_ids: this public page takes up to 2,000"),
+        ({"prompt_ids": [1] * 8001}, "prompt_ids: this public page takes up to 8,000"),
+        ({"model": "somebody/large"}, "This public page runs tiny"),
+        ({"max_paths": 500}, "max_paths is 500"),
+    ],
+)
+def test_a_public_page_bounds_what_a_stage_may_ask_for(
+    changes: dict[str, object], words: str
+) -> None:
+    request = {"config": SHOWN, "changes": changes}
+    asked(request)
+    with pytest.raises(InputError, match=words):
+        asked(request, Limits())
+
+
+def test_what_an_origin_says_is_bounded() -> None:
+    _, origin = asked({"config": SHOWN, "origin": FORCED | {"text": "x" * 9000}})
+    assert origin is not None
+    assert len(origin.text) == LONGEST

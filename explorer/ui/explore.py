@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+from pydantic import TypeAdapter, ValidationError
 
 from explorer import metrics
-from explorer.config import InputError, RunConfig
+from explorer.config import InputError, RunConfig, explain
+from explorer.events import Origin
 from explorer.trace import Trace
 from explorer.ui import stage
 from explorer.ui.limits import Limits
@@ -20,38 +23,76 @@ from explorer.ui.shared import DEVICE, Shared
 NAME = "explore"
 TAB = "Explore"
 LOG = logging.getLogger("forkscope")
+LONGEST = 200  # characters kept of the token that an origin names
+_ORIGIN: TypeAdapter[Origin | None] = TypeAdapter(Origin | None)
 
 
 def build(shared: Shared) -> None:
-    """The stage, and what Run and Stop do."""
+    """The stage, what Run and Stop do, and what the stage itself asks for."""
     host = stage.host(NAME, shared.store)
 
     def run(*values: Any) -> Iterator[str]:
-        yield from stream(shared, values)
+        yield from stream(shared, lambda: (shared.config(values), None))
+
+    def run_asked(event: gr.EventData) -> Iterator[str]:
+        yield from stream(shared, lambda: asked(event._data, shared.limits))
+
+    def fill(event: gr.EventData) -> list[Any]:
+        try:
+            return shared.form.fill(asked(event._data, shared.limits)[0])
+        except InputError:  # said by `run_asked`
+            return [gr.skip() for _ in shared.form.components]
 
     quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
     shared.run.click(lambda: gr.Tabs(selected=TAB), None, shared.tabs, **quiet)
     shared.run.click(None, js="() => window.forkscope.queued()", queue=False)
-    event = shared.run.click(
-        run,
-        shared.form.components,
-        host,
+    computing: dict[str, Any] = dict(
         show_progress="hidden",
         concurrency_id=DEVICE,
         concurrency_limit=1,
-        trigger_mode="once",
         api_visibility="private",
     )
+    events = [
+        shared.run.click(run, shared.form.components, host, trigger_mode="once", **computing),
+        host.select(run_asked, None, host, trigger_mode="multiple", **computing),
+    ]
+    host.select(fill, None, shared.form.components, **quiet)
     shared.stop.click(
-        None, None, None, cancels=[event], js="() => window.forkscope.stop()", queue=False
+        None, None, None, cancels=events, js="() => window.forkscope.stop()", queue=False
     )
 
 
-def stream(shared: Shared, values: tuple[Any, ...]) -> Iterator[str]:
-    """Batches of a live run. Whatever ends it, its keys and values are freed."""
+def asked(data: Any, limits: Limits | None = None) -> tuple[RunConfig, Origin | None]:
+    """The run that a stage asks for, and where it comes from: a forced token, a path to continue.
+
+    `data` is `{config, changes, prefix_ids, origin}`: the settings of the run shown, as its header
+    has them, flat names to change, what follows the prompt (none: what followed it there), an
+    `Origin`. Raises InputError.
+    """
+    request = data if isinstance(data, dict) else {}
+    settings, changes = request.get("config"), request.get("changes") or {}
+    if not isinstance(settings, dict) or not isinstance(changes, dict):
+        raise InputError("The page did not say which run to start; reload it and try again.")
+    if request.get("prefix_ids") is not None:
+        changes = changes | {"prefix_ids": request["prefix_ids"]}
     try:
-        config = shared.config(values)
-        yield from live(config, shared.models, shared.store, shared.limits)
+        config = RunConfig(**settings).replace(**changes)
+        origin = _ORIGIN.validate_python(request.get("origin"))
+    except ValidationError as error:
+        raise InputError(f"{explain(error)}.".replace("..", ".")) from error
+    if limits is not None:
+        limits.check(config)
+    if origin is not None:
+        origin = replace(origin, created=origin.created[:LONGEST], text=origin.text[:LONGEST])
+    return config, origin
+
+
+def stream(shared: Shared, read: Callable[[], tuple[RunConfig, Origin | None]]) -> Iterator[str]:
+    """Batches of the live run that `read` describes. Whatever ends it, its keys and values are
+    freed."""
+    try:
+        config, origin = read()
+        yield from live(config, shared.models, shared.store, shared.limits, origin)
     except InputError as error:
         yield encode({"alert": str(error)})
     except Exception as error:
@@ -60,7 +101,11 @@ def stream(shared: Shared, values: tuple[Any, ...]) -> Iterator[str]:
 
 
 def live(
-    config: RunConfig, models: ModelCache, store: RunStore, limits: Limits | None = None
+    config: RunConfig,
+    models: ModelCache,
+    store: RunStore,
+    limits: Limits | None = None,
+    origin: Origin | None = None,
 ) -> Iterator[str]:
     """Load, run and finish one run, as batches; what people are told is in their `status`."""
     if models.peek(config.model, config.device, config.dtype) is None:
@@ -68,7 +113,7 @@ def live(
     model = models.get(config.model, config.device, config.dtype)
     from explorer.generate import generate, num_open, prepare
 
-    header = prepare(model, config)
+    header = prepare(model, config, origin)
     run = store.open(header, stage.title_of(header), _note(config))
     trace = Trace(header)
     steps = generate(model, config)

@@ -21,6 +21,8 @@ class Limits:
     max_new_tokens: int = 256
     num_samples: int = 64
     prompt_characters: int = 8_000
+    prompt_ids: int = 8_000
+    prefix_ids: int = 2_000
     seconds: float = 120.0  # of one run, so that a line of visitors moves
     models: tuple[str, ...] = field(default_factory=_offered)
 
@@ -35,6 +37,10 @@ class Limits:
             raise InputError(
                 f"This public page takes prompts of up to {self.prompt_characters:,} characters."
             )
+        for name in ("prompt_ids", "prefix_ids"):
+            most = getattr(self, name)
+            if len(getattr(config, name) or ()) > most:
+                raise InputError(f"{name}: this public page takes up to {most:,} token ids.")
         asked = config.flat()
         for name in ("max_paths", "max_new_tokens", "num_samples"):
             most = getattr(self, name)

@@ -33,7 +33,7 @@ def host(name: str, store: RunStore, options: dict[str, Any] | None = None) -> g
     def events_since(request: dict[str, Any]) -> str:
         return store.events_since(str(request.get("run")), int(request.get("seq", 0)))
 
-    attach = f"page.attachStage({json.dumps(name)}, {{element, props, watch, server}}, "
+    attach = f"page.attachStage({json.dumps(name)}, {{element, props, watch, server, trigger}}, "
     return gr.HTML(
         value="",
         html_template="<div class='fs-host'></div>",
