@@ -11,9 +11,11 @@ import pytest
 
 from explorer import experiments, metrics
 from explorer.cli import main
-from explorer.experiments import FULL, QUICK, page, speed
+from explorer.experiments import FULL, QUICK, page, speed, stage
 from explorer.experiments.base import Goal, Unmeasured, alternate, case, make_model
 from explorer.generate import num_open
+from explorer.ui import flood
+from explorer.ui.runs import RunStore
 from tests import schemas
 
 
@@ -140,17 +142,86 @@ def test_the_greedy_side_makes_the_same_tokens_as_the_one_path() -> None:
     assert speed.greedy(bench.model, ids, 6)[1] == [node.token for node in leaf.nodes]
 
 
+def test_the_stage_is_measured_under_the_promised_conditions_and_goals() -> None:
+    assert (FULL.stage_nodes, FULL.num_updates, FULL.file_nodes) == ((600, 3000), 1000, 20_000)
+    assert FULL.num_updates % FULL.run_updates == FULL.burst_updates % FULL.run_updates == 0
+    assert (stage.RATE, stage.BURST) == (10, 60)
+    assert {name: str(goal) for name, goal in stage.GOALS.items()} == {
+        "drawn": ">= 9.5",
+        "latency p95": "<= 0.15",
+        "main thread busy": "<= 0.2",
+        "heap growth": "<= 0.05",
+        "steps lost": "<= 0",
+        "view moved": "<= 0",
+    }
+    others = (stage.BURST_GOAL, stage.SEEK_GOAL, stage.OPEN_GOAL)
+    assert [str(goal) for goal in others] == [">= 30", "<= 0.05", "<= 3"]
+    assert len(stage.case_names(FULL)) == len(set(stage.case_names(FULL))) == 15
+
+
+def test_a_long_trace_has_the_nodes_asked_for_then_the_steps_and_forks_at_some_tokens() -> None:
+    trace = stage.long_trace(600, 20, 40)
+    nodes = [len(step.nodes) for step in trace]
+    assert sum(nodes[:-40]) >= 600 > sum(nodes[:-41])
+    forks = sum(decision.factor > 1 for step in trace for decision in step.decisions)
+    assert 0.1 < forks / sum(len(step.decisions) for step in trace) < 0.5
+    assert {end.status for step in trace for end in step.ends} == {"pruned"}
+    assert flood.steps_until(trace, 600) == len(trace) - 40
+
+
+def test_a_flood_sends_every_step_once_in_a_batch_each_and_again_for_every_run() -> None:
+    trace = stage.long_trace(100, 4, 5)
+    first = flood.steps_until(trace, 100)
+    plan = flood.Plan(nodes=100, rate=1000.0, updates=4, runs=2)
+    batches = [json.loads(batch) for batch in flood.flood(trace, RunStore(), plan)]
+    assert len(batches) == 8
+    assert len({batch["run"] for batch in batches}) == 2
+    for run in (batches[:4], batches[4:]):
+        steps = [step["index"] for batch in run for step in batch["steps"]]
+        assert steps == list(range(first + 3))
+        assert [len(batch["steps"]) for batch in run] == [first, 1, 1, 1]
+        assert [batch.get("done", False) for batch in run] == [False, False, False, True]
+        assert "header" in run[0] and "header" not in run[1]
+    sent = [batch["sent"] for batch in batches]
+    assert sent == sorted(sent)
+
+
 @pytest.mark.browser
 def test_the_page_is_measured_in_a_real_browser() -> None:
     cases = list(page.measure(QUICK, "cpu", "float32", lambda done, total, name: None))
+    assert [case["name"] for case in cases if isinstance(case, dict)] == [
+        page.LISTENING,
+        page.MOTION,
+    ]
+
+
+@pytest.mark.browser
+def test_the_stage_is_measured_in_a_real_browser() -> None:
+    cases = list(stage.measure(QUICK, "cpu", "float32", lambda done, total, name: None))
     assert not [case for case in cases if isinstance(case, Unmeasured)]
     by_name = {case["name"]: case for case in cases if isinstance(case, dict)}
-    assert list(by_name) == [page.LISTENING, *page.IN_BROWSER]
-    updates, drawn = by_name[page.UPDATES], by_name[page.DRAWN]
-    assert updates["nodes"] > page.NUM_NODES
-    assert updates["repeats"] >= 0.9 * QUICK.num_updates
-    assert 5 < drawn["drawn_per_second"] < 11
-    assert drawn["ratio"] == pytest.approx(drawn["drawn_per_second"] / 10)
+    assert list(by_name) == stage.case_names(QUICK)
+    for nodes in QUICK.stage_nodes:
+        found = {what: by_name[name] for what, name in names(nodes).items()}
+        assert found["drawn"]["repeats"] == QUICK.num_updates
+        assert nodes <= found["drawn"]["nodes_first"] < found["drawn"]["nodes_last"]
+        assert 2 < found["drawn"]["ratio"] < 12
+        assert 0 < found["latency p95"]["seconds"] < 5
+        assert 0 < found["main thread busy"]["ratio"] < 1
+        assert -0.5 < found["heap growth"]["ratio"] < 0.5
+        assert found["steps lost"]["ratio"] == found["view moved"]["ratio"] == 0
+    *_, burst, seek, file = by_name.values()
+    assert burst["repeats"] == QUICK.burst_updates
+    assert 5 < burst["ratio"] < 61
+    assert seek["repeats"] == QUICK.num_seeks
+    assert 0 < seek["seconds"] < 2
+    assert file["nodes"] >= QUICK.file_nodes
+    assert file["seconds_to_first_drawing"] + file["seconds_of_a_seek"] <= file["seconds"] < 30
+    assert all(case["met"] is None for case in by_name.values())
+
+
+def names(nodes: int) -> dict[str, str]:
+    return {what: f"stage, {nodes:,} nodes, 10 updates/s: {what}" for what in stage.GOALS}
 
 
 def test_without_a_browser_its_cases_are_named_as_not_measured(
@@ -158,7 +229,12 @@ def test_without_a_browser_its_cases_are_named_as_not_measured(
 ) -> None:
     monkeypatch.setattr(page, "find_chromium", lambda: None)
     monkeypatch.setattr(page, "server", lambda: nullcontext((2.5, "")))
-    first, *others = page.measure(QUICK, "cpu", "float32", lambda done, total, name: None)
+    show = lambda done, total, name: None  # noqa: E731
+    first, *others = [
+        *page.measure(QUICK, "cpu", "float32", show),
+        *stage.measure(QUICK, "cpu", "float32", show),
+    ]
     assert isinstance(first, dict)
     assert (first["name"], first["seconds"]) == (page.LISTENING, 2.5)
-    assert [type(case) for case in others] == [Unmeasured] * 3
+    missing = [case.name for case in others if isinstance(case, Unmeasured)]
+    assert missing == [page.MOTION, *stage.case_names(QUICK)]

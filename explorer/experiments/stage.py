@@ -26,17 +26,7 @@ STREAMED = "(runs) => window.probe.ended >= runs"
 SHOWN = "() => !window.probe.waiting.length"
 ALL_SEEKS = "([cursors]) => window.probe.scrub(cursors)"
 
-
-def case_names(conditions: Conditions) -> list[str]:
-    """Every case of this family, in order."""
-    streamed = [
-        name for nodes in conditions.stage_nodes for name in _names(nodes, RATE, STREAM_GOALS)
-    ]
-    burst = _names(conditions.stage_nodes[0], BURST, ("drawn",))
-    return [*streamed, *burst, _scrubbing(conditions), _opening(conditions)]
-
-
-STREAM_GOALS = {
+GOALS = {
     "drawn": Goal(">=", 9.5),
     "latency p95": Goal("<=", 0.15),
     "main thread busy": Goal("<=", 0.2),
@@ -44,6 +34,16 @@ STREAM_GOALS = {
     "steps lost": Goal("<=", 0),
     "view moved": Goal("<=", 0),
 }
+BURST_GOAL = Goal(">=", 30)
+SEEK_GOAL = Goal("<=", 0.05)
+OPEN_GOAL = Goal("<=", 3)
+
+
+def case_names(conditions: Conditions) -> list[str]:
+    """Every case of this family, in order."""
+    streamed = [name for nodes in conditions.stage_nodes for name in _names(nodes, RATE, GOALS)]
+    burst = _names(conditions.stage_nodes[0], BURST, ("drawn",))
+    return [*streamed, *burst, _scrubbing(conditions), _opening(conditions)]
 
 
 def _names(nodes: int, rate: int, what: Any) -> list[str]:
@@ -106,7 +106,7 @@ def long_trace(num_nodes: int, num_paths: int, more_steps: int = 0) -> Trace:
     """
     from explorer.generate import generate, prepare
 
-    steps = num_nodes // num_paths + more_steps
+    steps = 2 * num_nodes // num_paths + more_steps
     model = make_model(replace(QUICK, max_new_tokens=steps), "cpu", "float32")
     prompt = tuple(range(QUICK.prompt))
     short = RunConfig(prompt_ids=prompt).replace(entropy_threshold=0.0, max_new_tokens=32)
@@ -158,9 +158,7 @@ class Flood:
             "steps lost": {"ratio": float(told["lost"]), "ratio_to": "none"},
             "view moved": {"ratio": moved, "ratio_to": "pixels after a zoom by hand"},
         }
-        for (what, goal), name in zip(
-            STREAM_GOALS.items(), _names(nodes, RATE, STREAM_GOALS), strict=True
-        ):
+        for (what, goal), name in zip(GOALS.items(), _names(nodes, RATE, GOALS), strict=True):
             found = case(name, goal=goal, is_quick=c.is_quick, **figures[what], **facts)
             yield found | {"repeats": len(waits)}
 
@@ -174,7 +172,7 @@ class Flood:
             name,
             ratio=told["frames"] / told["seconds"],
             ratio_to="second",
-            goal=Goal(">=", 30),
+            goal=BURST_GOAL,
             is_quick=c.is_quick,
             **_facts(told),
         )
@@ -190,7 +188,7 @@ class Flood:
         return case(
             _scrubbing(c),
             seconds=[quantiles(waits, n=20)[-1]],
-            goal=Goal("<=", 0.05),
+            goal=SEEK_GOAL,
             is_quick=c.is_quick,
             latency_median=median(waits),
             latency_max=max(waits),
@@ -255,7 +253,7 @@ def _open(page: Page, url: str, file: Path, conditions: Conditions) -> dict[str,
     return case(
         _opening(conditions),
         seconds=[spent["all"] / 1000],
-        goal=Goal("<=", 3),
+        goal=OPEN_GOAL,
         is_quick=conditions.is_quick,
         seconds_to_first_drawing=spent["first"] / 1000,
         seconds_of_a_seek=spent["seek"] / 1000,
