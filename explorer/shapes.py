@@ -85,6 +85,11 @@ SHAPES: dict[str, Shape] = {
 }
 
 
+def listed() -> list[dict[str, Any]]:
+    """The list as plain JSON, for the page."""
+    return [asdict(shape) for shape in SHAPES.values()]
+
+
 def read_shape(text: str) -> Shape:
     """A shape of the list by its name, or `LAYERSxKVHEADSxHEADDIM[:DTYPE]`. Raises InputError."""
     if text in SHAPES:

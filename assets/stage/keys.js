@@ -1,8 +1,11 @@
 // The keyboard: one table of keys and deeds; the same table is what `?` shows.
 
 import { el } from "./dom.js";
+import { KEYS as IN_LAYERS } from "./layers.js";
 import { PROMPT } from "./log.js";
+import { KEYS as IN_POOL } from "./pool.js";
 import { nodeSubject } from "./subject.js";
+import { KEYS as ON_TIMELINE } from "./timeline.js";
 
 /** `[group, [{keys, words, deed}]]`; `keys` as KeyboardEvent.key names them, separated by blanks. */
 export const KEYS = [
@@ -12,6 +15,12 @@ export const KEYS = [
     { keys: ",", words: "one step back", deed: (stage) => stage.player.step(-1) },
     { keys: "Home", words: "first step", deed: (stage) => stage.player.seek(0) },
     { keys: "End l", words: "newest step, back to live", deed: (stage) => stage.player.toLive() },
+    { keys: "n", words: "next fork", deed: (stage) => stage.player.jump(["fork"], 1) },
+    { keys: "p", words: "previous fork", deed: (stage) => stage.player.jump(["fork"], -1) },
+    { keys: "x", words: "next prune or finish", deed: (stage) => stage.player.jump(["prune", "finish"], 1) },
+    { keys: "X", words: "previous prune or finish", deed: (stage) => stage.player.jump(["prune", "finish"], -1) },
+    { keys: "[", words: "slower", deed: (stage) => stage.player.faster(-1) },
+    { keys: "]", words: "faster", deed: (stage) => stage.player.faster(1) },
   ]],
   ["View", [
     { keys: "0", words: "whole tree", deed: (stage) => stage.fit() },
@@ -21,6 +30,7 @@ export const KEYS = [
     { keys: "v", words: "next view: tree, text, multiverse, table", deed: (stage) => stage.nextView?.() },
     ...["tree", "text", "multiverse", "table"].map((name, at) => (
       { keys: String(at + 1), words: name, deed: (stage) => stage.show?.(name) })),
+    { keys: "w", words: "who owns this: into the KV pool", deed: (stage) => stage.parts.pool?.focus() },
     { keys: "Escape", words: "let go", deed: (stage) => stage.select(null) },
   ]],
 ];
@@ -37,7 +47,12 @@ const PAGE = ["Page", [
   { keys: "?", words: "these keys" },
 ]];
 
-export const SHEET = [...KEYS, IN_TREE, PAGE];
+/** Rows that views bring along, by the view that they say they work in. */
+function brought(rows) {
+  return [[`${rows[0].where[0].toUpperCase()}${rows[0].where.slice(1)}`, rows]];
+}
+
+export const SHEET = [...KEYS, IN_TREE, ...[ON_TIMELINE, IN_POOL, IN_LAYERS].flatMap(brought), PAGE];
 
 const NAMES = { Space: " " };
 const DEEDS = new Map(KEYS.flatMap(([, rows]) =>

@@ -1,51 +1,81 @@
 // Layers x slots: which slots each layer holds, and how many paths see them.
 
 import { slotColor } from "./color.js";
-import { inside, sharpCanvas } from "./dom.js";
-import { count } from "./format.js";
+import { el, inside, sharpCanvas } from "./dom.js";
+import { count, plural } from "./format.js";
+import { slotWords } from "./pool.js";
 
 const LABELS = 62; // pixels for "L0 · 123"
+
+export const KEYS = [
+  { keys: "↑ ↓", words: "the layer above or below", where: "in layers × slots" },
+  { keys: "← →", words: "the slot before or after; left of the first: the layer itself", where: "in layers × slots" },
+  { keys: "Enter", words: "pin the layer or its cell", where: "in layers × slots" },
+];
 
 export class Layers {
   constructor(canvas, actions) {
     this.canvas = canvas;
-    this.state = null;
-    canvas.addEventListener("pointermove", (event) => {
-      const slot = this.#slotAt(event);
-      actions.point(slot !== null && this.state.tokens[slot] ? { kind: "slot", slot } : null);
+    this.actions = actions;
+    this.heard = el("span", { class: "fs-unseen", "aria-live": "polite" });
+    canvas.after(this.heard);
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "application");
+    canvas.setAttribute("aria-label", "Slots of every layer: arrow keys move, Enter pins");
+    canvas.addEventListener("pointermove", (event) => this.#point(this.#subjectAt(event)));
+    canvas.addEventListener("pointerleave", () => this.#point(null));
+    canvas.addEventListener("click", (event) => {
+      const subject = this.#subjectAt(event);
+      if (subject) actions.select(subject);
     });
-    canvas.addEventListener("pointerleave", () => actions.point(null));
+    canvas.addEventListener("keydown", (event) => this.#key(event));
+    canvas.addEventListener("blur", () => this.#point(null));
+    this.reset(null);
   }
 
-  reset() {
+  reset(log) {
+    this.log = log;
     this.state = null;
+    this.at = { layer: 0, slot: -1 }; // where the keyboard is; slot -1: the layer itself
   }
 
   /** Every layer of a run without eviction holds the same slots; the counts are measured per layer. */
   draw({ state, colors, focus }) {
-    const lit = focus?.slots ?? null;
-    const own = focus?.slot ?? -1;
     this.state = state;
     sharpCanvas(this.canvas, (context, width, height) => {
       const layers = state.memory?.layers ?? [];
-      const slots = state.capacity;
       if (!layers.length) return;
-      const row = Math.min(26, height / layers.length);
-      this.cell = (width - LABELS) / Math.max(1, slots);
+      const row = (this.row = Math.min(26, height / layers.length));
+      this.cell = (width - LABELS) / Math.max(1, state.capacity);
       context.font = `${Math.max(7, Math.min(10.5, row - 2))}px ${getComputedStyle(this.canvas).fontFamily}`;
       context.textBaseline = "middle";
       layers.forEach((live, layer) => {
         const y = layer * row;
-        context.fillStyle = colors.muted;
-        if (row >= 7 || layer % Math.ceil(9 / row) === 0) context.fillText(`L${layer} · ${count(live)}`, 0, y + row / 2);
-        if (state.numPrompt) this.#row(context, state, colors, lit, y, row);
-        else this.#bar(context, live / slots, colors, y, row, width);
+        context.globalAlpha = focus && focus.layer !== null && focus.layer !== layer ? 0.5 : 1;
+        context.fillStyle = focus?.layer === layer ? colors.accent : colors.muted;
+        if (row >= 7 || layer % Math.ceil(9 / row) === 0 || focus?.layer === layer) context.fillText(`L${layer} · ${count(live)}`, 0, y + row / 2);
+        const faded = context.globalAlpha;
+        if (state.numPrompt) this.#cells(context, state, colors, focus?.slots ?? null, y, row, faded);
+        else this.#bar(context, live / state.capacity, colors, y, row, width);
       });
-      if (own >= 0) {
-        context.fillStyle = colors.accent;
-        context.fillRect(LABELS + own * this.cell - 0.5, 0, Math.max(2, this.cell), layers.length * row);
-      }
+      context.globalAlpha = 1;
+      this.#outline(context, layers.length * row, focus, colors);
     });
+  }
+
+  /** The slot that is pointed at, in one layer or in all of them. */
+  #outline(context, height, focus, colors) {
+    if (!focus || focus.slot < 0) return;
+    const x = LABELS + focus.slot * this.cell - 0.5;
+    const wide = Math.max(2, this.cell);
+    context.fillStyle = colors.accent;
+    if (focus.layer === null) context.fillRect(x, 0, wide, height);
+    else {
+      context.fillRect(x, focus.layer * this.row, wide, this.row - 1);
+      context.globalAlpha = 0.35;
+      context.fillRect(x, 0, wide, height);
+      context.globalAlpha = 1;
+    }
   }
 
   /** A cache without slots: how full it is. */
@@ -57,13 +87,13 @@ export class Layers {
     context.fillRect(LABELS, y, (width - LABELS) * share, tall);
   }
 
-  #row(context, state, colors, lit, y, row) {
+  #cells(context, state, colors, lit, y, row, faded) {
     const tall = row > 4 ? row - 1.5 : row;
     let from = 0;
     const look = (slot) => state.refs[slot] * 2 + (lit?.has(slot) ? 1 : 0);
     for (let slot = 1; slot <= state.capacity; slot++) {
       if (slot < state.capacity && look(slot) === look(from)) continue;
-      context.globalAlpha = lit && state.refs[from] && !lit.has(from) ? 0.28 : 1;
+      context.globalAlpha = faded * (lit && state.refs[from] && !lit.has(from) ? 0.28 : 1);
       context.fillStyle = slotColor(state.refs[from], colors);
       context.fillRect(LABELS + from * this.cell, y, (slot - from) * this.cell + 0.25, tall);
       from = slot;
@@ -71,9 +101,48 @@ export class Layers {
     context.globalAlpha = 1;
   }
 
-  #slotAt(event) {
-    if (!this.state?.capacity || !this.cell) return null;
-    const slot = Math.floor((inside(event, this.canvas)[0] - LABELS) / this.cell);
-    return slot >= 0 && slot < this.state.capacity ? slot : null;
+  #subjectAt(event) {
+    const layers = this.state?.memory?.layers.length ?? 0;
+    if (!layers || !this.row) return null;
+    const [x, y] = inside(event, this.canvas);
+    const layer = Math.floor(y / this.row);
+    if (layer < 0 || layer >= layers) return null;
+    return this.#subject(layer, x < LABELS ? -1 : Math.floor((x - LABELS) / this.cell));
+  }
+
+  /** A layer, or one of its cells where the slot holds something. */
+  #subject(layer, slot) {
+    if (slot < 0) return { kind: "layer", layer };
+    return this.state.tokens[slot] ? { kind: "cell", layer, slot } : null;
+  }
+
+  #key(event) {
+    const layers = this.state?.memory?.layers.length ?? 0;
+    if (!layers || event.ctrlKey || event.metaKey || event.altKey) return;
+    const { layer, slot } = this.at;
+    const moves = {
+      ArrowUp: [layer - 1, slot], ArrowDown: [layer + 1, slot], ArrowLeft: [layer, slot - 1], ArrowRight: [layer, slot + 1], Enter: [layer, slot],
+    };
+    if (!moves[event.key]) return;
+    const [toLayer, toSlot] = moves[event.key];
+    const most = this.state.numPrompt ? this.state.capacity - 1 : -1;
+    this.at = { layer: Math.max(0, Math.min(layers - 1, toLayer)), slot: Math.max(-1, Math.min(most, toSlot)) };
+    const subject = this.#subject(this.at.layer, this.at.slot);
+    if (event.key === "Enter") {
+      if (subject) this.actions.select(subject);
+    } else this.#point(subject);
+    this.heard.textContent = this.#words(this.at.layer, this.at.slot);
+    event.preventDefault();
+  }
+
+  #point(subject) {
+    this.actions.point(subject);
+    this.canvas.title = subject ? this.#words(subject.layer, subject.slot ?? -1) : "";
+  }
+
+  #words(layer, slot) {
+    const { state, log } = this;
+    if (slot >= 0) return `layer ${layer}, slot ${count(slot)}: ${slotWords(log, state.tokens[slot], state.refs[slot])}`;
+    return `layer ${layer}: ${plural(state.memory.layers[layer], "live slot")}`;
   }
 }

@@ -6,12 +6,15 @@ import { Inspector } from "./inspector.js";
 import { bindKeys } from "./keys.js";
 import { Layers } from "./layers.js";
 import { Log, parseTrace } from "./log.js";
+import { marks } from "./marks.js";
 import { MemoryStrip } from "./memory.js";
 import { Player } from "./player.js";
 import { Pool } from "./pool.js";
+import { Projector } from "./projector.js";
 import { VIEWS, skeleton } from "./skeleton.js";
 import { focusOn, isSame } from "./subject.js";
 import { watchTheme } from "./theme.js";
+import { Timeline } from "./timeline.js";
 import { Tree, drawLegend } from "./tree.js";
 
 /**
@@ -49,15 +52,17 @@ export class Stage {
       say: (sentence) => this.say(sentence),
     };
     const { parts, actions } = this;
-    this.player = new Player(parts.player, () => this.invalidate());
+    this.player = new Player(parts.player, () => this.invalidate(), undefined, { marks: () => marks(this.log) });
     this.tree = new Tree(parts.tree, actions);
-    this.pool = new Pool(parts.pool, parts.tip, actions);
+    this.pool = new Pool(parts.pool, parts.tip, actions, parts.poolTools);
     this.inspector = new Inspector(parts.inspector, actions);
     this.views = { tree: this.tree }; // of the tree: the one that is shown is drawn
     this.panels = [ // always drawn
       this.pool,
       new Layers(parts.layers, actions),
       new MemoryStrip(parts.memory, actions),
+      new Timeline(parts.timeline, actions, { toEnd: () => this.player.toLive() }),
+      new Projector(parts.projector, options.shapes),
       this.inspector,
     ];
     this.#listen(host);

@@ -2,13 +2,24 @@
 
 import { plural } from "./format.js";
 
-/** The kinds in the order of their lanes: what one is called, and how many there are in words. */
+/** The kinds in the order of their lanes: how a button names one, what it is, and how many there are in words. */
 export const KINDS = {
-  fork: { name: "fork", words: (count) => plural(count, "fork") },
-  copy: { name: "copy", words: (count, pooled) => (pooled ? plural(count, "first private slot") : copies(count)) },
-  prune: { name: "prune", words: (count) => `${plural(count, "path")} pruned` },
-  finish: { name: "finish", words: (count) => `${plural(count, "path")} ended` },
-  evict: { name: "eviction", words: (count) => plural(count, "eviction") },
+  fork: {
+    name: "forks", title: "A path was unsure and split", words: (count) => plural(count, "fork"),
+  },
+  copy: {
+    name: "copies", title: "A path of a fork wrote its first own slot behind what it shares; without a pool, a cache was copied",
+    words: (count, pooled) => (pooled ? plural(count, "first private slot") : copies(count)),
+  },
+  prune: {
+    name: "pruned", title: "A path was dropped: others were more probable", words: (count) => `${plural(count, "path")} pruned`,
+  },
+  finish: {
+    name: "ended", title: "A path reached its end or the length limit", words: (count) => `${plural(count, "path")} ended`,
+  },
+  evict: {
+    name: "evicted", title: "A slot left a path's cache", words: (count) => plural(count, "eviction"),
+  },
 };
 
 const known = new WeakMap(); // log -> what has been read of it: a log only grows

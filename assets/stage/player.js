@@ -1,6 +1,8 @@
-// The time cursor: play, pause, scrub, step, speed, back to live.
+// The time cursor: play, pause, scrub, step, jump, speed, back to live.
 
 import { el, isStill, svg } from "./dom.js";
+import { count } from "./format.js";
+import { KINDS, next } from "./marks.js";
 
 export const SPEEDS = [0.25, 0.5, 1, 2, 4, 10];
 const STEPS_PER_SECOND = 5; // at speed 1
@@ -10,6 +12,9 @@ const ICONS = {
   ahead: "M4.5 2.5v11l8-5.5z", end: "M11.5 2.5h2v11h-2zM2.5 2.5v11l8-5.5z",
   play: "M3 1.8v12.4L13.5 8z", pause: "M3 2h3.6v12H3zM9.4 2H13v12H9.4z",
 };
+/** The keys of a jump, back and ahead, as its title names them. */
+const JUMP_KEYS = { fork: ["p", "n"], prune: ["X", "x"], finish: ["X", "x"] };
+const JUMP_NAMES = { fork: "fork", copy: "copy", prune: "prune", finish: "finish", evict: "eviction" };
 
 function icon(name) {
   return svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
@@ -20,10 +25,14 @@ function stepOf(cursor, length) {
 }
 
 export class Player {
-  /** `changed(cursor)` is called whenever the cursor moved; `place(cursor, length)` says where it stands. */
-  constructor(host, changed, place = stepOf) {
+  /**
+   * `changed(cursor)` is called whenever the cursor moved; `place(cursor, length)` says where it stands. With
+   * `marks()`, the marks of marks.js, there are buttons that jump between them, and no range: a timeline scrubs.
+   */
+  constructor(host, changed, place = stepOf, { marks = null } = {}) {
     this.changed = changed;
     this.words = place;
+    this.marks = marks;
     this.length = 0;
     this.cursor = -1;
     this.speed = 1;
@@ -104,6 +113,13 @@ export class Player {
     this.seek(this.cursor + by);
   }
 
+  /** To the next (1) or previous (-1) mark of one of `kinds`; false: there is none that way. */
+  jump(kinds, way) {
+    const mark = next(this.marks?.() ?? [], this.cursor, kinds, way);
+    if (mark) this.seek(mark.step);
+    return Boolean(mark);
+  }
+
   toLive() {
     this.playing = false;
     this.following = this.isLive;
@@ -114,6 +130,11 @@ export class Player {
   setSpeed(speed) {
     this.speed = speed;
     this.select.value = String(speed);
+  }
+
+  /** The next speed up (1) or down (-1). */
+  faster(way) {
+    this.setSpeed(SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, SPEEDS.indexOf(this.speed) + way))]);
   }
 
   #move(cursor) {
@@ -138,30 +159,50 @@ export class Player {
       this.pause();
       return;
     }
-    requestAnimationFrame((next) => this.#tick(next));
+    requestAnimationFrame((after) => this.#tick(after));
   }
 
   #build(host) {
     const button = (name, title, onclick) =>
       el("button", { type: "button", class: `fs-button fs-${name}`, title, "aria-label": title, onclick },
         ...(ICONS[name] ? [icon(name)] : []));
-    this.playButton = button("play", "Play (space)", () => this.toggle());
-    this.range = el("input", { type: "range", class: "fs-range", min: 0, max: 0, step: 1, "aria-label": "Step" });
-    this.range.addEventListener("input", () => this.seek(Number(this.range.value)));
+    this.playButton = button("play", "Play (Space)", () => this.toggle());
     this.place = el("span", { class: "fs-place" });
-    this.select = el("select", { class: "fs-speed", title: "Speed", "aria-label": "Speed" },
+    this.select = el("select", { class: "fs-speed", title: "Speed, slower [ and faster ]", "aria-label": "Speed" },
       ...SPEEDS.map((speed) => el("option", { value: speed, text: `${speed}×` })));
     this.select.value = "1";
     this.select.addEventListener("change", () => this.setSpeed(Number(this.select.value)));
-    this.live = button("live", "Back to live (End)", () => this.toLive());
+    this.live = button("live", "Back to live (l, End)", () => this.toLive());
+    if (this.marks) this.jumps = new Map(Object.keys(KINDS).map((kind) => [kind, this.#jumper(kind)]));
+    else {
+      this.range = el("input", { type: "range", class: "fs-range", min: 0, max: 0, step: 1, "aria-label": "Step" });
+      this.range.addEventListener("input", () => this.seek(Number(this.range.value)));
+    }
     host.append(
       button("first", "First step (Home)", () => this.seek(0)),
       button("back", "One step back (,)", () => this.step(-1)),
       this.playButton,
       button("ahead", "One step on (.)", () => this.step(1)),
       button("end", "Newest step (End)", () => this.toLive()),
-      this.range, this.place, this.select, this.live,
+      ...(this.range ? [this.range] : []), this.place, this.select, this.live,
+      ...(this.jumps ? [el("div", { class: "fs-jumps", role: "group", "aria-label": "Jump to" },
+        ...[...this.jumps.values()].map(({ group }) => group))] : []),
     );
+  }
+
+  /** `‹ fork 9 ›`: the shape that the timeline marks it with, how many there are, back and ahead. */
+  #jumper(kind) {
+    const arrow = (way, text) => {
+      const keys = JUMP_KEYS[kind]?.[way > 0 ? 1 : 0];
+      const title = `${way > 0 ? "Next" : "Previous"} ${JUMP_NAMES[kind]}${keys ? ` (${keys})` : ""}`;
+      const button = el("button", { type: "button", class: "fs-jump", title, "aria-label": title, text });
+      button.addEventListener("click", () => this.jump([kind], way));
+      return button;
+    };
+    const [back, ahead, number] = [arrow(-1, "‹"), arrow(1, "›"), el("b", {})];
+    const group = el("span", { class: "fs-jumper", "data-kind": kind, title: KINDS[kind].title, hidden: kind === "evict" },
+      back, el("i", { class: `fs-mark is-${kind}`, "aria-hidden": "true" }), el("span", { text: KINDS[kind].name }), number, ahead);
+    return { group, back, ahead, number };
   }
 
   #show() {
@@ -170,14 +211,35 @@ export class Player {
     if (this.deed !== deed) {
       this.deed = deed;
       this.playButton.replaceChildren(icon(deed));
-      this.playButton.title = running ? "Pause (space)" : "Play (space)";
+      this.playButton.title = running ? "Pause (Space)" : "Play (Space)";
       this.playButton.setAttribute("aria-label", this.playButton.title);
     }
-    this.range.max = String(Math.max(0, this.length - 1));
-    this.range.value = String(Math.max(0, this.cursor));
+    if (this.range) {
+      this.range.max = String(Math.max(0, this.length - 1));
+      this.range.value = String(Math.max(0, this.cursor));
+    }
     this.place.textContent = this.length ? this.words(this.cursor, this.length) : "no steps";
     this.live.hidden = !this.isLive;
     this.live.classList.toggle("is-on", this.following);
     this.live.textContent = this.following ? "● live" : "back to live";
+    if (this.jumps) this.#showJumps();
+  }
+
+  /** How many of each kind there are, and which way there are any. */
+  #showJumps() {
+    const list = this.marks();
+    if (this.counted?.list !== list || this.counted.length !== list.length) {
+      this.counted = { list, length: list.length };
+      for (const [kind, { group, number }] of this.jumps) {
+        const own = list.filter((mark) => mark.kind === kind);
+        number.textContent = count(own.reduce((sum, mark) => sum + mark.count, 0));
+        group.hidden = kind === "evict" && !own.length;
+        this.jumps.get(kind).ends = [own[0]?.step ?? Infinity, own.at(-1)?.step ?? -Infinity];
+      }
+    }
+    for (const { back, ahead, ends } of this.jumps.values()) {
+      back.setAttribute("aria-disabled", String(!(ends[0] < this.cursor))); // a disabled one would lose the focus
+      ahead.setAttribute("aria-disabled", String(!(ends[1] > this.cursor)));
+    }
   }
 }

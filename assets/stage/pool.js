@@ -1,8 +1,21 @@
-// The KV pool: one cell a slot, coloured by how many live paths see it.
+// The KV pool: one cell a slot. Colour and shape say who sees it: shared slots are squares, darker the more
+// paths see them; private ones are round, in one of four tints of slate by their owner's row. The tints differ in
+// lightness, which every eye sees, and stay greyer than the greens of the reference counts and the plasma of
+// entropy; neighbouring rows differ, distant ones may share a tint: pointing at a path tells which slots are its own.
 
 import { slotColor } from "./color.js";
-import { inside, sharpCanvas } from "./dom.js";
+import { el, inside, sharpCanvas } from "./dom.js";
 import { count, visibleToken } from "./format.js";
+import { marks } from "./marks.js";
+import { byPath, chunks, inRows, inSegments, neighbour } from "./order.js";
+import { Pulse } from "./pulse.js";
+
+export const KEYS = [
+  { keys: "← ↑ ↓ →", words: "move over the slots", where: "in the KV pool" },
+  { keys: "Enter", words: "pin the slot", where: "in the KV pool" },
+  { keys: "o", words: "order by slot or by path", where: "in the KV pool" },
+];
+const ORDERS = { slot: "by slot", path: "by path" };
 
 /** The largest square cell with which `slots` cells fit; `{cell, columns, rows}` in CSS pixels. */
 export function gridFor(slots, width, height) {
@@ -13,110 +26,276 @@ export function gridFor(slots, width, height) {
   return { cell, columns, rows: Math.ceil(slots / columns) };
 }
 
+/** Colour of a slot: `owner`, its one path's row, or -1, tints a private one. */
+export function ownColor(refs, owner, colors) {
+  if (refs !== 1 || owner < 0 || !colors.own) return slotColor(refs, colors);
+  return colors.own[owner % colors.own.length];
+}
+
 export class Pool {
-  constructor(canvas, tip, actions) {
+  /** `tools`: where the choice of order goes. */
+  constructor(canvas, tip, actions, tools) {
     this.canvas = canvas;
     this.tip = tip;
-    this.log = null;
-    this.grid = null;
-    canvas.addEventListener("pointermove", (event) => this.#point(event, actions));
-    canvas.addEventListener("pointerleave", () => {
-      tip.hidden = true;
-      actions.point(null);
-    });
-    canvas.addEventListener("click", (event) => {
-      const slot = this.#slotAt(event);
-      if (slot !== null && this.state.tokens[slot]) actions.select({ kind: "slot", slot });
-    });
+    this.actions = actions;
+    this.order = "slot";
+    this.heard = el("span", { class: "fs-unseen", "aria-live": "polite" });
+    canvas.after(this.heard);
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "application");
+    canvas.setAttribute("aria-label", "KV pool, a cell is a slot: arrow keys move, Enter pins");
+    this.pulse = new Pulse(canvas);
+    this.reset(null);
+    this.#build(tools);
+    this.#listen();
   }
 
   reset(log) {
     this.log = log;
-    this.state = null;
+    this.state = this.layout = null;
+    this.at = -1; // the slot that the keyboard is on
     this.tip.hidden = true;
+    this.pulse.stop();
+  }
+
+  /** "slot" or "path". */
+  orderBy(order) {
+    this.order = order;
+    for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset.order === order));
+    this.pulse.stop();
+    this.actions.invalidate();
   }
 
   /** `focus.slots`: slots that stay bright; `focus.slot`: the one that is outlined. */
-  draw({ state, colors, focus }) {
-    const lit = focus?.slots ?? null;
-    const own = focus?.slot ?? -1;
+  draw({ log, state, colors, focus }) {
+    const before = this.state;
+    const cursor = this.cursor;
     this.state = state;
+    this.cursor = state.cursor;
+    colors.own ??= tints(this.canvas);
     sharpCanvas(this.canvas, (context, width, height) => {
-      const slots = state.capacity;
-      if (!slots) return;
-      this.grid = gridFor(slots, width, height - 2);
-      const { cell, columns } = this.grid;
-      const gap = cell > 7 ? 1.5 : cell > 3 ? 1 : 0;
-      const round = cell > 9 ? 2.5 : 0;
-      for (let slot = 0; slot < slots; slot++) {
-        const x = (slot % columns) * cell;
-        const y = Math.floor(slot / columns) * cell;
-        context.globalAlpha = lit && state.refs[slot] && !lit.has(slot) ? 0.28 : 1;
-        context.fillStyle = slotColor(state.refs[slot], colors);
-        box(context, x, y, cell - gap, round);
-        context.fill();
-        if (slot === own) {
-          context.globalAlpha = 1;
-          context.strokeStyle = colors.accent;
-          context.lineWidth = 2;
-          box(context, x - 1, y - 1, cell - gap + 2, round);
-          context.stroke();
-        }
-      }
-      context.globalAlpha = 1;
-      this.#highWater(context, state.memory?.high_water ?? 0, colors);
+      if (!state.capacity) return;
+      this.layout = this.order === "path" ? inSegments(byPath(log, state), width, height - 2)
+        : inRows(state.capacity, gridFor(state.capacity, width, height - 2));
+      this.#cells(context, state, colors, focus);
+      if (this.order === "path") this.#labels(context, colors, focus);
+      else this.#edges(context, log, state, width, colors);
+      this.#copies(context, log, state, colors);
+    });
+    if (before && state.cursor === cursor + 1) this.#animate(log, state, colors);
+    else if (state.cursor !== cursor) this.pulse.stop();
+  }
+
+  #cells(context, state, colors, focus) {
+    const { cell } = this.layout;
+    const lit = focus?.slots ?? null;
+    const gap = cell > 7 ? 1.5 : cell > 3 ? 1 : 0;
+    const owners = ownerOf(state);
+    for (let slot = 0; slot < state.capacity; slot++) {
+      const [x, y] = this.layout.at(slot);
+      const refs = state.refs[slot];
+      context.globalAlpha = lit && refs && !lit.has(slot) ? 0.28 : 1;
+      context.fillStyle = ownColor(refs, owners[slot], colors);
+      box(context, x, y, cell - gap, roundness(refs, cell));
+      context.fill();
+    }
+    context.globalAlpha = 1;
+    for (const [slot, color] of [[focus?.slot ?? -1, colors.accent], [this.#hasFocus() ? this.at : -1, colors.ink]]) {
+      if (slot < 0 || slot >= state.capacity) continue;
+      const [x, y] = this.layout.at(slot);
+      context.strokeStyle = color;
+      context.lineWidth = 2;
+      box(context, x - 1, y - 1, cell - gap + 2, roundness(state.refs[slot], cell));
+      context.stroke();
+    }
+  }
+
+  #labels(context, colors, focus) {
+    const { labels, cell } = this.layout;
+    context.font = `${Math.min(10.5, cell - 0.5)}px ${getComputedStyle(this.canvas).fontFamily}`;
+    context.textBaseline = "middle";
+    for (const { text, path, x, y } of labels) {
+      context.fillStyle = path !== null && focus?.paths.length === 1 && focus.paths[0] === path ? colors.accent : colors.muted;
+      context.fillText(text, x + 1, y + cell / 2 - 0.5);
+    }
+  }
+
+  /** Where the pool grew: a bracket before the first slot of a chunk; and a dashed line behind the last slot in use ever. */
+  #edges(context, log, state, width, colors) {
+    const { cell, columns } = this.layout;
+    context.strokeStyle = colors.muted;
+    context.lineWidth = 1;
+    for (const { slot } of chunks(log, state.cursor)) {
+      if (!slot || cell < 5) continue;
+      const [x, y] = this.layout.at(slot);
+      context.beginPath();
+      context.moveTo(x + cell * 0.45, y - 0.9);
+      context.lineTo(x - 0.9, y - 0.9);
+      context.lineTo(x - 0.9, y + cell - 1);
+      context.stroke();
+    }
+    const mark = state.memory?.high_water ?? 0;
+    if (mark) behind(context, mark, state.capacity, columns, cell);
+  }
+
+  /** The first private slots behind a shared prefix that this very step wrote. */
+  #copies(context, log, state, colors) {
+    const { cell } = this.layout;
+    if (cell < 5) return;
+    context.strokeStyle = colors.accent;
+    context.lineWidth = 1.4;
+    for (const slot of written(log, state)) {
+      const [x, y] = this.layout.at(slot);
+      box(context, x + 0.6, y + 0.6, cell - 2.7, (cell - 2.7) / 2);
+      context.stroke();
+    }
+  }
+
+  /** From the last slot that a new one's path shares to the new one. */
+  #animate(log, state, colors) {
+    if (!this.layout) return;
+    const moves = written(log, state).map((to) => {
+      const { parent } = log.nodes[state.tokens[to] - 1];
+      const from = parent < 0 ? log.prompt.at(-1)?.slot : log.nodes[parent].slot;
+      return from >= 0 && state.tokens[from] ? [this.#middle(from), this.#middle(to)] : null;
+    }).filter(Boolean);
+    this.pulse.start(moves, colors.accent, this.layout.cell);
+  }
+
+  #middle(slot) {
+    const [x, y] = this.layout.at(slot);
+    return [x + this.layout.cell / 2, y + this.layout.cell / 2];
+  }
+
+  #build(tools) {
+    this.buttons = Object.entries(ORDERS).map(([order, text]) => {
+      const button = el("button", {
+        type: "button", class: "fs-choice", text, "data-order": order, "aria-pressed": String(order === this.order),
+        title: order === "slot" ? "As the pool numbers its slots (o)" : "Prompt, what paths share, then each path's own slots (o)",
+      });
+      button.addEventListener("click", () => this.orderBy(order));
+      return button;
+    });
+    tools?.append(el("div", { class: "fs-choices", role: "group", "aria-label": "Order of the slots" }, ...this.buttons));
+  }
+
+  #listen() {
+    const { canvas, actions } = this;
+    canvas.addEventListener("pointermove", (event) => this.#point(this.#slotAt(event)));
+    canvas.addEventListener("pointerleave", () => this.#point(null));
+    canvas.addEventListener("click", (event) => this.#pin(this.#slotAt(event)));
+    canvas.addEventListener("keydown", (event) => this.#key(event));
+    canvas.addEventListener("focus", () => {
+      if (this.state?.capacity && canvas.matches(":focus-visible")) this.#stand(Math.max(0, this.at));
+    });
+    canvas.addEventListener("blur", () => {
+      this.#point(null);
+      actions.invalidate();
     });
   }
 
-  /** A stepped line behind the last slot that attention reads. */
-  #highWater(context, mark, colors) {
-    const { cell, columns, rows } = this.grid;
-    if (!mark) return;
-    const row = Math.floor(mark / columns);
-    const x = (mark % columns) * cell - 0.75;
-    context.strokeStyle = colors.muted;
-    context.lineWidth = 1;
-    context.setLineDash([3, 2]);
-    context.beginPath();
-    if (row < rows) context.moveTo(columns * cell, row * cell - 0.75);
-    if (x > 0) {
-      context.lineTo(x, row * cell - 0.75);
-      context.lineTo(x, (row + 1) * cell - 0.75);
-    }
-    context.lineTo(0, (x > 0 ? row + 1 : row) * cell - 0.75);
-    context.stroke();
-    context.setLineDash([]);
+  #key(event) {
+    if (!this.state?.capacity || !this.layout || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.startsWith("Arrow")) {
+      const from = this.at < 0 || this.at >= this.state.capacity ? (this.layout.order?.[0] ?? 0) : this.at;
+      this.#stand(this.at < 0 ? from : neighbour(this.layout, this.state.capacity, from, event.key));
+    } else if (event.key === "Enter") this.#pin(this.at);
+    else if (event.key === "o") this.orderBy(this.order === "slot" ? "path" : "slot");
+    else return;
+    event.preventDefault();
+  }
+
+  /** The keyboard is on `slot`. */
+  #stand(slot) {
+    this.at = slot;
+    this.#point(slot);
+    this.heard.textContent = this.#words(slot);
+    this.actions.invalidate();
+  }
+
+  #hasFocus() {
+    return document.activeElement === this.canvas && this.canvas.matches(":focus-visible");
+  }
+
+  #pin(slot) {
+    if (slot !== null && slot >= 0 && this.state?.tokens[slot]) this.actions.select({ kind: "slot", slot });
   }
 
   #slotAt(event) {
-    if (!this.grid || !this.state) return null;
-    const [x, y] = inside(event, this.canvas);
-    const column = Math.floor(x / this.grid.cell);
-    if (column >= this.grid.columns) return null;
-    const slot = Math.floor(y / this.grid.cell) * this.grid.columns + column;
-    return slot >= 0 && slot < this.state.capacity ? slot : null;
+    if (!this.layout || !this.state) return null;
+    const slot = this.layout.slotAt(...inside(event, this.canvas));
+    return slot !== null && slot < this.state.capacity ? slot : null;
   }
 
-  #point(event, actions) {
-    const slot = this.#slotAt(event);
-    this.tip.hidden = slot === null;
-    if (slot === null) {
+  #point(slot) {
+    const { tip, actions } = this;
+    tip.hidden = slot === null || !this.layout;
+    if (tip.hidden) {
       actions.point(null);
       return;
     }
-    const token = this.state.tokens[slot];
-    this.tip.textContent = `slot ${count(slot)}: ${slotWords(this.log, token, this.state.refs[slot])}`;
-    const [x, y] = inside(event, this.canvas.parentElement);
-    this.tip.style.left = `${Math.min(x + 12, this.canvas.parentElement.clientWidth - 200)}px`;
-    this.tip.style.top = `${y + 14}px`;
-    actions.point(token ? { kind: "slot", slot } : null);
+    tip.textContent = this.#words(slot);
+    const [x, y] = this.layout.at(slot);
+    const room = this.canvas.clientWidth - tip.offsetWidth;
+    tip.style.left = `${Math.max(0, Math.min(room, x + this.layout.cell + 4))}px`;
+    tip.style.top = `${y + this.layout.cell + 6}px`;
+    actions.point(this.state.tokens[slot] ? { kind: "slot", slot } : null);
   }
+
+  #words(slot) {
+    const chunk = chunks(this.log, this.state.cursor).findLast((one) => one.slot <= slot);
+    const grown = chunk?.slot ? `; the pool grew to it in step ${chunk.step}` : "";
+    return `slot ${count(slot)}: ${slotWords(this.log, this.state.tokens[slot], this.state.refs[slot])}${grown}`;
+  }
+}
+
+/** [slots] the row of the one path that sees the slot; -1: none, or several. */
+function ownerOf(state) {
+  const owners = new Int32Array(state.capacity).fill(-1);
+  state.rows.forEach((row, at) => {
+    for (const slot of state.visible(row)) if (state.refs[slot] === 1) owners[slot] = at;
+  });
+  return owners;
+}
+
+/** Slots that the step at the cursor wrote as the first private ones behind a shared prefix. */
+function written(log, state) {
+  const copy = marks(log).findLast((mark) => mark.kind === "copy" && mark.step <= state.cursor);
+  if (copy?.step !== state.cursor || !copy.pooled) return [];
+  return copy.nodes.filter((id) => state.holds(log.nodes[id].slot, id + 1)).map((id) => log.nodes[id].slot);
+}
+
+function tints(element) {
+  const style = getComputedStyle(element);
+  return [1, 2, 3, 4].map((at) => style.getPropertyValue(`--fs-own-${at}`).trim());
+}
+
+/** Private cells are round where they are large enough to show it. */
+function roundness(refs, cell) {
+  if (cell < 6) return 0;
+  return refs === 1 ? cell / 2 - 0.5 : cell > 9 ? 2.5 : 1;
 }
 
 function box(context, x, y, size, round) {
   context.beginPath();
   if (round) context.roundRect(x, y, size, size, round);
   else context.rect(x, y, size, size);
+}
+
+/** A dashed, stepped line behind the first `mark` cells. */
+function behind(context, mark, capacity, columns, cell) {
+  const row = Math.floor(mark / columns);
+  const x = (mark % columns) * cell - 0.75;
+  context.setLineDash([3, 2]);
+  context.beginPath();
+  if (row < Math.ceil(capacity / columns)) context.moveTo(columns * cell, row * cell - 0.75);
+  if (x > 0) {
+    context.lineTo(x, row * cell - 0.75);
+    context.lineTo(x, (row + 1) * cell - 0.75);
+  }
+  context.lineTo(0, (x > 0 ? row + 1 : row) * cell - 0.75);
+  context.stroke();
+  context.setLineDash([]);
 }
 
 /** What a slot holds and who sees it, in words. */

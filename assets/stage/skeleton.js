@@ -87,8 +87,8 @@ function mapParts() {
     pool: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "KV pool: a cell is a slot" }),
     poolTools: el("div", { class: "fs-pool-tools" }),
     poolNote: el("span", { class: "fs-card-note" }),
-    poolKeys: el("div", { class: "fs-keys" }, swatch("private", "one path"), swatch("shared-1", "2+"), swatch("shared-3", "8+"),
-      swatch("shared-5", "32+ paths"), swatch("free", "free")),
+    poolKeys: el("div", { class: "fs-keys" }, swatch("private", "one path’s own"), swatch("shared-1", "2+"), swatch("shared-3", "8+"),
+      swatch("shared-5", "32+ paths"), swatch("free", "free"), swatch("copy", "first own slot"), swatch("grown", "pool grew"), swatch("high", "high water")),
     noPool: el("p", { class: "fs-hint fs-no-pool", hidden: true }),
     tip: el("div", { class: "fs-tip", hidden: true }),
     layers: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Slots of every layer" }),
@@ -102,7 +102,7 @@ function sideParts() {
     sentence: el("p", { class: "fs-sentence" }),
     memory: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Bytes over time" }),
     memoryNote: el("p", { class: "fs-fine" }),
-    memoryKeys: el("div", { class: "fs-keys" }, swatch("unique", "in use"), swatch("allocated", "allocated"), swatch("logical", "one cache a path")),
+    memoryKeys: el("div", { class: "fs-keys" }, swatch("unique", "in use: each token once"), swatch("allocated", "allocated"), swatch("logical", "one cache a path: what deep copies need")),
     projector: el("div", { class: "fs-projector" }),
   };
 }

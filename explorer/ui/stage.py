@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import gradio as gr
 
+from explorer import shapes
 from explorer.config import InputError
 from explorer.events import Header, Step
 from explorer.ui.limits import Limits
@@ -33,11 +34,12 @@ def host(name: str, store: RunStore, options: dict[str, Any] | None = None) -> g
     def events_since(request: dict[str, Any]) -> str:
         return store.events_since(str(request.get("run")), int(request.get("seq", 0)))
 
+    options = {"shapes": shapes.listed()} | (options or {})
     attach = f"page.attachStage({json.dumps(name)}, {{element, props, watch, server, trigger}}, "
     return gr.HTML(
         value="",
         html_template="<div class='fs-host'></div>",
-        js_on_load=script(f"{attach}{json.dumps(options or {})});"),
+        js_on_load=script(f"{attach}{json.dumps(options)});"),
         server_functions=[events_since],
         apply_default_css=False,
         elem_id=f"fs-stage-{name}",
