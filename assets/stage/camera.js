@@ -2,7 +2,7 @@
 
 import { inside, isStill } from "./dom.js";
 
-const MIN = 0.05;
+const MIN = 0.004; // a path of some thousand tokens, whole
 const MAX = 4;
 const GLIDE_MS = 30; // between two frames of a glide: smooth enough, and half the painting
 
@@ -27,6 +27,12 @@ export class Camera {
     Object.assign(this, { x, y, scale: Math.max(MIN, Math.min(MAX, scale)) });
     this.group.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${this.scale.toFixed(4)})`);
     this.moved();
+  }
+
+  /** There at once, whatever was under way. */
+  jump(x, y, scale) {
+    this.stop();
+    this.set(x, y, scale);
   }
 
   /** Glide there; at once where people asked for no motion. */

@@ -3,9 +3,10 @@
 
 import { PROMPT } from "./log.js";
 
-export const BUDGET = 1400; // marks that are drawn at most
-const LANE = 3; // pixels: where lanes are lower, subtrees fold ...
-const LOW = 4; // ... that are lower than this
+export const BUDGET = 1400; // nodes that are drawn at most
+const WITH_FOLDS = 700; // nodes that are drawn at most where many hold a fold, which is a mark of its own
+const LANE = 3; // pixels: where lanes are lower, subtrees fold that are lower than ...
+const LOW = 15; // ... this, less four lanes: it sets in gently
 const COLUMN = 3; // pixels: where columns are narrower, some are passed over
 const LANES = 1e6; // weight of a lane against that of a column: height first, then length
 
@@ -24,12 +25,13 @@ export function weight(layout, id) {
  */
 export function sight(log, layout, view, budget = BUDGET) {
   const stride = 2 ** Math.max(0, Math.ceil(Math.log2(COLUMN / view.dx)));
-  const least = view.dy < LANE ? (LOW / view.dy) * LANES : 0;
+  const least = view.dy < LANE ? ((LOW - 4 * view.dy) / view.dy) * LANES : 0;
   const near = within(log, layout, view, stride);
   const weights = near.map((id) => weight(layout, id));
   const isOnColumn = (id) => layout.column[id] % stride === 0;
   const drawn = weights.filter((value, at) => value >= least && isOnColumn(near[at]));
-  const threshold = drawn.length <= budget ? least : above(drawn, budget);
+  const isFar = least > 0 || drawn.length > budget;
+  const threshold = isFar ? Math.max(least, above(drawn, Math.min(budget, WITH_FOLDS))) : 0;
   const level = { threshold, stride };
   if (!threshold && stride === 1) return { ids: near.sort((a, b) => a - b), ...level };
   const ids = new Set();
@@ -43,6 +45,7 @@ export function sight(log, layout, view, budget = BUDGET) {
 
 /** The least of `values` that no more than `count` of them exceed or equal; above them all where none is. */
 function above(values, count) {
+  if (values.length <= count) return 0;
   const sorted = Float64Array.from(values).sort();
   const first = sorted[sorted.length - 1 - count]; // it, and all that equal it, are one too many
   const next = sorted.findIndex((value) => value > first);

@@ -1,84 +1,89 @@
-// The token tree: SVG, appended to and never rebuilt. Per update only what changed is touched.
+// The token tree: SVG. What is in sight has a mark, kept by its node's id; far out, small subtrees are folded.
 
+import { arrow } from "./arrows.js";
 import { Camera } from "./camera.js";
-import { entropyColor } from "./color.js";
-import { el, svg } from "./dom.js";
-import { shorten, visibleToken } from "./format.js";
-import { Layout } from "./layout.js";
+import { svg } from "./dom.js";
+import { Layout, reaches } from "./layout.js";
 import { PROMPT } from "./log.js";
+import { DX, DY, FLAGS, Mark, radiusOf } from "./nodemark.js";
+import { Shape, counts, masses } from "./shape.js";
+import { foldedInto, holderOf, originOf, placedOf, sight } from "./sight.js";
 
-export const DX = 92; // pixels between depths
-export const DY = 23; // pixels between lanes
-const BEND = 34; // pixels in which an edge reaches its lane; a token is written on the straight rest
-const LABEL = 10; // characters of a token shown on its node
-const FAR = 0.42; // below this scale labels make way for the shape
-const HURRY = 2; // columns behind which the view stops gliding and jumps
-const CHUNK = 4; // depths that are shown or hidden together: only what is in sight is painted
+export { drawLegend } from "./legend.js";
+
+const MARGIN = 120; // pixels around the view in which marks are ready
+const KEPT = 3000; // marks that are kept, those out of sight included
+const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
+const PARTS = 400; // wedges one fold is drawn of at most
+const EDGE = 36; // pixels that the newest tokens keep from the rim when followed
+const NONE = { threshold: 0, stride: 1 };
+
+/** The bits of `FLAGS` by name. */
+const BIT = Object.fromEntries(FLAGS.map((name, at) => [name.slice(3), 1 << at]));
 
 export class Tree {
   constructor(host, actions) {
-    this.group = svg("g", { class: "fs-world", role: "presentation" });
+    this.folds = svg("g", { class: "fs-folds", role: "presentation" });
+    this.edges = svg("g", { class: "fs-edges", "aria-hidden": "true" });
+    this.nodes = svg("g", { class: "fs-nodes", role: "presentation" });
+    this.group = svg("g", { class: "fs-world", role: "presentation" }, this.folds, this.edges, this.nodes);
     this.svg = svg("svg", {
       class: "fs-tree-svg", role: "tree", tabindex: "0",
       "aria-label": "Token tree. Arrow keys move between tokens.",
     }, this.group);
     host.append(this.svg);
+    this.name = `fs${Math.random().toString(36).slice(2, 8)}`;
     this.actions = actions;
+    this.moved = () => {}; // told when the view or the layout has changed
     this.camera = new Camera(this.svg, this.group, {
-      moved: () => this.#moved(),
+      moved: () => this.#later(),
       touched: () => {
         this.following = false;
         actions.invalidate();
       },
     });
-    this.following = true;
-    this.selected = null;
     this.#listen();
     this.reset(null);
   }
 
   reset(log) {
     this.log = log;
-    this.layout = new Layout();
-    this.shown = []; // by node id: {mark, edge, circle, key}
-    this.group.replaceChildren();
-    this.chunks = []; // by depth / CHUNK: {group, edges, marks, shown}
+    this.scene = null;
+    this.layout = new Layout(new Shape());
+    this.marks = new Map(); // by node id, those last in sight at the end
+    this.present = []; // ids that are in the document, rising
+    this.level = NONE;
     this.selected = null;
-    this.hovered = null;
-    this.lit = [];
-    this.litNodes = null;
-    if (log) this.#addRoot();
     this.following = true;
+    for (const layer of [this.folds, this.edges, this.nodes]) layer.replaceChildren();
     this.camera.stop();
   }
 
   /** Draw the log as it was after the cursor. */
-  draw({ state, dead, isDark: dark, focus }) {
+  draw(scene) {
     if (!this.log) return;
-    this.layout.update(this.log);
-    while (this.shown.length < this.log.nodes.length) this.#add(this.log.nodes[this.shown.length]);
-    const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
-    for (const node of this.log.nodes) this.#paint(node, state, dead[node.id] === 1, live.has(node.id) && node.ended > state.cursor, dark);
-    this.#paintRoot(state, dark);
-    this.#light(focus);
-    if (this.following) this.follow(state);
-    else this.#cull();
+    this.scene = scene;
+    this.#lay(scene.shape);
+    if (this.following) this.follow(scene.state);
+    this.#refresh();
   }
 
   /** Keep the newest column in sight, as large as the column allows. */
   follow(state, at_once = false) {
     const box = this.#box();
     if (!box) return;
-    const depth = this.#frontDepth(state);
-    const lanes = this.#frontLanes(state, depth);
+    const { camera } = this;
+    const { column, lanes } = this.#front(state);
     const top = Math.min(...lanes);
     const bottom = Math.max(...lanes);
-    const scale = Math.max(0.66, Math.min(1.1, (box.height - 96) / ((bottom - top + 1.4) * DY)));
-    const x = Math.min(74, box.width - (depth + 2.6) * DX * scale);
-    const y = box.height / 2 + 10 - ((top + bottom) / 2) * DY * scale;
-    const far = Math.abs(x - this.camera.x) > HURRY * DX * scale;
-    if (at_once || (far && this.camera.goal)) this.camera.set(x, y, scale);
-    else this.camera.glide(x, y, scale);
+    const scale = Math.max(0.66, Math.min(1.1, (box.height - 48) / ((bottom - top + 1.4) * DY)));
+    const x = Math.min(74, box.width - (column + 1.6) * DX * scale);
+    const y = box.height / 2 - ((top + bottom) / 2) * DY * scale;
+    if (at_once) camera.jump(x, y, scale);
+    else {
+      this.#catchUp(box, column, top, bottom);
+      camera.glide(x, y, scale);
+    }
   }
 
   /** The whole tree in sight. */
@@ -92,7 +97,7 @@ export class Tree {
     const scale = Math.min(1.2, box.width / width, box.height / height);
     const x = (box.width - (width - 150) * scale) / 2;
     const y = box.height / 2 - ((low + high) / 2) * DY * scale;
-    if (at_once) this.camera.set(x, y, scale);
+    if (at_once) this.camera.jump(x, y, scale);
     else this.camera.glide(x, y, scale);
   }
 
@@ -103,52 +108,69 @@ export class Tree {
     this.camera.zoom(factor, box.width / 2, box.height / 2);
   }
 
-  /** Light what is in focus, and the node itself. */
-  #light(focus) {
-    const nodes = focus?.nodes ?? null;
-    const id = focus?.node ?? null;
-    if (nodes === this.litNodes && id === this.hovered) return;
-    for (const { mark, edge } of this.lit) {
-      mark.classList.remove("is-lit");
-      edge?.classList.remove("is-lit");
-    }
-    if (this.hovered !== null) this.#shownOf(this.hovered)?.mark.classList.remove("is-hovered");
-    this.litNodes = nodes;
-    this.hovered = id;
-    this.lit = [...(nodes ?? [])].map((at) => this.shown[at]).filter(Boolean);
-    for (const { mark, edge } of this.lit) {
-      mark.classList.add("is-lit");
-      edge?.classList.add("is-lit");
-    }
-    if (id !== null) this.#shownOf(id)?.mark.classList.add("is-hovered");
-  }
-
-  /** Mark the chosen node; with `reveal` bring it in sight. */
+  /** Mark the chosen node; with `reveal` bring it in sight, out of folds too. */
   choose(id, reveal = false) {
-    if (this.selected !== null) this.#shownOf(this.selected)?.mark.setAttribute("aria-selected", "false");
     this.selected = id;
-    for (const one of this.group.querySelectorAll(".is-selected")) one.classList.remove("is-selected");
-    const shown = id === null ? null : this.#shownOf(id);
-    if (!shown) return;
-    shown.mark.classList.add("is-selected");
-    shown.mark.setAttribute("aria-selected", "true");
-    this.svg.setAttribute("aria-activedescendant", shown.mark.id);
-    if (reveal) this.#reveal(id);
+    if (this.log && id !== null && reveal) {
+      if (this.#shape.reveal(this.log, id)) this.actions.reshape();
+      this.#lay(this.#shape);
+      this.#reveal(id);
+    }
+    if (this.scene?.log === this.log) this.#refresh();
   }
 
+  /** Where a node stands in the world: pixels at scale 1. */
+  placeOf(id) {
+    return { x: this.layout.columnOf(this.log, id) * DX, y: this.layout.yOf(id) * DY };
+  }
+
+  /** What the view shows of the world: `{left, right, top, bottom}` in pixels at scale 1; null while hidden. */
+  get window() {
+    const box = this.#box();
+    if (!box) return null;
+    const { x, y, scale } = this.camera;
+    return { left: -x / scale, right: (box.width - x) / scale, top: -y / scale, bottom: (box.height - y) / scale };
+  }
+
+  /** Move the view so that (x, y) of the world is in its middle. */
+  centre(x, y, scale = this.camera.scale, at_once = false) {
+    const box = this.#box();
+    if (!box) return;
+    this.following = false;
+    const [to, down] = [box.width / 2 - x * scale, box.height / 2 - y * scale];
+    if (at_once) this.camera.jump(to, down, scale);
+    else this.camera.glide(to, down, scale);
+    this.actions.invalidate();
+  }
+
+  get #shape() {
+    return this.layout.shape;
+  }
+
+  /** Lay out what has no place yet. Where the shape changed, what is chosen stays where it is on the screen. */
+  #lay(shape) {
+    if (shape && shape !== this.layout.shape) this.layout = new Layout(shape);
+    const { layout, log, camera } = this;
+    const isAnew = layout.y.length > 0 && layout.version !== layout.shape.version;
+    const anchors = isAnew ? [this.selected, layout.root].filter((id) => id !== null && !Number.isNaN(layout.yOf(id))) : [];
+    const before = anchors.map((id) => [id, this.placeOf(id)]);
+    layout.update(log);
+    const [id, old] = before.find(([at]) => !Number.isNaN(layout.yOf(at))) ?? [];
+    if (id === undefined || this.following) return;
+    const { x, y } = this.placeOf(id);
+    camera.jump(camera.x + (old.x - x) * camera.scale, camera.y + (old.y - y) * camera.scale, camera.scale);
+  }
+
+  /** Bring a node in sight, near enough to be drawn for itself. */
   #reveal(id) {
     const box = this.#box();
+    if (!box) return;
     const { camera } = this;
-    const x = ((id === PROMPT ? 0 : this.log.nodes[id].depth + 1) * DX) * camera.scale + camera.x;
-    const y = this.layout.yOf(id) * DY * camera.scale + camera.y;
-    const out = x < 50 || y < 40 || x > box.width - 50 || y > box.height - 40;
-    if (!out) return;
-    this.following = false;
-    camera.glide(camera.x + box.width / 2 - x, camera.y + box.height / 2 - y, camera.scale);
-  }
-
-  #shownOf(id) {
-    return id === PROMPT ? this.root : this.shown[id];
+    const { x, y } = this.placeOf(id);
+    const [px, py] = [x * camera.scale + camera.x, y * camera.scale + camera.y];
+    const isOut = px < 50 || py < 30 || px > box.width - 50 || py > box.height - 30;
+    const isFolded = this.scene && holderOf(this.log, this.layout, this.level, id) !== id;
+    if (isOut || isFolded) this.centre(x, y, isFolded ? Math.max(0.6, camera.scale) : camera.scale);
   }
 
   /** Size in sight, or null while hidden. Kept, because reading it makes the browser lay out anew. */
@@ -157,187 +179,197 @@ export class Tree {
     return this.size.width && this.size.height ? this.size : null;
   }
 
-  #frontDepth(state) {
-    const depths = state.rows.map((row) => (row.node === PROMPT ? -1 : this.log.nodes[row.node].depth));
-    if (depths.length && !state.isOver) return Math.max(...depths);
-    const last = this.log.nodes[state.numNodes - 1];
-    return last ? last.depth : -1;
-  }
-
-  /** Lanes of the newest column, those of live paths where there are any. */
-  #frontLanes(state, depth) {
-    const live = state.isOver ? [] : state.rows.map((row) => this.layout.yOf(row.node));
-    const lanes = live.length ? live : (this.layout.columns[depth] ?? []);
-    return lanes.length ? lanes : [0];
-  }
-
-  #addRoot() {
-    const words = this.log.promptText().trim();
-    const tail = words.length > 26 ? "…" + words.slice(-25) : words;
-    const circle = svg("rect", { class: "fs-dot", x: -8, y: -8, width: 16, height: 16, rx: 4 });
-    const label = svg("text", { class: "fs-label fs-label-root", x: -12, y: 4, "text-anchor": "end", text: "prompt" });
-    const mark = svg("g", {
-      class: "fs-node fs-root", role: "treeitem", "data-id": PROMPT, id: this.#markId(PROMPT),
-      "aria-label": `Prompt: ${tail}`, "aria-level": 1, "aria-selected": "false",
-    }, svg("title", { text: words }), circle, label);
-    this.root = { mark, circle, edge: null, radius: 8, key: "" };
-    this.#chunk(-1).marks.append(mark);
-  }
-
-  #markId(id) {
-    this.name ??= `fs${Math.random().toString(36).slice(2, 8)}`;
-    return `${this.name}-${id}`;
-  }
-
-  #add(node) {
-    const x = (node.depth + 1) * DX;
-    const y = this.layout.y[node.id] * DY;
-    const px = x - DX + (this.#shownOf(node.parent).radius - 1); // from its rim, so that no edge covers a node
-    const py = this.layout.yOf(node.parent) * DY;
-    const edge = svg("path", {
-      class: "fs-edge",
-      d: `M${px} ${py.toFixed(1)}C${px + BEND * 0.65} ${py.toFixed(1)} ${px + BEND * 0.35} ${y.toFixed(1)} ${px + BEND} ${y.toFixed(1)}H${x}`,
-    });
-    const radius = 2.8 + 4.6 * Math.sqrt(node.prob);
-    const circle = svg("circle", { class: "fs-dot", r: radius.toFixed(2) });
-    const token = visibleToken(node.text, node.raw);
-    const label = svg("text", {
-      class: "fs-label", x: (-radius - 2).toFixed(1), y: -4.5, "text-anchor": "end", text: shorten(token, LABEL),
-    });
-    const mark = svg("g", {
-      class: "fs-node", transform: `translate(${x} ${y.toFixed(1)})`, "data-id": node.id, id: this.#markId(node.id),
-      role: "treeitem", "aria-level": node.depth + 2, "aria-selected": "false", "aria-label": token,
-    }, svg("circle", { class: "fs-hit", r: 11 }), circle, label);
-    this.shown.push({ mark, edge, circle, radius, key: -1, ring: null, end: null });
-    const chunk = this.#chunk(node.depth);
-    chunk.edges.append(edge);
-    chunk.marks.append(mark);
-  }
-
-  /** The group that a depth is drawn in; the prompt's depth is -1. */
-  #chunk(depth) {
-    const at = Math.floor((depth + 1) / CHUNK);
-    while (this.chunks.length <= at) {
-      const edges = svg("g", { class: "fs-edges", "aria-hidden": "true" });
-      const marks = svg("g", { class: "fs-nodes", role: "presentation" });
-      const group = svg("g", { role: "presentation" }, edges, marks);
-      this.chunks.push({ group, edges, marks, isShown: true });
-      this.group.append(group);
+  /** The newest column, and the lanes in it: those of live paths where there are any. */
+  #front(state) {
+    const { log, layout } = this;
+    const isPlaced = (id) => !Number.isNaN(layout.yOf(id)) && layout.base !== null;
+    const live = state.isOver ? [] : state.rows.map((row) => row.node).filter(isPlaced);
+    if (live.length) {
+      return { column: Math.max(...live.map((id) => layout.columnOf(log, id))), lanes: live.map((id) => layout.yOf(id)) };
     }
-    return this.chunks[at];
+    const last = state.numNodes - 1;
+    if (last < 0 || !isPlaced(last)) return { column: 0, lanes: [0] };
+    const column = layout.columnOf(log, last);
+    return { column, lanes: layout.columns[column - 1]?.map((id) => layout.y[id]) ?? [0] };
   }
 
-  #moved() {
-    this.svg.classList.toggle("is-far", this.camera.scale < FAR);
-    this.#cull();
+  /** The newest tokens are never out of sight, however fast they come: as little as needed, at once. */
+  #catchUp(box, column, top, bottom) {
+    const { camera } = this;
+    const right = column * DX * camera.scale + camera.x;
+    const [high, low] = [top, bottom].map((lane) => lane * DY * camera.scale + camera.y);
+    const dx = Math.min(0, box.width - EDGE - right) + Math.max(0, Math.min(EDGE, 74) - right);
+    const isTall = low - high > box.height - EDGE;
+    const dy = isTall ? box.height / 2 - (low + high) / 2 : Math.max(0, EDGE / 2 - high) + Math.min(0, box.height - EDGE / 2 - low);
+    if (dx || (dy && !isTall)) camera.set(camera.x + dx, camera.y + dy, camera.scale);
   }
 
-  /** Take what is out of sight out of the picture. */
-  #cull() {
-    const { x, scale } = this.camera;
-    const { width } = this.#box() ?? { width: 2000 };
-    const from = (-x / scale / DX - 2) / CHUNK;
-    const to = ((width - x) / scale / DX + 2) / CHUNK;
-    this.chunks.forEach((chunk, at) => {
-      const isShown = at + 1 > from && at < to;
-      if (isShown === chunk.isShown) return;
-      chunk.isShown = isShown;
-      chunk.group.style.display = isShown ? "" : "none";
+  /** Once a frame, however often the view moved. */
+  #later() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      if (this.scene?.log === this.log && this.log) this.#refresh();
     });
   }
 
-  #paint(node, state, dead, live, dark) {
-    const shown = this.shown[node.id];
-    const there = node.step <= state.cursor;
-    const decided = node.decided <= state.cursor;
+  /** Bring the marks in line with the scene and the view. */
+  #refresh() {
+    if (this.frame) cancelAnimationFrame(this.frame);
+    this.frame = undefined;
+    const { log, layout, scene, camera } = this;
+    const ids = this.#pick();
+    this.#stack(ids);
+    const { state } = scene;
+    const hasFolds = this.level.threshold > 0 || this.#shape.collapsed.size > 0;
+    const extents = hasFolds ? reaches(log, layout, state.numNodes) : null;
+    const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
+    const lit = scene.focus?.nodes ?? new Set();
+    const pointed = this.#drawn(scene.focus?.node ?? null);
+    const chosen = this.#drawn(this.selected);
+    for (const id of this.present) {
+      const mark = this.marks.get(id);
+      const { x, y } = this.placeOf(id);
+      mark.moveTo(x, y, this.#origin(id));
+      mark.paint(this.#looks(id, { live, lit, pointed, chosen }));
+      const fold = hasFolds ? this.#foldOf(id, extents) : null;
+      mark.drawFold(fold, x, y, fold?.isCollapsed ? 1 : camera.scale);
+      if (mark.fold && !mark.fold.parentNode) this.folds.append(mark.fold);
+    }
+    const distance = FAR.filter((scale) => camera.scale < scale).length;
+    if (distance !== this.distance) this.svg.setAttribute("class", ["fs-tree-svg", "is-far", "is-farther", "is-distant", "is-remote"].slice(0, distance + 1).join(" "));
+    this.distance = distance;
+    const active = this.selected === null ? null : this.marks.get(this.selected)?.mark;
+    if (active?.parentNode) this.svg.setAttribute("aria-activedescendant", active.id);
+    else this.svg.removeAttribute("aria-activedescendant");
+    this.moved();
+  }
+
+  /** Ids to be in the document, rising: the root, and what is there at the cursor and in sight. */
+  #pick() {
+    const { log, layout, scene, camera } = this;
+    const box = this.#box() ?? { width: 1000, height: 500 };
+    const [dx, dy] = [DX * camera.scale, DY * camera.scale];
+    const picked = sight(log, layout, {
+      left: (-camera.x - MARGIN) / dx, right: (box.width - camera.x + MARGIN) / dx,
+      top: (-camera.y - MARGIN) / dy, bottom: (box.height - camera.y + MARGIN) / dy, dx, dy,
+    });
+    this.level = picked;
+    const { hidesPruned } = this.#shape;
+    const isThere = (id) => id < scene.state.numNodes && !(hidesPruned && scene.dead[id]);
+    const ids = picked.ids.filter(isThere);
+    if (layout.root === PROMPT || isThere(layout.root)) ids.push(layout.root);
+    return ids.sort((a, b) => a - b);
+  }
+
+  /** Let the document hold the marks of `ids` and no others, in their order; those that stay are not touched. */
+  #stack(ids) {
+    const { log, marks } = this;
+    const wanted = new Set(ids);
+    for (const id of this.present) {
+      if (wanted.has(id)) continue;
+      const { mark, edge, fold } = marks.get(id);
+      for (const part of [mark, edge, fold]) part?.remove();
+    }
+    let before = { node: this.nodes.firstChild, edge: this.edges.firstChild };
+    for (const id of ids) {
+      let mark = marks.get(id);
+      if (!mark) marks.set(id, (mark = new Mark(log, log.node(id), this.name)));
+      if (mark.mark === before.node) before.node = before.node.nextSibling;
+      else this.nodes.insertBefore(mark.mark, before.node);
+      if (!mark.edge) continue;
+      if (mark.edge === before.edge) before.edge = before.edge.nextSibling;
+      else this.edges.insertBefore(mark.edge, before.edge);
+    }
+    this.present = ids;
+    if (marks.size <= KEPT) return;
+    for (const id of marks.keys()) if (!wanted.has(id)) marks.delete(id);
+  }
+
+  #origin(id) {
+    if (id === this.layout.root) return null;
+    const origin = originOf(this.log, this.layout, this.level, id);
+    return { ...this.placeOf(origin), radius: radiusOf(this.log.node(origin)) };
+  }
+
+  /** The node whose mark stands for `id`: itself, or who holds it folded. */
+  #drawn(id) {
+    if (id === null || !this.log) return null;
+    return holderOf(this.log, this.layout, this.level, placedOf(this.log, this.layout, id));
+  }
+
+  #looks(id, { live, lit, pointed, chosen }) {
+    const { log, scene } = this;
+    const { state, tau } = scene;
+    const node = log.node(id);
+    const shape = this.#shape;
+    const isDecided = node.decided <= state.cursor;
     const ended = node.ended <= state.cursor ? node.status : "";
-    const key = there ? 1 + decided * 2 + dead * 4 + live * 8 + dark * 16 + (ended ? 32 : 0) : 0;
-    if (key === shown.key) return;
-    const { mark, edge, circle } = shown;
-    shown.key = key;
-    mark.classList.toggle("is-future", !there);
-    edge.classList.toggle("is-future", !there);
-    if (!there) return;
-    for (const part of [mark, edge]) {
-      part.classList.toggle("is-dead", dead);
-      part.classList.toggle("is-live", live);
-    }
-    mark.classList.toggle("is-open", !decided && !ended);
-    circle.style.fill = decided ? entropyColor(node.decision.normalized_entropy, dark) : "";
-    this.#ring(shown, decided && node.decision.factor > 1);
-    this.#endMark(shown, ended);
-  }
-
-  #paintRoot(state, dark) {
-    const decided = this.log.root.decided <= state.cursor;
-    const key = `${decided}${dark}`;
-    if (key === this.root.key) return;
-    this.root.key = key;
-    const { decision } = this.log.root;
-    this.root.circle.style.fill = decided ? entropyColor(decision.normalized_entropy, dark) : "";
-    this.root.mark.classList.toggle("is-fork", decided && decision.factor > 1);
-  }
-
-  #ring(shown, wanted) {
-    shown.mark.classList.toggle("is-fork", wanted);
-    if (wanted && !shown.ring) {
-      shown.ring = svg("circle", { class: "fs-ring", r: (shown.radius + 3).toFixed(2) });
-      shown.mark.insertBefore(shown.ring, shown.circle);
-    }
-  }
-
-  /** Other shapes for ends: a cross where pruned, a square where finished, a bar at the length limit. */
-  #endMark(shown, ended) {
-    if (shown.end && shown.ended !== ended) {
-      shown.end.remove();
-      shown.end = null;
-    }
-    shown.ended = ended;
-    shown.mark.classList.toggle("is-pruned", ended === "pruned");
-    shown.mark.classList.toggle("is-finished", ended === "finished");
-    if (!ended || shown.end) return;
-    const r = shown.radius;
-    const forms = {
-      pruned: () => svg("path", { class: "fs-end fs-cross", d: "M-4 -4L4 4M4 -4L-4 4" }),
-      finished: () => svg("rect", { class: "fs-end fs-square", x: -r - 3, y: -r - 3, width: 2 * r + 6, height: 2 * r + 6, rx: 2.5 }),
-      length: () => svg("path", { class: "fs-end fs-bar", d: `M${r + 5} ${-r - 1}V${r + 1}` }),
-      cancelled: () => svg("path", { class: "fs-end fs-bar fs-cancelled", d: `M${r + 5} ${-r - 1}V${r + 1}` }),
+    const isFork = isDecided && node.decision.factor > 1;
+    const wouldFork = tau !== null && isDecided && node.decision.normalized_entropy >= tau;
+    const isCollapsed = shape.collapsed.has(id);
+    const hasChildren = node.children.length > 0 && log.nodes[node.children[0]].step <= state.cursor;
+    const is = {
+      dead: id !== PROMPT && scene.dead[id] === 1, live: live.has(id) && node.ended > state.cursor,
+      open: id !== PROMPT && !isDecided && !ended, fork: isFork, pruned: ended === "pruned",
+      finished: ended === "finished", lit: lit.has(id), hovered: id === pointed, selected: id === chosen,
+      bookmarked: shape.bookmarks.has(id), found: shape.found.has(id), would: wouldFork && !isFork,
+      wouldnt: tau !== null && isFork && !wouldFork, collapsed: isCollapsed,
     };
-    shown.end = forms[ended]();
-    shown.mark.insertBefore(shown.end, shown.mark.querySelector(".fs-label"));
+    let flags = 0;
+    for (const name in BIT) if (is[name]) flags |= BIT[name];
+    return {
+      flags, ended, entropy: isDecided ? node.decision.normalized_entropy : null, isDark: scene.isDark,
+      isExpanded: hasChildren ? !isCollapsed : null,
+    };
+  }
+
+  /** What the drawn node holds folded at the cursor; null: nothing. `extents`: see `reaches`. */
+  #foldOf(id, { top, bottom, reach }) {
+    const { log, layout, level } = this;
+    const { state } = this.scene;
+    const isCollapsed = this.#shape.collapsed.has(id);
+    const isThere = (child) => child < state.numNodes;
+    const firsts = isCollapsed ? log.node(id).children.filter(isThere)
+      : foldedInto(log, layout, level, id, state.numNodes).slice(0, PARTS);
+    if (!firsts.length) return null;
+    const mass = masses(log, state.cursor);
+    const count = counts(log, state.cursor);
+    const sum = (values) => firsts.reduce((whole, child) => whole + values[child], 0);
+    const parts = isCollapsed ? [] : firsts.map((child) => (
+      { top: top[child] * DY, bottom: bottom[child] * DY, reach: reach[child] * DX }));
+    return { tokens: sum(count), mass: sum(mass), isCollapsed, parts };
   }
 
   #listen() {
     new ResizeObserver(() => (this.size = null)).observe(this.svg);
     const idOf = (event) => {
-      const mark = event.target.closest?.(".fs-node");
+      const mark = event.target.closest?.("[data-id]");
       return mark ? Number(mark.getAttribute("data-id")) : null;
     };
     const subjectOf = (event) => (idOf(event) === null ? null : { kind: "node", id: idOf(event) });
     this.svg.addEventListener("pointerover", (event) => this.actions.point(subjectOf(event)));
     this.svg.addEventListener("pointerleave", () => this.actions.point(null));
     this.svg.addEventListener("click", (event) => {
-      if (!this.camera.wasDragged) this.actions.select(subjectOf(event));
+      if (this.camera.wasDragged) return;
+      if (event.target.closest("[data-fold]")) this.#open(idOf(event));
+      else this.actions.select(subjectOf(event));
+    });
+    this.svg.addEventListener("keydown", (event) => {
+      const to = this.log && this.scene && !event.ctrlKey && !event.metaKey && !event.altKey ? arrow(event.key, this.log, this.layout, this.scene.state.numNodes, this.selected) : null;
+      if (to === null) return;
+      event.preventDefault();
+      this.actions.select({ kind: "node", id: to }, { reveal: true });
     });
   }
-}
 
-/** The legend of the tree: the entropy scale with the run's own threshold on it, and the shapes. */
-export function drawLegend(host, threshold, dark, position) {
-  const stops = 24;
-  const colors = Array.from({ length: stops + 1 }, (_, i) => entropyColor((i / stops) ** 2, dark));
-  const bar = el("div", { class: "fs-scale-bar" });
-  bar.style.background = `linear-gradient(90deg, ${colors.join(",")})`;
-  const ticks = [0, 0.1, 0.3, 0.6, 1].map((value) => {
-    const tick = el("span", { class: "fs-scale-tick", text: String(value) });
-    tick.style.left = `${position(value) * 100}%`;
-    return tick;
-  });
-  const mark = el("span", { class: "fs-scale-threshold", title: `fork threshold ${threshold}` });
-  mark.style.left = `${position(threshold) * 100}%`;
-  host.replaceChildren(
-    el("span", { class: "fs-legend-word", text: "sure" }),
-    el("div", { class: "fs-scale" }, bar, ...(threshold === null ? [] : [mark]), ...ticks),
-    el("span", { class: "fs-legend-word", text: "unsure" }),
-  );
+  /** A fold was clicked: unfold it, or look at it from nearer by. */
+  #open(id) {
+    if (this.#shape.collapsed.has(id)) {
+      this.#shape.collapse(id, false);
+      this.actions.reshape();
+      return;
+    }
+    const { x, y } = this.placeOf(id);
+    this.centre(x + DX, y, Math.min(1, this.camera.scale * 3));
+  }
 }
