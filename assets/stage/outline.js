@@ -64,3 +64,32 @@ export function variantWords({ variants }, mass, tokens, end, hidden) {
   ];
   return parts.filter(Boolean).join(", ");
 }
+
+/** How many lines the tokens `ids` take where a line holds `letters`. */
+export function lines(log, ids, letters) {
+  let rows = 1;
+  let used = 0;
+  for (const id of ids) {
+    const { text } = log.node(id);
+    if (used + text.length > letters && used) [rows, used] = [rows + 1, 0];
+    used += text.length;
+    if (text.includes("\n")) [rows, used] = [rows + text.split("\n").length - 1, 0];
+  }
+  return rows;
+}
+
+/**
+ * Which of the pieces with `heights`, one under the other, are within `spare` pixels of the part from `top` over
+ * `height`: `{first, last, above, below}`, the last two the pixels that the other pieces take.
+ */
+export function inSight(heights, top, height, spare) {
+  let first = 0;
+  let above = 0;
+  while (first < heights.length && above + heights[first] < top - spare) above += heights[first++];
+  let last = first;
+  let bottom = above;
+  while (last < heights.length && bottom < top + height + spare) bottom += heights[last++];
+  let below = 0;
+  for (let at = last; at < heights.length; at++) below += heights[at];
+  return { first, last, above, below };
+}

@@ -1,16 +1,20 @@
 // The branching text read as text: what all variants share once, then the variants as a foldable outline.
-// Rows and tokens are kept by their node and only what changed is touched.
+// Paragraphs and tokens are kept by their node and only what changed is touched; of a long outline only what is
+// near the part in sight is in the document.
 
-import { entropyColor, entropyPosition } from "./color.js";
 import { el } from "./dom.js";
-import { count, plural, probability } from "./format.js";
 import { PROMPT } from "./log.js";
-import { END_WORDS, beside, deepest, itemBeside, outline, readable, variantWords } from "./outline.js";
+import { beside, deepest, inSight, itemBeside, lines, outline } from "./outline.js";
 import { childrenOf, counts, masses, shownNodes } from "./shape.js";
 import { nodeSubject } from "./subject.js";
+import { Variant } from "./variant.js";
+import { Words } from "./words.js";
 
-const LONG = 700; // characters of a prompt beyond which its middle is left out until somebody asks
-const BEFORE = 240; // characters of what comes before a hoisted token
+const FEW = 120; // paragraphs up to which all are in the document
+const LINE = 26; // pixels of a line of text
+const GAP = 6; // pixels between paragraphs
+const LETTER = 7.6; // pixels of a usual letter
+const SPARE = 500; // pixels of text kept above and below what is in sight
 
 export const KEYS = [
   { keys: "← →", words: "the token before, the token after (into the first variant)", where: "in the text" },
@@ -23,25 +27,26 @@ export class TextView {
     this.root = el("div", {
       class: "fs-outline", role: "tree", tabindex: "0", "aria-label": "Branching text. Arrow keys move between tokens and variants.",
     });
+    this.above = el("div", { class: "fs-outline-space", role: "presentation" });
+    this.below = el("div", { class: "fs-outline-space", role: "presentation" });
     this.waiting = el("p", { class: "fs-hint fs-outline-waiting", text: "What is hoisted is not there yet at this step.", hidden: true });
     host.append(this.root, this.waiting);
     this.actions = actions;
-    this.name = `fst${Math.random().toString(36).slice(2, 8)}`;
     this.#listen();
     this.reset(null);
   }
 
   reset(log) {
     this.log = log;
-    this.rows = new Map(); // by the first token of an item: its elements, and what they show
-    this.spans = new Map(); // by node: {span, key}
+    this.scene = null;
+    this.words = new Words(log);
+    this.variants = new Map(); // by the first token of an item
+    this.heights = new Map(); // by the first token of an item: {length, height} as measured
     this.items = [];
     this.key = "";
     this.current = null; // where the arrow keys are
     this.pinned = null;
-    this.lit = new Map(); // node -> how it is lit
-    this.hasWholePrompt = false;
-    this.root.replaceChildren();
+    this.root.replaceChildren(this.above, this.below);
     this.root.scrollTop = 0;
   }
 
@@ -50,175 +55,97 @@ export class TextView {
     this.scene = scene;
     const { shape, state, isDark, tau } = scene;
     const marks = `${[...shape.bookmarks].join()} ${[...shape.found].join()}`;
-    const key = `${state.cursor} ${shape.version} ${isDark} ${tau} ${marks} ${this.hasWholePrompt}`;
+    const key = `${state.cursor} ${shape.version} ${isDark} ${tau} ${marks} ${this.words.hasWholePrompt}`;
     if (key !== this.key) {
       this.key = key;
-      this.#layout(scene);
+      this.#outline(scene);
+      this.#window();
     }
-    this.#light(scene);
+    const id = scene.pinned?.kind === "node" ? scene.pinned.id : null;
+    this.words.light(scene.focus, id);
+    if (id !== this.pinned) this.#reach((this.pinned = id));
   }
 
-  #layout(scene) {
-    const { log, state, shape } = scene;
+  #outline({ log, state, shape }) {
     const shown = shownNodes(log, shape);
     this.children = (id) => childrenOf(log, id, shape, state.cursor, shown);
     const isThere = shape.hoisted === PROMPT || log.nodes[shape.hoisted].step <= state.cursor;
     this.items = isThere ? outline(this.children, shape.hoisted) : [];
-    this.mass = masses(log, state.cursor);
-    this.counts = counts(log, state.cursor);
-    this.live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
-    this.root.style.setProperty("--levels", Math.max(1, deepest(this.items)));
     this.waiting.hidden = isThere;
-    this.#arrange();
-    for (const item of this.items) this.#fill(this.rows.get(item.key), item, scene);
+    this.facts = {
+      mass: masses(log, state.cursor), counts: counts(log, state.cursor),
+      live: new Set(state.isOver ? [] : state.rows.map((row) => row.node)),
+    };
+    this.root.style.setProperty("--levels", Math.max(1, deepest(this.items)));
   }
 
-  /** The rows of `items` in their order: what is gone first, so that nothing that stays has to move. */
-  #arrange() {
-    const wanted = new Set(this.items.map((item) => item.key));
-    for (const [key, row] of this.rows) {
+  /** Put the paragraphs near the part in sight into the document, in their order, and take the others out. */
+  #window() {
+    const { first, last, above, below } = this.#range();
+    const items = this.items.slice(first, last);
+    const wanted = new Set(items.map((item) => item.key));
+    for (const [key, { box }] of this.variants) {
       if (wanted.has(key)) continue;
-      row.box.remove();
-      this.rows.delete(key);
+      box.remove();
+      this.variants.delete(key);
     }
-    let next = this.root.firstChild;
-    for (const { key } of this.items) {
-      const { box } = this.rows.get(key) ?? this.#addRow(key);
-      if (box === next) next = next.nextSibling;
-      else this.root.insertBefore(box, next);
+    this.above.style.height = `${above}px`;
+    this.below.style.height = `${below}px`;
+    let next = this.above.nextSibling;
+    for (const item of items) {
+      const variant = this.variants.get(item.key) ?? this.#add(item.key);
+      if (variant.box === next) next = next.nextSibling;
+      else this.root.insertBefore(variant.box, next);
+      variant.fill(item, this.words, this.scene, this.facts);
     }
+    this.range = `${first} ${last}`;
+    if (this.items.length > FEW) this.#measure(items);
   }
 
-  #addRow(key) {
-    const fold = el("button", { type: "button", class: "fs-variant-fold", "data-fold": key, tabindex: "-1" });
-    const share = el("span", { class: "fs-variant-share" });
-    const tail = el("span", { class: "fs-variant-tail" });
-    const words = el("p", { class: "fs-variant-text" }, ...this.#before(key), tail);
-    const box = el("div", { class: "fs-variant", role: "group" }, fold, share, words);
-    const row = { box, fold, share, words, tail, ids: [], label: "", end: "", level: -1 };
-    this.rows.set(key, row);
-    return row;
+  #range() {
+    const count = this.items.length;
+    if (count <= FEW) return { first: 0, last: count, above: 0, below: 0 };
+    return inSight(this.items.map((item) => this.#height(item)), this.root.scrollTop, this.root.clientHeight || 400, SPARE);
   }
 
-  /** What comes before a hoisted token, as plain muted text. */
-  #before(key) {
-    const { hoisted } = this.scene.shape;
-    if (key === PROMPT || key !== hoisted) return [];
-    const text = readable(this.log.promptText() + this.log.textOf(this.log.node(key).parent));
-    return [el("span", { class: "fs-context", text: text.length > BEFORE ? `… ${text.slice(-BEFORE)}` : text })];
+  /** Pixels of a paragraph: as it was measured, else as its letters need. */
+  #height(item) {
+    const known = this.heights.get(item.key);
+    if (known?.length === item.ids.length) return known.height;
+    const width = Math.min(520, this.root.clientWidth * 0.6);
+    return GAP + LINE * lines(this.log, item.ids, Math.max(12, width / LETTER));
   }
 
-  #fill(row, item, scene) {
-    let same = 0;
-    const isHere = (id) => this.spans.get(id)?.span.parentNode === row.words;
-    while (same < row.ids.length && row.ids[same] === item.ids[same] && isHere(row.ids[same])) same += 1;
-    for (const id of row.ids.slice(same)) if (isHere(id)) this.spans.get(id).span.remove();
-    for (const id of item.ids) {
-      const token = this.spans.get(id) ?? this.#addToken(id);
-      if (token.span.parentNode !== row.words) row.words.insertBefore(token.span, row.tail);
-      this.#paint(token, id, scene);
-    }
-    row.ids = item.ids;
-    this.#head(row, item, scene);
+  #measure(items) {
+    for (const { key, ids } of items) this.heights.set(key, { length: ids.length, height: this.variants.get(key).box.offsetHeight });
   }
 
-  #head(row, item, { log, dead, shape, state }) {
-    const last = item.ids.at(-1);
-    const node = log.node(last);
-    const end = last !== PROMPT && node.ended <= state.cursor ? node.status : "";
-    const isFolded = shape.collapsed.has(last) && node.children.some((id) => log.nodes[id].step <= state.cursor);
-    const isDead = last !== PROMPT && dead[last] === 1;
-    const tokens = item.ids.length - Number(item.key === PROMPT);
-    const mass = item.key === PROMPT ? null : this.mass[item.key];
-    const hidden = isFolded ? this.#below(last) : 0;
-    const label = `${mass} ${tokens} ${end} ${hidden} ${item.variants} ${isDead} ${item.level} ${this.live.has(last)}`;
-    if (label === row.label) return;
-    row.label = label;
-    row.box.style.setProperty("--level", item.level);
-    row.box.classList.toggle("is-dead", isDead);
-    row.box.classList.toggle("is-first", item.level === 0);
-    row.box.setAttribute("aria-label", variantWords(item, mass, tokens, end, hidden));
-    row.fold.disabled = !item.variants && !isFolded;
-    row.fold.dataset.fold = last;
-    row.fold.setAttribute("aria-expanded", String(!isFolded));
-    row.fold.setAttribute("aria-label", isFolded ? "Unfold what follows" : "Fold the variants below");
-    row.share.textContent = mass === null ? "" : probability(mass);
-    row.share.title = mass === null ? "" : "Share of the run's probability mass that goes through this variant (pruned paths included)";
-    row.share.style.setProperty("--mass", mass ?? 0);
-    row.tail.replaceChildren(...tailParts({ end, tokens, hidden, isLive: this.live.has(last) && !end }));
+  #add(key) {
+    const isHoisted = key !== PROMPT && key === this.scene.shape.hoisted;
+    const variant = new Variant(isHoisted ? this.log.promptText() + this.log.textOf(this.log.node(key).parent) : "");
+    this.variants.set(key, variant);
+    return variant;
   }
 
-  #below(id) {
-    return id === PROMPT ? this.scene.state.numNodes : this.counts[id] - 1;
+  #scrolled() {
+    if (!this.scene || this.items.length <= FEW) return;
+    const { first, last } = this.#range();
+    if (`${first} ${last}` === this.range) return;
+    this.#window();
+    this.words.light(this.scene.focus, this.pinned);
   }
 
-  #addToken(id) {
-    const node = this.log.node(id);
-    const span = id === PROMPT ? this.#prompt() : el("span", {
-      class: "fs-word", role: "treeitem", "data-id": id, id: `${this.name}-${id}`, "aria-level": node.depth + 2,
-      text: readable(node.text, node.raw),
-    });
-    const token = { span, key: -1 };
-    this.spans.set(id, token);
-    return token;
-  }
-
-  /** The prompt: its last token is where the first decision was taken. */
-  #prompt() {
-    const span = el("span", { role: "treeitem", "data-id": PROMPT, id: `${this.name}-${PROMPT}`, "aria-level": 1 });
-    const texts = this.log.prompt.map((token) => readable(token.text, token.raw));
-    const last = texts.pop() ?? "";
-    const text = texts.join("");
-    if (text.length <= LONG || this.hasWholePrompt) span.append(text);
-    else {
-      span.append(text.slice(0, LONG / 2), el("button", {
-        type: "button", class: "fs-more", "data-more": true, text: `… ${count(text.length - LONG)} characters more …`,
-      }), text.slice(-LONG / 2));
-    }
-    span.append(el("span", { class: "fs-word-last", text: last }));
-    return span;
-  }
-
-  #paint(token, id, { log, state, dead, isDark, tau, shape }) {
-    const node = log.node(id);
-    const isDecided = node.decided <= state.cursor;
-    const entropy = isDecided ? node.decision.normalized_entropy : 0;
-    const isFork = isDecided && node.decision.factor > 1;
-    const would = tau === null || tau === undefined || !isDecided ? isFork : entropy >= tau;
-    const flags = [
-      id === PROMPT, isDecided, isFork && would, id !== PROMPT && dead[id] === 1, would && !isFork, isFork && !would,
-      shape.bookmarks.has(id), shape.found.has(id), id !== PROMPT && node.text === "",
-    ];
-    const key = flags.reduce((bits, flag, at) => bits | (Number(flag) << at), Number(isDark) << 12);
-    if (key === token.key) return;
-    token.key = key;
-    token.span.className = `fs-word${flags.map((flag, at) => (flag ? ` ${CLASSES[at]}` : "")).join("")}`;
-    token.span.style.setProperty("--h", isDecided ? entropyColor(entropy, isDark) : "transparent");
-    token.span.style.setProperty("--u", entropyPosition(entropy).toFixed(3)); // unsure is thicker as well as brighter
-  }
-
-  /** What is in focus, and what is pinned; a newly pinned token is brought in sight. */
-  #light({ focus, pinned }) {
-    const lit = new Map([...(focus?.nodes ?? [])].map((id) => [id, "path"]));
-    if (focus && focus.node !== null) lit.set(focus.node, "own");
-    for (const id of this.lit.keys()) if (!lit.has(id)) this.spans.get(id)?.span.removeAttribute("data-lit");
-    for (const [id, how] of lit) {
-      const span = this.spans.get(id)?.span;
-      if (span && span.dataset.lit !== how) span.dataset.lit = how;
-    }
-    this.lit = lit;
-    const id = pinned?.kind === "node" ? pinned.id : null;
-    if (id === this.pinned) return;
-    for (const [at, isPinned] of [[this.pinned, "false"], [id, "true"]]) {
-      if (at !== null) this.spans.get(at)?.span.setAttribute("aria-selected", isPinned);
-    }
-    this.pinned = id;
-    if (id !== null) this.#reach(id);
-  }
-
+  /** Bring a token in sight. */
   #reach(id) {
-    const span = this.spans.get(id)?.span;
-    if (!span?.isConnected) return;
+    if (id === null) return;
+    if (!this.words.span(id)?.isConnected) {
+      const at = this.items.findIndex((item) => item.ids.includes(id));
+      if (at < 0) return;
+      this.root.scrollTop = this.items.slice(0, at).reduce((sum, item) => sum + this.#height(item), 0) - 60;
+      this.#window();
+      this.words.light(this.scene.focus, this.pinned);
+    }
+    const span = this.words.span(id);
     this.root.setAttribute("aria-activedescendant", span.id);
     span.scrollIntoView({ block: "nearest" });
   }
@@ -229,6 +156,7 @@ export class TextView {
       const span = event.target.closest?.("[data-id]");
       return span ? Number(span.dataset.id) : null;
     };
+    root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     root.addEventListener("pointerover", (event) => actions.point(nodeSubject(idOf(event))));
     root.addEventListener("pointerleave", () => actions.point(null));
     root.addEventListener("click", (event) => this.#click(event, idOf(event)));
@@ -238,7 +166,7 @@ export class TextView {
     });
     root.addEventListener("keydown", (event) => {
       if (event.target !== root || event.ctrlKey || event.metaKey || event.altKey || !this.items.length) return;
-      if (this.#key(event.key)) event.preventDefault();
+      if (this.#press(event.key)) event.preventDefault();
     });
   }
 
@@ -246,9 +174,7 @@ export class TextView {
     if (!window.getSelection().isCollapsed) return; // somebody copies text
     const fold = event.target.closest?.("[data-fold]");
     if (event.target.closest?.("[data-more]")) {
-      this.hasWholePrompt = true;
-      this.spans.get(PROMPT).span.remove();
-      this.spans.delete(PROMPT);
+      this.words.showWholePrompt();
       this.actions.invalidate();
     } else if (fold) this.#fold(Number(fold.dataset.fold));
     else this.actions.select(nodeSubject(id));
@@ -260,7 +186,7 @@ export class TextView {
     this.actions.reshape();
   }
 
-  #key(key) {
+  #press(key) {
     const start = this.items[0].key;
     const from = this.#from(start);
     const moves = {
@@ -278,21 +204,9 @@ export class TextView {
     return true;
   }
 
-  /** Where the keys start: where they were, else what is pinned, if that is to be seen; else the beginning. */
+  /** Where the keys start: where they were, else what is pinned, if that is shown; else the beginning. */
   #from(start) {
-    return [this.current, this.pinned].find((id) => id !== null && this.spans.get(id)?.span.isConnected) ?? start;
+    const isShown = (id) => id !== null && this.items.some((item) => item.ids.includes(id));
+    return [this.current, this.pinned].find(isShown) ?? start;
   }
-}
-
-const CLASSES = [
-  "is-prompt", "is-decided", "is-fork", "is-dead", "is-gained", "is-lost", "is-bookmark", "is-found", "is-special",
-];
-
-function tailParts({ end, tokens, hidden, isLive }) {
-  const parts = [];
-  if (isLive) parts.push(el("i", { class: "fs-caret", title: "this path goes on" }));
-  if (end) parts.push(el("i", { class: `fs-swatch is-${end}` }), el("span", { text: END_WORDS[end] }));
-  if (hidden) parts.push(el("span", { text: `${plural(hidden, "token")} folded` }));
-  parts.push(el("span", { class: "fs-variant-length", text: plural(tokens, "token") }));
-  return parts;
 }
