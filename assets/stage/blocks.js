@@ -83,7 +83,10 @@ export class BlockPainter {
   marks(block) {
     const { scene, shades: { colors } } = this;
     const { focus, shape } = scene;
-    if (block.ids.length === 1) this.#end(block);
+    if (block.ids.length === 1) {
+      this.#end(block);
+      this.#trial(block);
+    }
     if (block.ids.some((id) => shape.found.has(id))) this.#frame(block, colors.accent, 1.5);
     if (block.ids.some((id) => shape.bookmarks.has(id))) this.#flag(block, colors.accent);
     if (block.ids.some((id) => focus?.nodes.has(id))) this.#frame(block, colors.ink, 1);
@@ -118,7 +121,7 @@ export class BlockPainter {
   #text({ x, y, h, ids: [id] }, ink, isDead) {
     const top = Math.max(0, y);
     const seen = Math.min(this.height, y + h) - top;
-    if (seen < TEXT || this.column < LEAST) return;
+    if (seen < TEXT || this.column < LEAST || x < -PAD) return;
     const { context } = this;
     const words = this.#fitting(this.#label(id), this.column - 2 * PAD);
     if (!words) return;
@@ -157,6 +160,24 @@ export class BlockPainter {
     context.fillStyle = this.shades.colors.ink;
     if (node.status !== "cancelled") context.fillRect(x + w - wide, y, wide, h);
     else for (let at = 0; at < h; at += 4) context.fillRect(x + w - wide, y + at, wide, 2);
+  }
+
+  /** While a threshold is tried out: a disc where a token would fork now, a ring where it would no more. */
+  #trial(block) {
+    const { tau, log, state } = this.scene;
+    const node = log.node(block.ids[0]);
+    if (tau === null || node.decided > state.cursor) return;
+    const would = node.decision.normalized_entropy >= tau;
+    if (would === node.decision.factor > 1) return;
+    const [x, y, w, h] = this.#box(block);
+    const { context, shades: { colors } } = this;
+    context.beginPath();
+    context.arc(x + w - 6, y + Math.min(h / 2, 7), Math.min(4, h / 2), 0, 2 * Math.PI);
+    context.fillStyle = would ? colors.accent : colors.surface;
+    context.strokeStyle = would ? colors.surface : colors.accent;
+    context.lineWidth = 1.5;
+    context.fill();
+    context.stroke();
   }
 
   #frame(block, color, wide) {

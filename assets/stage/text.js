@@ -121,8 +121,7 @@ export class TextView {
   }
 
   #add(key) {
-    const isHoisted = key !== PROMPT && key === this.scene.shape.hoisted;
-    const variant = new Variant(isHoisted ? this.log.promptText() + this.log.textOf(this.log.node(key).parent) : "");
+    const variant = new Variant();
     this.variants.set(key, variant);
     return variant;
   }

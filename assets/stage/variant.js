@@ -9,13 +9,12 @@ const BEFORE = 240; // characters shown of what comes before a hoisted token
 const SHARE = "Share of the run's probability mass that goes through this variant, of all that was explored (pruned paths included)";
 
 export class Variant {
-  /** `before`: text that leads up to it, where a hoisted token begins the outline. */
-  constructor(before = "") {
-    const context = before && el("span", { class: "fs-context", text: readable(before.length > BEFORE ? `…${before.slice(-BEFORE)}` : before) });
+  constructor() {
+    this.context = el("span", { class: "fs-context" }); // what leads up to it, where a hoisted token begins the outline
     this.fold = el("button", { type: "button", class: "fs-variant-fold", tabindex: "-1" });
     this.share = el("span", { class: "fs-variant-share", title: SHARE });
     this.tail = el("span", { class: "fs-variant-tail" });
-    this.words = el("p", { class: "fs-variant-text" }, context, this.tail);
+    this.words = el("p", { class: "fs-variant-text" }, this.context, this.tail);
     this.box = el("div", { class: "fs-variant", role: "group" }, this.fold, this.share, this.words);
     this.ids = [];
     this.key = "";
@@ -32,7 +31,14 @@ export class Variant {
       if (span.parentNode !== this.words) this.words.insertBefore(span, this.tail);
     }
     this.ids = item.ids;
+    this.#before(item, scene.log);
     this.#head(item, scene, facts);
+  }
+
+  #before({ key, level }, log) {
+    const text = level || key === PROMPT ? "" : log.promptText() + log.textOf(log.node(key).parent);
+    const shown = text && readable(text.length > BEFORE ? `…${text.slice(-BEFORE)}` : text);
+    if (this.context.textContent !== shown) this.context.textContent = shown;
   }
 
   #head(item, { log, dead, shape, state }, { mass, counts, live }) {
