@@ -179,12 +179,14 @@ export class Player {
       this.range.addEventListener("input", () => this.seek(Number(this.range.value)));
     }
     host.append(
-      button("first", "First step (Home)", () => this.seek(0)),
-      button("back", "One step back (,)", () => this.step(-1)),
-      this.playButton,
-      button("ahead", "One step on (.)", () => this.step(1)),
-      button("end", "Newest step (End)", () => this.toLive()),
-      ...(this.range ? [this.range] : []), this.place, this.select, this.live,
+      el("div", { class: "fs-transport" },
+        button("first", "First step (Home)", () => this.seek(0)),
+        button("back", "One step back (,)", () => this.step(-1)),
+        this.playButton,
+        button("ahead", "One step on (.)", () => this.step(1)),
+        button("end", "Newest step (End)", () => this.toLive())),
+      ...(this.range ? [this.range] : []),
+      el("div", { class: "fs-pace" }, this.place, this.select, this.live),
       ...(this.jumps ? [el("div", { class: "fs-jumps", role: "group", "aria-label": "Jump to" },
         ...[...this.jumps.values()].map(({ group }) => group))] : []),
     );

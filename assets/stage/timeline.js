@@ -13,10 +13,11 @@ export const KEYS = [
 ];
 
 const PAD = 9; // pixels left and right of the first and last step
-const LANE = 10; // pixels of a lane of marks
+const LANE = 9.5; // pixels of a lane of marks
 const TOP = 3;
 const GAP = 9; // pixels between two marks of one lane, below which they are one
 const REACH = 7; // pixels around a mark in which the pointer meets it
+const BESIDE = 5; // pixels right of the cursor that the marks of its own step may take
 const FAR = 10; // steps of PageUp and PageDown
 
 /** The step under pixel `x` of a strip of `width` pixels over `length` steps. */
@@ -61,7 +62,7 @@ export class Timeline {
       const at = x(Math.max(0, state.cursor));
       context.globalAlpha = 0.62; // what the cursor has not reached
       context.fillStyle = colors.surface;
-      context.fillRect(at, 0, width - at, height);
+      context.fillRect(at + BESIDE, 0, width - at, height);
       context.globalAlpha = 1;
       const pointed = focus?.step ?? (focus?.node >= 0 ? log.nodes[focus.node].step : null);
       if (pointed !== null) tick(context, x(pointed), height, colors.ink);
