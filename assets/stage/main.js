@@ -8,11 +8,15 @@ import { Layers } from "./layers.js";
 import { Log, parseTrace } from "./log.js";
 import { marks } from "./marks.js";
 import { MemoryStrip } from "./memory.js";
+import { Multiverse } from "./multiverse.js";
 import { Player } from "./player.js";
 import { Pool } from "./pool.js";
 import { Projector } from "./projector.js";
+import { NodeTable } from "./rows.js";
+import { Shape } from "./shape.js";
 import { VIEWS, skeleton } from "./skeleton.js";
 import { focusOn, isSame } from "./subject.js";
+import { TextView } from "./text.js";
 import { watchTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
 import { Tree, drawLegend } from "./tree.js";
@@ -36,7 +40,7 @@ export class Stage {
     this.pinned = null; // subjects
     this.pointed = null;
     this.tau = null; // a threshold that is tried out
-    this.shape = null;
+    this.shape = new Shape(); // what of the tree is shown, and in what order
     this.view = "tree";
     this.frame = 0;
     this.drawn = 0; // frames drawn, for measurements
@@ -56,7 +60,10 @@ export class Stage {
     this.tree = new Tree(parts.tree, actions);
     this.pool = new Pool(parts.pool, parts.tip, actions, parts.poolTools);
     this.inspector = new Inspector(parts.inspector, actions);
-    this.views = { tree: this.tree }; // of the tree: the one that is shown is drawn
+    this.views = { // of the tree: the one that is shown is drawn
+      tree: this.tree, text: new TextView(parts.text, actions), multiverse: new Multiverse(parts.multiverse, actions),
+      table: new NodeTable(parts.table, actions),
+    };
     this.panels = [ // always drawn
       this.pool,
       new Layers(parts.layers, actions),
@@ -251,6 +258,7 @@ export class Stage {
     this.log = log;
     this.run = run;
     this.pinned = this.pointed = this.tau = this.healing = null;
+    this.shape.reset();
     for (const view of [...Object.values(this.views), ...this.panels]) view.reset(log);
     this.player.reset({ live });
     this.say("");
