@@ -1,17 +1,18 @@
 // Glue between the page's gr.HTML hosts and the stages: no drawing here.
 
-import { el } from "./dom.js";
+import { isStill } from "./dom.js";
 import { keysDialog } from "./keys.js";
 import { mount } from "./main.js";
 import { applySavedTheme, toggleTheme } from "./theme.js";
 
-/** The page's handle: `stages` by name, and `show(name, entry)` to open a recorded run. */
+/** The page's handle: `stages` by name, and the `history` of this visit's runs. */
 export const page = (window.forkscope ??= { stages: {}, waiting: {} });
 
 /** A gr.HTML host becomes a stage: batches come as JSON in `props.value`, gaps heal through `server`. */
-export function attachStage(name, { element, props, watch, server }, options = {}) {
+export function attachStage(name, { element, props, watch, server, trigger }, options = {}) {
   const heal = server?.events_since ? async (run, seq) => JSON.parse(await server.events_since({ run, seq })) : undefined;
-  const stage = mount(element.querySelector(".fs-host"), { heal, ...options });
+  const request = trigger ? (kind, data) => ask(stage, data, trigger) : undefined;
+  const stage = mount(element.querySelector(".fs-host"), { heal, request, ...options });
   page.stages[name] = stage;
   watch("value", () => {
     if (props.value) take(stage, JSON.parse(props.value));
@@ -19,6 +20,26 @@ export function attachStage(name, { element, props, watch, server }, options = {
   if (props.value) take(stage, JSON.parse(props.value)); // it came before the stage was there
   page.waiting[name]?.(stage);
   return stage;
+}
+
+/** Start a run made from the one on `stage`: `{changes, prefix_ids?, origin}`. One under way is stopped first. */
+async function ask(stage, data, trigger) {
+  const { config } = stage.log.header;
+  if (runState() !== "idle") {
+    document.querySelector("#fs-stop")?.click();
+    await until(() => page.isStopped, 3000);
+  }
+  page.queued();
+  trigger("select", { config, ...data });
+}
+
+/** Wait until `isSo()`, at most so many milliseconds. */
+function until(isSo, most) {
+  const began = performance.now();
+  return new Promise((resolve) => {
+    const look = () => (isSo() || performance.now() - began > most ? resolve() : setTimeout(look, 30));
+    look();
+  });
 }
 
 /** A batch of steps, a word on how things stand (`status`), or why nothing came of it (`alert`). */
@@ -45,7 +66,7 @@ function take(stage, batch) {
 }
 
 /** Show which recorded run is on the stage; null: none of them. */
-function mark(current) {
+export function mark(current) {
   for (const card of document.querySelectorAll(".fs-run")) card.classList.toggle("is-current", card === current);
 }
 
@@ -53,6 +74,7 @@ function mark(current) {
 export function status(words) {
   const line = document.querySelector(".fs-status");
   if (line && line.textContent !== words) line.textContent = words;
+  setTimeout(showRunState); // when who called has done all it does
 }
 
 /** Run was pressed: until the first word comes, say how long the line is. */
@@ -81,7 +103,13 @@ page.stop = () => {
 /** The stage of that name, as soon as it is there. */
 export function stageNamed(name) {
   if (page.stages[name]) return Promise.resolve(page.stages[name]);
-  return new Promise((resolve) => (page.waiting[name] = resolve));
+  return new Promise((resolve) => {
+    const others = page.waiting[name];
+    page.waiting[name] = (stage) => {
+      others?.(stage);
+      resolve(stage);
+    };
+  });
 }
 
 /** Address of a file that the server shows to pages. */
@@ -89,43 +117,30 @@ export function fileUrl(path) {
   return `${window.gradio_config?.root ?? ""}/gradio_api/file=${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-/** Recorded runs as cards. `entries`: `[{path, title, blurb, digest?, name}]`; the first one plays at once. */
-export function attachRuns({ element, trigger }, entries, { stage: name = "explore", first = 0 } = {}) {
-  page.recorded = entries;
-  const list = element.querySelector(".fs-runs");
-  const cards = entries.map((entry, at) => {
-    const card = el("button", { type: "button", class: "fs-run", "data-run": entry.name },
-      el("strong", { text: entry.title }), el("span", { text: entry.blurb }));
-    card.addEventListener("click", () => {
-      play(at);
-      trigger("select", { name: entry.name });
-    });
-    return card;
-  });
-  const file = el("input", { type: "file", accept: ".jsonl,.json", hidden: true, class: "fs-file" });
-  const open = el("button", { type: "button", class: "fs-button fs-open", text: "Open a trace file…" });
-  open.addEventListener("click", () => file.click());
-  file.addEventListener("change", async () => {
-    if (file.files[0] && await (await stageNamed(name)).open(file.files[0])) mark(null);
-    file.value = "";
-  });
-  list.replaceChildren(...cards, open, file);
+/** Bring a tab to the front, by what it says. */
+export function showTab(name) {
+  const tabs = document.querySelectorAll("#fs-tabs [role=tab]");
+  [...tabs].find((tab) => tab.textContent.trim() === name && tab.getAttribute("aria-selected") !== "true")?.click();
+}
 
-  async function play(at) {
-    const entry = entries[at];
-    mark(cards[at]);
-    const [stage, answer] = await Promise.all([stageNamed(name), fetch(fileUrl(entry.path))]);
-    try {
-      if (!answer.ok) throw new Error(`The recorded run “${entry.title}” is not there.`);
-      stage.load(await answer.text(), {
-        title: entry.title, note: entry.blurb, name: entry.title,
-        details: entry.digest ? { "tree digest": entry.digest } : {},
-      });
-    } catch (error) {
-      stage.say(error.message);
-    }
-  }
-  if (entries.length) play(first);
+/** "running" while a run grows, "waiting" while one was asked for, else "idle": what Run and Stop look like. */
+function runState() {
+  if (Object.values(page.stages).some((stage) => stage.player.isLive)) return "running";
+  return page.isWaiting ? "waiting" : "idle";
+}
+
+/** Run and Stop, also those of the narrow title bar, as things stand. */
+function showRunState() {
+  const state = runState();
+  if (state === "running") page.isWaiting = false;
+  document.body.dataset.run = state;
+  const [run, stop] = ["#fs-run", "#fs-stop"].map((id) => document.querySelector(id));
+  if (run) run.disabled = state !== "idle";
+  if (stop) stop.disabled = state === "idle";
+  const bar = document.querySelector(".fs-bar-run");
+  if (!bar) return;
+  bar.textContent = state === "idle" ? "Run" : "Stop";
+  bar.title = state === "idle" ? "Run the prompt below" : "Stop the run";
 }
 
 /** The title bar: theme and keys. */
@@ -136,6 +151,13 @@ export function attachBar({ element }) {
   const help = () => dialog.showModal();
   element.querySelector(".fs-theme").addEventListener("click", toggleTheme);
   element.querySelector(".fs-help").addEventListener("click", help);
+  const press = (id) => document.querySelector(id)?.click();
+  element.querySelector(".fs-bar-run").addEventListener("click", () => press(runState() === "idle" ? "#fs-run" : "#fs-stop"));
+  element.querySelector(".fs-bar-setup").addEventListener("click", () => {
+    document.querySelector("#fs-prompt")?.scrollIntoView({ block: "center", behavior: isStill() ? "auto" : "smooth" });
+    document.querySelector("#fs-prompt textarea")?.focus({ preventScroll: true });
+  });
+  setTimeout(showRunState);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, dialog")) return;
     if (event.key === "?") help();

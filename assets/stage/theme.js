@@ -1,17 +1,18 @@
 // Dark and light: one class on the body, remembered in this browser.
 
 import { isDark } from "./color.js";
+import { recall, remember } from "./store.js";
 
 const NAME = "forkscope-theme";
 
 export function applySavedTheme() {
-  const asked = new URLSearchParams(location.search).get("theme") ?? localStorage.getItem(NAME);
+  const asked = new URLSearchParams(location.search).get("theme") ?? recall(NAME);
   if (asked === "dark" || asked === "light") document.body.classList.toggle("dark", asked === "dark");
 }
 
 export function toggleTheme() {
   const dark = document.body.classList.toggle("dark");
-  localStorage.setItem(NAME, dark ? "dark" : "light");
+  remember(NAME, dark ? "dark" : "light");
 }
 
 /** Call `changed()` whenever the page turns dark or light. Returns an undo. */

@@ -59,8 +59,9 @@ def build(
         value=encode({"entries": entries}),
         html_template="<div class='fs-runs'></div>",
         js_on_load=script(
-            "page.attachRuns({element, trigger: (name, data) => trigger('select', data)}, "
-            "JSON.parse(props.value).entries);"
+            "runs.attach({element, trigger: (name, data) => trigger('select', data)}, "
+            "JSON.parse(props.value).entries);",
+            "runs",
         ),
         apply_default_css=False,
         elem_id="fs-runs",
@@ -69,10 +70,10 @@ def build(
     with gr.Row(equal_height=True, elem_id="fs-go"):
         run = gr.Button("Run", variant="primary", elem_id="fs-run", min_width=80)
         stop = gr.Button("Stop", elem_id="fs-stop", min_width=80)
-    gr.HTML(html_template="<p class='fs-status' role='status'></p>", apply_default_css=False)
+    gr.HTML(html_template="<p class='fs-status' role='status'>Ready.</p>", apply_default_css=False)
     shared = Shared(form, models, store, run, stop, limits)
     budget = gr.HTML(
-        value=predicted(shared, form.fill(config)),
+        value=estimate.sentence(config, models),
         html_template="<p></p>",
         js_on_load=(  # as text: a model's name may hold anything
             "const show = () => { element.querySelector('p').textContent = props.value ?? ''; };"
@@ -92,7 +93,8 @@ def build(
         apply_default_css=False,
         elem_id="fs-presets",
     )
-    form.place_groups()
+    with gr.Column(elem_id="fs-settings"):
+        form.place_groups()
     shared.parts = SidebarParts(budget, ways, cards)
     return shared
 
