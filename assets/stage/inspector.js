@@ -1,145 +1,283 @@
-// Everything known of one token at the cursor: text, probabilities, alternatives, who owns its bytes.
+// Everything known of what is in focus, at the cursor: first what matters, the rest a tab away.
 
+import { candidateList } from "./candidates.js";
 import { el } from "./dom.js";
-import { bytes, count, nats, plural, probability, shorten, visibleToken } from "./format.js";
+import { STATUS, growTitle, numbers, pathText, verdict } from "./facts.js";
+import { forced, grown, numGiven } from "./force.js";
+import { nats, probability, shorten, visibleToken } from "./format.js";
+import { ownerPanel } from "./holders.js";
 import { PROMPT } from "./log.js";
+import { ownership } from "./owner.js";
+import { sparkline } from "./sparkline.js";
+import { focusOn } from "./subject.js";
+import { Trial } from "./trial.js";
+import { whyNot } from "./whatif.js";
 
-const STATUS = {
-  finished: "ended here (end of text)",
-  length: "reached the length limit",
-  pruned: "pruned: less probable than the paths that stayed",
-  cancelled: "stopped here",
-};
+const TABS = { next: "Next token", owner: "Who owns this", trial: "What if", facts: "Numbers" };
+const OWNED = new Set(["slot", "cell", "layer", "step", "path"]); // of these, who owns them is asked first
 
 export class Inspector {
   constructor(host, actions) {
-    this.actions = actions;
     this.host = host;
-    this.key = "";
+    this.actions = actions;
+    this.tab = "next";
+    this.#build();
+    this.reset(null);
   }
 
-  reset() {
-    this.key = "";
-    this.host.replaceChildren(el("p", { class: "fs-hint", text: "Point at a token to see what the model knew there." }));
+  reset(log) {
+    this.log = log;
+    this.keys = {};
+    this.held = null;
+    this.subject = null;
+    this.isWhole = false; // all holders are listed
+    this.trial.reset();
+    this.#show(null);
   }
 
-  /** What is in focus, else the first live path's newest token. */
-  draw({ log, state, focus, pinned }) {
-    const id = focus?.node ?? (focus ? null : front(log, state));
-    if (!log || id === null) {
-      if (this.key) this.reset();
+  /** What is in focus, else the newest token of the first live path. */
+  draw(scene) {
+    const { log, state } = scene;
+    if (!log?.length || state.cursor < 0) {
+      this.#show(null);
       return;
     }
-    const node = log.node(id);
-    const isPinned = pinned?.id === id;
-    const key = `${id} ${state.cursor} ${isPinned}`;
-    if (key === this.key) return;
-    this.key = key;
-    const decided = node.decided <= state.cursor;
-    this.host.replaceChildren(
-      head(node, isPinned),
-      facts(log, state, node),
-      decided ? alternatives(log, state, node) : el("p", { class: "fs-hint", text: node.ended <= state.cursor
-        ? "Its path ended here; nothing was decided after it."
-        : "Its next token has not been decided yet." }),
-      pathText(log, state, node),
-    );
+    const focus = this.#focus(scene);
+    const { id, subject } = focus;
+    this.subject = subject;
+    this.id = id;
+    this.scene = scene;
+    const node = id === null ? null : log.node(id);
+    const decided = node !== null && node.decided <= state.cursor;
+    const pinned = isPinned(scene.pinned, subject);
+    this.#show({ hasNode: node !== null, decided });
+    this.#fill("head", [subjectKey(subject), id, pinned, node?.ended <= state.cursor, this.log.ends.length], () => this.#head(node, focus, pinned));
+    this.#fill("path", [id, node && numGiven(log)], () => (node ? pathText(log, node) : []));
+    this.#fill("stats", [id, decided, scene.tau, node?.ended <= state.cursor, node?.children.length], () => (node ? this.#stats(node, decided) : []));
+    this.#fill("spark", [id, decided, scene.tau, scene.isDark, this.host.clientWidth, log.length > state.cursor], () => (node ? this.#spark(node) : []));
+    this.#panels(node, decided, focus);
+  }
+
+  /** Continue the token in focus in a run of its own; false where there is nothing to continue. */
+  grow() {
+    if (!this.log?.length || !(this.id >= 0)) return false;
+    this.actions.request("run", grown(this.log, this.id));
+    return true;
+  }
+
+  /** Open a tab by name; keyboard focus goes along. */
+  open(tab, withFocus = false) {
+    this.tab = tab;
+    this.#tabs();
+    if (withFocus) this.tabs[tab].focus();
+    this.actions.invalidate();
+  }
+
+  /** While pointer or keyboard are in here, what they came for stays. */
+  #focus({ log, state, focus }) {
+    const held = this.held && focusOn(log, state, this.held);
+    const found = held ?? (this.held ? null : focus);
+    if (found) return { ...found, id: found.node };
+    const id = front(log, state);
+    const subject = { kind: "node", id };
+    return { ...focusOn(log, state, subject), subject, id };
+  }
+
+  #build() {
+    const section = (name) => el("div", { class: `fs-in-${name}` });
+    this.parts = Object.fromEntries(["head", "path", "stats", "spark", "next", "owner", "trial", "facts"].map((name) => [name, section(name)]));
+    const { parts } = this;
+    this.hint = el("p", { class: "fs-hint", text: "Point at a token to see what the model knew there; click to keep it here." });
+    this.tabs = Object.fromEntries(Object.entries(TABS).map(([name, text]) => [name, el("button", {
+      type: "button", role: "tab", class: "fs-in-tab", "data-tab": name, text, onclick: () => this.#choose(name),
+    })]));
+    this.list = el("div", { class: "fs-in-tabs", role: "tablist", "aria-label": "Inspector" }, ...Object.values(this.tabs));
+    this.list.addEventListener("keydown", (event) => this.#tabKey(event));
+    for (const name of Object.keys(TABS)) {
+      parts[name].setAttribute("role", "tabpanel");
+      parts[name].setAttribute("aria-label", TABS[name]);
+    }
+    this.body = el("div", { class: "fs-in" }, parts.head, parts.path, parts.stats, parts.spark, this.list, parts.next, parts.owner, parts.trial, parts.facts);
+    this.trial = new Trial(parts.trial);
+    this.host.replaceChildren(this.hint, this.body);
+    const hold = () => (this.held ??= this.subject);
+    const letGo = (event) => {
+      if (this.host.contains(event.relatedTarget) || (event.type === "pointerleave" && this.host.contains(document.activeElement))) return;
+      this.held = null;
+      this.actions.invalidate();
+    };
+    this.host.addEventListener("pointerenter", hold);
+    this.host.addEventListener("focusin", hold);
+    this.host.addEventListener("pointerleave", letGo);
+    this.host.addEventListener("focusout", letGo);
+  }
+
+  #show(what) {
+    this.hint.hidden = Boolean(what);
+    this.body.hidden = !what;
+    if (!what) return;
+    this.hasNode = what.hasNode;
+    this.decided = what.decided;
+    this.#tabs();
+  }
+
+  /** Of slots, layers, steps and paths the owner is shown, until another tab is asked for. */
+  #open() {
+    const { kind } = this.subject ?? {};
+    const wanted = this.asked === subjectKey(this.subject) ? this.tab : OWNED.has(kind) ? "owner" : this.tab;
+    return !this.hasNode ? "owner" : wanted;
+  }
+
+  #choose(name) {
+    this.tab = name;
+    this.asked = subjectKey(this.subject);
+    this.#tabs();
+    this.actions.invalidate();
+  }
+
+  #tabs() {
+    const open = this.#open();
+    for (const [name, tab] of Object.entries(this.tabs)) {
+      tab.hidden = !this.hasNode && name !== "owner";
+      tab.setAttribute("aria-selected", String(name === open));
+      tab.tabIndex = name === open ? 0 : -1;
+      this.parts[name].hidden = name !== open;
+    }
+    this.body.dataset.open = open;
+  }
+
+  #tabKey(event) {
+    const names = Object.keys(TABS).filter((name) => !this.tabs[name].hidden);
+    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!way) return;
+    const at = (names.indexOf(this.#open()) + way + names.length) % names.length;
+    this.#choose(names[at]);
+    this.tabs[names[at]].focus();
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** Build a part anew only where what it shows is another: what has the keyboard stays. */
+  #fill(name, key, build) {
+    const text = JSON.stringify(key);
+    if (this.keys[name] === text) return;
+    this.keys[name] = text;
+    this.parts[name].replaceChildren(...[build()].flat());
+  }
+
+  #panels(node, decided, focus) {
+    const { log, scene } = this;
+    const { cursor } = scene.state;
+    const open = this.#open();
+    if (open === "owner") this.#owner(focus);
+    if (!node) return;
+    if (open === "facts") this.#fill("facts", [node.id, cursor >= node.decided, node.ended <= cursor], () => numbers(log, node, cursor));
+    const later = node.ended <= cursor ? "Its path ended here; nothing was decided after it." : "Its next token has not been decided yet.";
+    const chosen = node.children.filter((id) => log.nodes[id].step <= cursor).map((id) => log.nodes[id].token);
+    if (open === "next") {
+      this.#fill("next", [node.id, decided, chosen, later], () => (decided
+        ? candidateList(node.decision, new Set(chosen), (one) => this.actions.request("run", forced(log, node.id, one)))
+        : el("p", { class: "fs-hint", text: later })));
+    }
+    if (open === "trial") {
+      if (decided) this.trial.draw(log, node.id, node.decision);
+      else {
+        this.trial.key = "";
+        this.parts.trial.replaceChildren(el("p", { class: "fs-hint", text: later }));
+      }
+    }
+  }
+
+  #owner(focus) {
+    const { log, scene } = this;
+    const owned = ownership(log, scene.state, focus);
+    const select = (subject) => {
+      this.held = subject;
+      this.actions.select(subject);
+    };
+    this.#fill("owner", [owned, this.isWhole], () => ownerPanel(owned, {
+      point: (subject) => this.actions.point(subject), select, seek: (step) => this.actions.seek(step),
+      all: () => {
+        this.isWhole = true;
+        this.actions.invalidate();
+      },
+    }, this.isWhole));
+  }
+
+  #head(node, focus, pinned) {
+    const { log, actions } = this;
+    const { state } = this.scene;
+    const token = focus.slot >= 0 && state.tokens[focus.slot] < 0 ? log.prompt[-state.tokens[focus.slot] - 1] : null;
+    const name = token ? visibleToken(token.text, token.raw)
+      : node === null ? nameOf(focus) : node.id === PROMPT ? "end of prompt" : visibleToken(node.text, node.raw);
+    const pin = pinned
+      ? el("button", { type: "button", class: "fs-link fs-pin", text: "pinned", title: "Let go (Escape)", onclick: () => {
+        this.held = null;
+        actions.select(null);
+      } })
+      : "";
+    const where = node === null || token ? [] : [whereOf(node)];
+    if (node !== null && focus.subject.kind !== "node") where.unshift(nameOf(focus));
+    const grow = node !== null && node.id !== PROMPT && !token
+      ? el("button", { type: "button", class: "fs-button fs-grow", text: "Grow from here", title: growTitle(node, state.cursor), onclick: () => this.grow() })
+      : "";
+    return [el("div", { class: "fs-token-head" },
+      el("span", { class: "fs-token", text: shorten(name, 24), title: name }),
+      el("span", { class: "fs-token-id", text: where.join(" · ") }), el("span", { class: "fs-in-deeds" }, pin, grow))];
+  }
+
+  #stats(node, decided) {
+    const { log, scene } = this;
+    const rows = [];
+    if (node.id !== PROMPT) {
+      rows.push(...stat("probability", probability(node.prob), `sampled · ${probability(node.raw_prob)} model`,
+        "In the distribution that was sampled, and by the model itself (temperature 1, no filter)"));
+    }
+    if (decided) {
+      rows.push(...stat("entropy", node.decision.normalized_entropy.toFixed(3), verdict(log, node, scene.tau),
+        `Of the next token, 0 sure to 1 (ln of the vocabulary): ${nats(node.decision.entropy)}`));
+    }
+    if (node.ended <= scene.state.cursor) rows.push(...stat("end", "", STATUS[node.status]));
+    return [el("dl", { class: "fs-stats" }, ...rows)];
+  }
+
+  #spark(node) {
+    const { log, scene, actions } = this;
+    const { entropy_threshold: threshold } = log.header.config.branching;
+    return [sparkline({
+      log, id: node.id, cursor: scene.state.cursor, threshold: whyNot(log) ? null : threshold, tau: scene.tau, isDark: scene.isDark,
+      width: Math.max(180, this.host.clientWidth || 280), height: 38,
+      onpoint: (id) => actions.point(id === null ? null : { kind: "node", id }),
+      onselect: (id) => {
+        this.held = { kind: "node", id };
+        actions.select(this.held, { reveal: true });
+      },
+    })];
   }
 }
 
 function front(log, state) {
-  if (!log?.length) return null;
-  if (!state.isOver) return state.rows[0]?.node ?? PROMPT;
-  return log.ends.find((end) => end.step <= state.cursor && end.status !== "pruned")?.node ?? PROMPT;
+  return state.isOver ? state.numNodes - 1 : (state.rows[0]?.node ?? PROMPT);
 }
 
-function head(node, pinned) {
-  const name = node.id === PROMPT ? "end of prompt" : visibleToken(node.text, node.raw);
-  return el("div", { class: "fs-token-head" },
-    el("span", { class: "fs-token", text: shorten(name, 28), title: name }),
-    el("span", { class: "fs-token-id", text: node.id === PROMPT ? "" : `token ${node.token}` }),
-    pinned ? el("span", { class: "fs-pin", text: "pinned", title: "Click the ground or press Escape to let go" }) : "",
-  );
+function subjectKey(subject) {
+  return subject ? JSON.stringify([subject.kind, subject.id, subject.slot, subject.layer, subject.step, subject.path]) : "";
 }
 
-function facts(log, state, node) {
-  const rows = [];
-  const add = (name, value, title) => rows.push(el("dt", { text: name, title }), el("dd", { text: value }));
-  if (node.id !== PROMPT) {
-    add("probability", `${probability(node.prob)} sampled · ${probability(node.raw_prob)} model`,
-      "In the distribution that was sampled, and by the model itself (temperature 1, no filter)");
-    add("path so far", `ln p = ${node.logprob.toFixed(2)} sampled · ${node.raw_logprob.toFixed(2)} model`, "Sum of log-probabilities along the path");
-    add("raw text", JSON.stringify(node.raw));
-  }
-  if (node.decided <= state.cursor) {
-    const d = node.decision;
-    add("entropy after", `${nats(d.entropy)} sampled · ${nats(d.raw_entropy)} model`, "How unsure the next token is");
-    add("normalised", `${d.normalized_entropy.toFixed(3)} of ln(vocabulary)`, "What the fork threshold is held against");
-  }
-  if (node.id !== PROMPT) add("where", `path ${node.path}, depth ${node.depth}, step ${node.step}`);
-  if (node.ended <= state.cursor) add("end", STATUS[node.status]);
-  add("bytes", owner(log, state, node));
-  return el("dl", { class: "fs-facts" }, ...rows);
+function isPinned(pinned, subject) {
+  return Boolean(pinned) && subjectKey(pinned) === subjectKey(subject);
 }
 
-function owner(log, state, node) {
-  const each = log.header.model.kv_nbytes_per_token;
-  if (node.id === PROMPT) {
-    return state.numPrompt
-      ? `${plural(state.numPrompt, "prompt slot")} × ${bytes(each)} = ${bytes(state.numPrompt * each)}, stored once for all paths`
-      : "no slots: this backend keeps no shared pool";
-  }
-  if (!log.head.capacity || (node.slot < 0 && node.step < state.cursor && !state.numPrompt)) {
-    return "no slot: this backend keeps no shared pool";
-  }
-  if (node.written === Infinity && node.ended <= state.cursor) return "never stored: its path ended before the next pass";
-  if (!state.holds(node.slot, node.id + 1) || node.written > state.cursor) {
-    if (node.written <= state.cursor || node.ended <= state.cursor) return "freed: no live path sees it any more";
-    return "not stored yet: written by the next forward pass";
-  }
-  const refs = state.refs[node.slot];
-  const who = refs === 1 ? "private to one path" : `shared by ${plural(refs, "path")}: ${bytes(each / refs)} each`;
-  return `slot ${count(node.slot)}, ${bytes(each)}, ${who}`;
+function nameOf({ subject }) {
+  const { kind } = subject;
+  if (kind === "cell") return `layer ${subject.layer}, slot ${subject.slot}`;
+  return `${kind} ${subject[kind]}`;
 }
 
-function alternatives(log, state, node) {
-  const chosen = new Set(node.children.filter((id) => log.nodes[id].step <= state.cursor).map((id) => log.nodes[id].token));
-  const list = el("ol", { class: "fs-alternatives", "aria-label": "Most probable next tokens" });
-  const { candidates, factor } = node.decision;
-  const top = Math.max(...candidates.map((one) => Math.max(one.prob, Math.exp(one.raw_logprob))), 1e-9);
-  for (const one of candidates) {
-    const bar = el("span", { class: "fs-bar" });
-    bar.style.width = `${(one.prob / top) * 100}%`;
-    const raw = el("span", { class: "fs-bar-raw" });
-    raw.style.left = `${(Math.exp(one.raw_logprob) / top) * 100}%`;
-    list.append(el("li", { class: chosen.has(one.token) ? "is-chosen" : "", title: `model: ${probability(Math.exp(one.raw_logprob))}` },
-      el("span", { class: "fs-alt-token", text: shorten(visibleToken(one.text, String(one.token)), 14) }),
-      el("span", { class: "fs-alt-track" }, bar, raw),
-      el("span", { class: "fs-alt-p", text: probability(one.prob) }),
-    ));
-  }
-  const title = factor > 1 ? `Next token: split into ${factor}` : "Next token: one was drawn";
-  return el("div", {}, el("h4", { text: title }), list,
-    el("p", { class: "fs-fine", text: "bar: sampled probability · tick: the model's own · bold: taken" }));
+function whereOf(node) {
+  return node.id === PROMPT ? "" : `path ${node.path} · depth ${node.depth} · step ${node.step}`;
 }
 
-function pathText(log, state, node) {
-  const row = state.rows.find((one) => one.node === node.id) ?? null;
-  const text = node.id === PROMPT ? "" : log.textOf(node.id);
-  const prompt = log.promptText();
-  const children = [
-    el("h4", { text: "Text of this path" }),
-    el("p", { class: "fs-path" },
-      el("span", { class: "fs-path-prompt", text: prompt.length > 300 ? "…" + prompt.slice(-300) : prompt }),
-      el("span", { text })),
-  ];
-  if (row && state.numPrompt) children.push(el("p", { class: "fs-fine", text: ownWords(log, state, row) }));
-  return el("div", {}, ...children);
-}
-
-function ownWords(log, state, row) {
-  const slots = state.visible(row);
-  const own = slots.filter((slot) => state.refs[slot] === 1).length;
-  const each = log.header.model.kv_nbytes_per_token;
-  return `Sees ${plural(slots.length, "slot")} (${bytes(slots.length * each)}); ${count(own)} of them (${bytes(own * each)}) are its own.`;
+function stat(name, value, note, title) {
+  return [el("dt", { text: name, title }), el("dd", {}, el("b", { text: value }), el("span", { text: note }))];
 }

@@ -1,13 +1,14 @@
 // One stage: every view of one run under one time cursor. Mount as many on a page as needed.
 
 import { BADGES, drawDetails, drawWords } from "./caption.js";
-import { entropyPosition, isDark, palette } from "./color.js";
+import { isDark, palette } from "./color.js";
 import { Inspector } from "./inspector.js";
 import { bindKeys } from "./keys.js";
 import { Layers } from "./layers.js";
 import { Log, parseTrace } from "./log.js";
 import { marks } from "./marks.js";
 import { MemoryStrip } from "./memory.js";
+import { OriginLine } from "./origin.js";
 import { Multiverse } from "./multiverse.js";
 import { Player } from "./player.js";
 import { Pool } from "./pool.js";
@@ -18,8 +19,9 @@ import { VIEWS, skeleton } from "./skeleton.js";
 import { focusOn, isSame } from "./subject.js";
 import { TextView } from "./text.js";
 import { watchTheme } from "./theme.js";
+import { Threshold } from "./threshold.js";
 import { Timeline } from "./timeline.js";
-import { Tree, drawLegend } from "./tree.js";
+import { Tree } from "./tree.js";
 
 /**
  * Put a stage into `host`. Options: `heal(run, seq)` (a promise of the missing batch), `request(kind, data)`
@@ -70,6 +72,8 @@ export class Stage {
       new MemoryStrip(parts.memory, actions),
       new Timeline(parts.timeline, actions, { toEnd: () => this.player.toLive() }),
       new Projector(parts.projector, options.shapes),
+      new Threshold(parts, actions),
+      new OriginLine(parts.origin, actions),
       this.inspector,
     ];
     this.#listen(host);
@@ -263,7 +267,6 @@ export class Stage {
     this.player.reset({ live });
     this.say("");
     this.parts.root.classList.toggle("is-empty", !log);
-    this.#legend();
     if (log && this.isVisible()) this.tree.follow(new Log(log.header).at(-1), true);
     this.invalidate();
   }
@@ -281,11 +284,6 @@ export class Stage {
     });
   }
 
-  #legend() {
-    const threshold = this.log?.header.config.branching.entropy_threshold ?? null;
-    drawLegend(this.parts.legend, threshold, isDark(), entropyPosition);
-  }
-
   #listen(host) {
     const { parts } = this;
     parts.fit.addEventListener("click", () => this.fit());
@@ -298,7 +296,6 @@ export class Stage {
     for (const part of [parts.root, parts.pool, parts.layers, parts.memory, parts.tree]) resized.observe(part);
     watchTheme(() => {
       this.colors = null;
-      this.#legend();
       this.invalidate();
     });
     bindKeys(this);
