@@ -9,6 +9,7 @@ import { KEYS as IN_TABLE } from "./rows.js";
 import { nodeSubject } from "./subject.js";
 import { KEYS as IN_TEXT } from "./text.js";
 import { KEYS as ON_TIMELINE } from "./timeline.js";
+import { KEYS as TOOLS } from "./tools.js";
 
 /** `[group, [{keys, words, deed}]]`; `keys` as KeyboardEvent.key names them, separated by blanks. */
 export const KEYS = [
@@ -25,6 +26,7 @@ export const KEYS = [
     { keys: "[", words: "slower", deed: (stage) => stage.player.faster(-1) },
     { keys: "]", words: "faster", deed: (stage) => stage.player.faster(1) },
   ]],
+  ["Tree", TOOLS],
   ["View", [
     { keys: "0", words: "whole tree", deed: (stage) => stage.fit() },
     { keys: "+ =", words: "zoom in", deed: (stage) => stage.tree.zoom(1.25) },

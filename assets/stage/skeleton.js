@@ -77,8 +77,7 @@ function treeParts() {
     empty: el("div", { class: "fs-empty" },
       el("h3", { text: "Nothing has run yet" }),
       el("p", { text: "Play a recorded run, open a trace file, or write a prompt and press Run." })),
-    shapes: el("div", { class: "fs-shapes" },
-      swatch("fork", "fork"), swatch("pruned", "pruned"), swatch("finished", "finished"), swatch("open", "undecided")),
+    shapes: el("div", { class: "fs-shapes" }),
   };
 }
 
