@@ -10,17 +10,20 @@ import { marks } from "./marks.js";
 import { MemoryStrip } from "./memory.js";
 import { OriginLine } from "./origin.js";
 import { Multiverse } from "./multiverse.js";
+import { Minimap } from "./minimap.js";
 import { Player } from "./player.js";
 import { Pool } from "./pool.js";
 import { Projector } from "./projector.js";
 import { NodeTable } from "./rows.js";
 import { Shape } from "./shape.js";
+import { ShapeKey } from "./shapekey.js";
 import { VIEWS, skeleton } from "./skeleton.js";
 import { focusOn, isSame } from "./subject.js";
 import { TextView } from "./text.js";
 import { watchTheme } from "./theme.js";
 import { Threshold } from "./threshold.js";
 import { Timeline } from "./timeline.js";
+import { Tools } from "./tools.js";
 import { Tree } from "./tree.js";
 
 /**
@@ -60,6 +63,7 @@ export class Stage {
     const { parts, actions } = this;
     this.player = new Player(parts.player, () => this.invalidate(), undefined, { marks: () => marks(this.log) });
     this.tree = new Tree(parts.tree, actions);
+    this.tools = new Tools(parts.tools, actions);
     this.pool = new Pool(parts.pool, parts.tip, actions, parts.poolTools);
     this.inspector = new Inspector(parts.inspector, actions);
     this.views = { // of the tree: the one that is shown is drawn
@@ -67,6 +71,9 @@ export class Stage {
       table: new NodeTable(parts.table, actions),
     };
     this.panels = [ // always drawn
+      this.tools,
+      new Minimap(parts.minimap, actions, this.tree),
+      new ShapeKey(parts.shapes, actions, this.tree),
       this.pool,
       new Layers(parts.layers, actions),
       new MemoryStrip(parts.memory, actions),
