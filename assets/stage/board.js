@@ -16,19 +16,31 @@ export function introduce({ name, title, about }) {
     el("p", { class: "fs-about", text: about }));
 }
 
-const ORDER = "Prompt and settings are the sidebar's, but for its backend. The backends run one after another on the same device, in the order of their numbers. "
+/** What a board says before it has anything to show, and of a comparison of backends. */
+export const EMPTY = {
+  title: "One prompt, several ways to keep its cache",
+  note: "Same model, same seed, same settings; only the backend differs.",
+};
+export const ORDER = "Prompt and settings are the sidebar's, but for its backend. The backends run one after another on the same device, in the order of their numbers. "
   + "Each first runs the prompt for two tokens, unrecorded, to warm up. Naive comes last: it draws as many samples as the trees returned paths.";
+export const RUNS = "Runs that were made before, each from its own log. Their times were measured where and when they ran: on another machine, or a busier one, they say little about each other.";
 
 /** Build the board's elements; returns those that it fills. */
 export function build() {
   const parts = {
     badge: el("span", { class: "fs-badge", text: "no comparison yet" }),
-    heading: el("h2", { class: "fs-title", text: "One prompt, several ways to keep its cache" }),
-    note: el("p", { class: "fs-note", text: "Same model, same seed, same settings; only the backend differs." }),
+    heading: el("h2", { class: "fs-title", text: EMPTY.title }),
+    note: el("p", { class: "fs-note", text: EMPTY.note }),
     legend: el("div", { class: "fs-legend" }),
     alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
+    order: el("p", { text: ORDER }),
     status: el("p", { class: "fs-board-status", role: "status" }),
+    picker: el("div", {}),
+    sameTree: el("div", { class: "fs-same", role: "status", hidden: true }),
     panels: el("div", { class: "fs-panels" }),
+    hidden: el("div", { class: "fs-hidden-panels", hidden: true }),
+    curves: el("section", { class: "fs-card fs-board-curves", "aria-label": "Memory and time" }),
+    race: el("p", { class: "fs-race", "aria-live": "polite" }),
     player: el("div", { class: "fs-player", role: "group", "aria-label": "Player of all runs" }),
     results: el("section", { class: "fs-card fs-results", "aria-label": "Results", hidden: true }),
     resultsTitle: el("h3", {}),
@@ -38,16 +50,18 @@ export function build() {
     })])),
   };
   parts.results.append(parts.resultsTitle, parts.resultsBody);
-  parts.root = el("div", { class: "fs-stage fs-board is-empty" },
+  parts.root = el("div", { class: "fs-stage fs-board is-empty", "data-state": "empty" },
     el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note), parts.legend),
-    parts.alert,
-    el("div", { class: "fs-order" }, el("p", { text: ORDER }), parts.status),
-    parts.panels,
+    el("div", { class: "fs-waiting", "aria-hidden": "true" }),
+    parts.alert, parts.picker,
+    el("div", { class: "fs-order" }, parts.order, parts.status),
+    parts.sameTree, parts.panels, parts.hidden,
     el("div", { class: "fs-keys" }, el("span", { text: "KV cache:" }), swatch("private", "one path’s own"), swatch("shared-1", "shared by 2+"), swatch("shared-3", "8+"),
       swatch("shared-5", "32+ paths"), swatch("free", "allocated, free"),
       el("span", { text: "Bytes over time, one scale for all:" }), swatch("unique", "in use"), swatch("allocated", "allocated"), swatch("logical", "one cache a path")),
-    el("div", { class: "fs-dock" },
-      el("div", { class: "fs-modes", role: "group", "aria-label": "What the cursor counts" }, ...Object.values(parts.modes)), parts.player),
-    parts.results);
+    parts.curves, parts.results,
+    el("div", { class: "fs-dock" }, parts.race,
+      el("div", { class: "fs-dock-row" },
+        el("div", { class: "fs-modes", role: "group", "aria-label": "What the cursor counts" }, ...Object.values(parts.modes)), parts.player)));
   return parts;
 }

@@ -1,19 +1,28 @@
-// The board of a comparison: a panel a backend, one cursor over all, the table when runs have ended.
+// The board of a comparison: a panel a run, one cursor over all, what it comes to when runs have ended.
 
-import { build, introduce } from "./board.js";
-import { places, placeOf, secondsAt, stepAt } from "./clock.js";
+import { ORDER, RUNS, build, introduce } from "./board.js";
 import { entropyPosition, isDark, palette } from "./color.js";
-import { count, seconds } from "./format.js";
+import { resultOf } from "./counters.js";
+import { Cursor } from "./cursor.js";
+import { Curves } from "./curves.js";
+import { count, plural } from "./format.js";
 import { bindKeys } from "./keys.js";
 import { PROMPT } from "./log.js";
 import { page, status } from "./page.js";
 import { Panel } from "./panel.js";
-import { Player } from "./player.js";
-import { drawSummary } from "./table.js";
+import { Picker } from "./picker.js";
+import { Places } from "./places.js";
+import { tellPlace } from "./race.js";
+import { Results } from "./results.js";
+import { MOST_RUNS, sideBySide } from "./sidebyside.js";
+import { sources } from "./sources.js";
 import { watchTheme } from "./theme.js";
 import { drawLegend } from "./tree.js";
 
 const HEIGHTS = [140, 184, 420]; // pixels of the panels' trees: least, usual, most
+const BADGES = {
+  waiting: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "runs side by side",
+};
 
 /**
  * A gr.HTML host becomes the board: messages come as JSON in `props.value`, gaps heal through `server`.
@@ -26,6 +35,7 @@ export function attach({ element, props, watch, server }, backends) {
   const take = () => props.value && board.take(JSON.parse(props.value));
   watch("value", take);
   take();
+  page.waiting.compare?.(board);
 }
 
 export class Board {
@@ -34,8 +44,6 @@ export class Board {
     this.backends = new Map(backends.map((one) => [one.name, one]));
     this.healing = new Set();
     this.id = null;
-    this.panels = [];
-    this.mode = "step";
     this.height = HEIGHTS[1];
     this.pointed = null; // {panel, id}
     this.pinned = null;
@@ -44,19 +52,44 @@ export class Board {
     this.parts = build();
     this.parts.panels.append(...backends.map(introduce));
     host.append(this.parts.root);
-    this.player = new Player(this.parts.player, () => this.#seekAll(), (at, length) => this.#place(at, length));
+    this.cursor = new Cursor(this.parts, () => this.invalidate());
+    this.places = new Places(this.parts, () => this.#placed());
+    const seek = (panel, step) => this.cursor.seek(panel, step);
+    this.curves = new Curves(this.parts.curves, { seek });
+    this.results = new Results(this.parts, (panel, node) => this.#showNode(panel, node));
+    this.picker = new Picker(this.parts.picker, { sources, show: (entries) => this.showRuns(entries), say: (words) => this.#alert(words) });
+    this.callbacks = {
+      seek, point: (panel, id) => this.#point(panel, id), select: (panel, id) => this.#pin(panel, id),
+      act: (panel, deed) => this.places.act(panel, deed), drop: (key, onto) => this.places.drop(key, onto),
+    };
     this.#listen();
     this.#legend();
+  }
+
+  get player() {
+    return this.cursor.player;
+  }
+
+  /** Every panel, also hidden ones; and those that are shown, in their order. */
+  get all() {
+    return this.places.all;
+  }
+
+  get panels() {
+    return this.places.shown;
   }
 
   /** A message of the server: a word (`status`), why nothing came of it (`alert`), or news of a run. */
   take(message) {
     if (message.status) this.#say(message.status);
     if (message.alert) {
-      this.isWaiting = false;
+      this.isWaiting = page.isWaiting = false;
       this.#alert(message.alert);
-      if (this.player.isLive) this.finish("stopped");
-      else this.#say("Nothing was run; what you saw before is still here.");
+      if (this.player.isLive) this.finish(message.failed ? "failed" : "stopped");
+      else {
+        this.#say("Nothing was run; what you saw before is still here.");
+        this.#stand(message.failed ? "failed" : this.rest);
+      }
     }
     if (message.compare && message.compare !== this.stopped) this.#news(message);
   }
@@ -67,28 +100,67 @@ export class Board {
     page.queued();
     this.#say("Waiting for the device …");
     this.isWaiting = true;
+    this.#stand("waiting");
   }
 
   /** Stop was pressed: what runs is over, and what waits will not begin, whatever is still on its way. */
   stop() {
     if (this.player.isLive) this.finish("stopped");
-    else if (this.isWaiting) this.#say("Stopped before anything ran.");
+    else if (this.isWaiting) {
+      page.isWaiting = false;
+      this.#say("Stopped before anything ran.");
+      this.#stand(this.rest);
+    }
     this.isWaiting = false;
   }
 
-  /** No more will come: all have run (`done`), or Stop was pressed (`stopped`). */
+  /** No more will come: all have run (`done`), Stop was pressed (`stopped`), or it broke off (`failed`). */
   finish(how) {
-    if (how === "stopped") {
+    if (how === "done") this.#say("Done.");
+    else {
       this.stopped = this.id;
-      for (const panel of this.panels) {
-        if (panel.state === "running") panel.setState("stopped");
+      for (const panel of this.all) {
+        if (panel.state === "running") panel.setState(how);
         if (panel.state === "waiting") panel.setState("never");
       }
-      this.#say("Stopped. The cache is freed; what came stays here.");
-    } else this.#say("Done.");
-    this.#badge(how);
+      this.#say(how === "failed" ? "Broken off. What came stays here." : "Stopped. The cache is freed; what came stays here.");
+    }
+    this.#stand(how);
     this.player.finish();
     this.#sync();
+  }
+
+  /**
+   * Hold runs that have ended against each other: 2 to 4 of `{title, note, log}`, from their logs alone.
+   * While a comparison runs nothing changes but a sentence. Whether they are shown.
+   */
+  showRuns(entries) {
+    if (this.player.isLive) {
+      this.#alert("A comparison is running; stop it first.");
+      return false;
+    }
+    const runs = entries.filter(({ log }) => log?.length).slice(0, MOST_RUNS);
+    if (runs.length < 2) {
+      this.#alert("Choose at least two runs that have a step.");
+      return false;
+    }
+    this.id = this.warmUp = this.threshold = null;
+    this.isWaiting = false;
+    const { kinds, heading, note } = sideBySide(runs);
+    this.#begin(kinds, RUNS, { live: false });
+    this.all.forEach((panel, at) => {
+      panel.show(runs[at].log, "recorded");
+      panel.result = resultOf(panel.log);
+    });
+    this.results.digests(this.all, () => this.#conclude());
+    this.parts.heading.textContent = heading;
+    this.parts.note.textContent = note;
+    this.#legend();
+    this.#say(`${plural(runs.length, "run")} side by side.`);
+    this.#stand("recorded");
+    this.#sync();
+    this.player.seek(this.player.length - 1);
+    return true;
   }
 
   isVisible() {
@@ -119,7 +191,7 @@ export class Board {
   select(subject) {
     const panel = this.active;
     const id = subject?.id ?? null;
-    if (id !== null && panel.log.node(id).step > panel.cursor) return;
+    if (!panel || (id !== null && panel.log.node(id).step > panel.cursor)) return;
     this.#pin(panel, id);
   }
 
@@ -139,16 +211,22 @@ export class Board {
     this.frame = 0;
     if (!this.isVisible()) return;
     this.colors ??= palette(this.parts.root);
-    const scale = this.#scale();
-    for (const panel of this.panels) panel.draw(this.colors, scale, this.#litIn(panel));
+    this.picker.refresh();
+    const { panels } = this;
+    const scale = this.#scale(panels);
+    for (const panel of panels) panel.draw(this.colors, scale, this.#litIn(panel));
+    this.curves.draw(panels, this.cursor.mode);
+    const words = tellPlace(panels, this.player.cursor, this.cursor.mode);
+    this.parts.race.setAttribute("aria-live", this.player.playing || this.player.following ? "off" : "polite");
+    if (this.parts.race.textContent !== words) this.parts.race.textContent = words;
   }
 
   #news(message) {
     if (message.compare !== this.id) {
       if (!this.isWaiting) return;
-      this.#begin(message);
+      this.#start(message);
     }
-    const panel = this.panels.find((one) => one.name === message.now);
+    const panel = this.all.find((one) => one.key === message.now);
     if (message.batch) panel.apply(message.batch);
     else panel.setState("running");
     if (message.batch?.seq === 0) this.#describe(message.batch);
@@ -156,25 +234,35 @@ export class Board {
     if (message.summary) this.#summarize(message.summary);
     this.#sync();
     if (message.done) this.finish("done");
-    else this.#say(`Running ${panel.title.toLowerCase()}, ${this.panels.indexOf(panel) + 1} of ${this.panels.length} …`);
+    else this.#say(`Running ${panel.word}, ${this.all.indexOf(panel) + 1} of ${this.all.length} …`);
   }
 
-  #begin({ compare, order }) {
+  #start({ compare, order }) {
     this.id = compare;
     this.isWaiting = false;
+    this.warmUp = null;
+    this.#begin(order.map((name, at) => {
+      const { title, about } = this.backends.get(name);
+      return { key: name, title, word: title.toLowerCase(), about, sign: String(at + 1), data: { "data-backend": name }, isTree: name !== "naive" };
+    }), ORDER, { live: true });
+    this.#stand("live");
+  }
+
+  /** New panels in the place of the old ones. */
+  #begin(kinds, order, how) {
+    this.areBackends = how.live;
+    this.notes = [];
     this.pointed = this.pinned = null;
-    this.titles = Object.fromEntries(order.map((name) => [name, this.backends.get(name).title]));
-    this.panels = order.map((name, at) => new Panel(this.backends.get(name), at + 1, {
-      point: (panel, id) => this.#point(panel, id),
-      select: (panel, id) => this.#pin(panel, id),
-      seek: (panel, step) => this.player.seek(placeOf(panel, this.panels, step, this.mode)),
-    }));
-    this.parts.panels.replaceChildren(...this.panels.map((panel) => panel.parts.root));
-    this.parts.results.hidden = true;
+    this.cursor.reset(how);
+    this.parts.order.textContent = order;
     this.parts.root.classList.remove("is-empty");
-    this.#badge("live");
     this.#alert("");
-    this.player.reset({ live: true });
+    this.places.fill(kinds.map((kind) => new Panel(kind, this.callbacks)));
+  }
+
+  #placed() {
+    this.cursor.show(this.panels);
+    this.#conclude();
   }
 
   #describe(batch) {
@@ -188,79 +276,57 @@ export class Board {
 
   /** Ask for the steps that never arrived, of any run. */
   #catchUp(runs) {
-    for (const panel of this.panels) {
-      const told = runs[panel.name];
+    for (const panel of this.all) {
+      const told = runs[panel.key];
       const isBehind = told && (panel.length < told.length || (told.done && panel.state !== "done"));
       if (!isBehind || this.healing.has(told.run)) continue;
       this.healing.add(told.run);
       this.heal(told.run, panel.length).then((missing) => {
-        if (missing?.run && this.panels.includes(panel)) panel.apply(missing);
+        if (missing?.run && this.all.includes(panel)) panel.apply(missing);
         this.#sync();
       }).catch(() => {}).finally(() => this.healing.delete(told.run)); // the next message asks again
     }
   }
 
+  /** Figures of the backends that have ended, as Python gives them. */
   #summarize(summary) {
-    const { results, resultsTitle, resultsBody } = this.parts;
-    results.hidden = false;
-    const ended = summary.order.length;
-    const all = this.panels.length;
-    resultsTitle.textContent = ended < all ? `Ended so far: ${ended} of ${all}` : "What it took";
-    drawSummary(resultsBody, summary, this.titles);
-    const isComparable = summary.order.length > 1;
-    for (const panel of this.panels) {
-      const same = summary.same_tree[panel.name];
-      if (same !== undefined && isComparable) panel.sameTree(same);
+    this.warmUp = summary.equal.warm_up;
+    const { naive, recompute } = summary.runs;
+    for (const panel of this.all) {
+      panel.result = summary.runs[panel.key] ?? null;
+      if (panel.result) panel.setDigest(panel.result.tree_digest);
     }
+    this.notes = [
+      naive && summary.order.length > 1 && `Naive drew ${plural(naive.paths, "independent sample")}, as many as the tree returned paths; its tokens are other ones by design, so its tree is not the same.`,
+      recompute && "Recompute keeps no keys and values: its cache is empty, and every step computes every path's whole text again.",
+    ].filter(Boolean);
   }
 
-  /** After news: more places for the cursor, and every panel where it belongs. */
-  #sync() {
-    const { player } = this;
-    const isAtEnd = !player.playing && !player.following && player.cursor >= player.length - 1;
-    player.grow(places(this.panels, this.mode));
-    if (isAtEnd) player.seek(player.length - 1);
-    this.#seekAll();
-  }
-
-  #seekAll() {
-    const runs = this.panels;
-    const isNewest = this.player.following;
-    for (const panel of runs) {
-      panel.cursor = isNewest ? panel.length - 1 : stepAt(panel, runs, this.player.cursor, this.mode);
-    }
+  /** Same tree or not, and the figures of what has ended. */
+  #conclude() {
+    const { shown, reference } = this.places;
+    this.results.compareTrees(shown, reference, this.areBackends);
+    this.results.draw(shown, reference, { warmUp: this.warmUp, notes: this.notes, isEnded: !this.player.isLive });
     this.invalidate();
   }
 
-  #place(at, length) {
-    if (this.mode === "second") return `${seconds(secondsAt(this.panels, at))} of ${seconds(secondsAt(this.panels, length - 1))}`;
-    return `step ${at} of ${length - 1}`;
+  #sync() {
+    this.cursor.grow();
+    this.#conclude();
   }
 
-  #setMode(mode) {
-    const isAtEnd = this.player.cursor >= this.player.length - 1;
-    const first = this.panels[0];
-    const stands = first?.cursor ?? -1;
-    this.mode = mode;
-    for (const [name, button] of Object.entries(this.parts.modes)) button.setAttribute("aria-pressed", String(name === mode));
-    if (!first) return;
-    const { following } = this.player;
-    this.player.length = places(this.panels, mode);
-    if (following || isAtEnd) this.player.cursor = this.player.length - 1;
-    else this.player.cursor = placeOf(first, this.panels, Math.max(0, stands), mode);
-    this.player.grow(this.player.length);
-    this.#seekAll();
+  #scale(panels) {
+    const ready = panels.filter((panel) => panel.log);
+    const planned = this.player.isLive ? (ready[0]?.log.header.config.limits.max_new_tokens ?? 1) : 1;
+    const most = (name) => Math.max(1, ...ready.map((panel) => panel[name]));
+    return { depths: Math.max(planned, most("depths")), slots: most("slots"), top: most("top") };
   }
 
-  #scale() {
-    const logs = this.panels.filter((panel) => panel.log);
-    const planned = this.player.isLive ? (logs[0]?.log.header.config.limits.max_new_tokens ?? 1) : 1;
-    const depths = Math.max(planned, ...logs.map((panel) => panel.log.nodes.reduce((most, node) => Math.max(most, node.depth + 1), 1)));
-    return {
-      depths,
-      slots: Math.max(1, ...logs.map((panel) => panel.slots)),
-      top: Math.max(1, ...logs.map((panel) => panel.lines.top)),
-    };
+  /** Go to where a token was made, and pin it. */
+  #showNode(panel, node) {
+    this.cursor.seek(panel, panel.log.node(node).step);
+    this.#pin(panel, node);
+    panel.parts.tree.focus();
   }
 
   #pin(panel, id) {
@@ -286,7 +352,7 @@ export class Board {
   }
 
   #redraw() {
-    for (const panel of this.panels) panel.invalidate();
+    for (const panel of this.all) panel.invalidate();
     this.invalidate();
   }
 
@@ -300,9 +366,12 @@ export class Board {
     this.parts.alert.hidden = !sentence;
   }
 
-  #badge(how) {
-    this.parts.badge.textContent = { live: "running live", done: "finished", stopped: "stopped" }[how];
+  /** What the board as a whole is doing; `rest` is what it goes back to when a wait comes to nothing. */
+  #stand(how) {
+    if (how !== "waiting") this.rest = how;
+    this.parts.badge.textContent = BADGES[how] ?? "no comparison yet";
     this.parts.badge.className = `fs-badge is-${how}`;
+    this.parts.root.dataset.state = how ?? "empty";
   }
 
   #legend() {
@@ -310,9 +379,16 @@ export class Board {
   }
 
   #listen() {
-    for (const [name, button] of Object.entries(this.parts.modes)) button.addEventListener("click", () => this.#setMode(name));
+    const { root, panels } = this.parts;
+    const hasFiles = (event) => event.dataTransfer.types.includes("Files");
+    root.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+    root.addEventListener("drop", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      this.picker.open([...event.dataTransfer.files]);
+    });
     const resized = new ResizeObserver(() => this.#redraw());
-    resized.observe(this.parts.panels);
+    resized.observe(panels);
     watchTheme(() => {
       this.colors = null;
       this.#legend();
@@ -322,10 +398,8 @@ export class Board {
   }
 }
 
-/** Trees that are the same number their tokens alike: what is lit in one is lit in the others. */
+/** Trees that are the same up to a token number it alike: what is lit in one is lit in the others. */
 function idIn(panel, lit) {
   if (lit.panel === panel || lit.id === PROMPT) return lit.id;
-  const [here, there] = [panel.log?.nodes[lit.id], lit.panel.log?.nodes[lit.id]];
-  const isSame = panel.isTree && lit.panel.isTree && here && there && here.token === there.token && here.parent === there.parent;
-  return isSame ? lit.id : null;
+  return panel.log && lit.id < Math.min(panel.alike, lit.panel.alike, panel.log.nodes.length) ? lit.id : null;
 }

@@ -1,57 +1,93 @@
-// One backend in a comparison: its tree, what its cache holds, its bytes over time, its counters.
+// One run in a comparison: its tree, what its cache holds, its bytes over time, its counters.
 
 import { drawCells } from "./cells.js";
 import { endTimes } from "./clock.js";
 import { isDark } from "./color.js";
+import { curvesOf, isTree } from "./counters.js";
 import { el } from "./dom.js";
 import { bytes, count, plural, seconds } from "./format.js";
 import { Log, PROMPT } from "./log.js";
-import { MemoryStrip, series } from "./memory.js";
+import { draggable, panelButtons } from "./paneltools.js";
 import { Silhouette } from "./silhouette.js";
+import { Strip } from "./strip.js";
 
-const BADGES = { waiting: "waiting", running: "running", done: "done", stopped: "stopped", never: "did not run" };
+const BADGES = {
+  waiting: "waiting", running: "running", done: "done", stopped: "stopped", failed: "failed", never: "did not run", recorded: "recorded",
+};
 const TAIL = 96; // characters of a path that are shown
 
 export class Panel {
-  /** `point(panel, id)`, `select(panel, id)` and `seek(panel, step)` are told of what people do. */
-  constructor({ name, title, about }, position, callbacks) {
-    this.name = name;
-    this.title = title;
-    this.isTree = name !== "naive";
-    this.parts = build(name, title, about, position);
+  /**
+   * `key` names it on the board, `title` to people, `word` within a sentence; `sign` stands in its chip;
+   * `data` are attributes that give it its colour. `callbacks`: `point(panel, id)`, `select(panel, id)`,
+   * `seek(panel, step)`, `act(panel, deed)` and `drop(key, onto)` are told of what people do.
+   */
+  constructor({ key, title, word, about, sign, data, isTree: grows = true }, callbacks) {
+    Object.assign(this, { key, name: key, title, word, data, isTree: grows });
+    this.parts = build(this, { about, sign, data }, (deed) => callbacks.act(this, deed));
+    draggable(this, this.parts.header, callbacks.drop);
     this.silhouette = new Silhouette(this.parts.tree, {
       hover: (id) => callbacks.point(this, id),
       select: (id) => callbacks.select(this, id),
     });
-    this.strip = new MemoryStrip(this.parts.strip, { seek: (step) => callbacks.seek(this, step) });
+    this.strip = new Strip(this.parts.strip, { seek: (step) => callbacks.seek(this, step) });
     this.log = null;
     this.times = [];
     this.positions = [];
     this.cursor = -1;
+    this.result = null; // figures, once it has ended
+    this.digest = null;
+    this.alike = 0; // nodes, from the first one, that are those of the run it is held against
+    this.marks = []; // nodes at which it differs
     this.setState("waiting");
   }
 
   get length() {
-    return this.log?.length ?? 0;
+    return this.times.length;
+  }
+
+  get steps() {
+    return this.log?.steps ?? [];
+  }
+
+  /** A run that has ended, whole. */
+  show(log, state) {
+    this.#take(log);
+    this.isTree = isTree(log);
+    this.#grown();
+    this.setState(state);
   }
 
   /** Take a batch of this run's steps; false where something before it is missing. */
   apply(batch) {
-    if (batch.header && batch.seq === 0 && !this.log) {
-      this.log = new Log(batch.header);
-      this.silhouette.reset(this.log);
-      this.strip.reset(this.log);
-    }
-    if (!this.log || batch.seq > this.length) return false;
-    for (const step of batch.steps) if (step.index === this.length) this.log.append(step);
+    if (batch.header && batch.seq === 0 && !this.log) this.#take(new Log(batch.header));
+    if (!this.log || batch.seq > this.log.length) return false;
+    for (const step of batch.steps) if (step.index === this.log.length) this.log.append(step);
+    this.#grown();
+    if (batch.details) this.setDigest(batch.details["tree digest"]);
+    this.setState(batch.done ? "done" : "running");
+    return true;
+  }
+
+  #take(log) {
+    this.log = log;
+    this.silhouette.reset(log);
+  }
+
+  #grown() {
     this.times = endTimes(this.log.steps);
     let computed = 0;
     this.positions = this.log.steps.map((step) => (computed += step.positions));
-    this.lines = series(this.log);
-    this.slots = Math.max(0, ...this.log.steps.map((step) => Math.max(step.memory.capacity, step.memory_forward.capacity)));
-    if (batch.details) this.parts.digest.textContent = `tree ${batch.details["tree digest"].slice(0, 12)}`;
-    this.setState(batch.done ? "done" : "running");
-    return true;
+    this.curves = curvesOf(this.log);
+    const { allocated, logical } = this.curves;
+    this.top = allocated.reduce((most, value, at) => Math.max(most, value, logical[at]), 1);
+    this.slots = this.log.steps.reduce((most, { memory, memory_forward: pass }) => Math.max(most, memory.capacity, pass.capacity), 0);
+    this.depths = this.log.nodes.reduce((most, node) => Math.max(most, node.depth + 1), 1);
+  }
+
+  setDigest(digest) {
+    this.digest = digest;
+    this.parts.digest.textContent = digest ? `tree ${digest.slice(0, 12)}` : "";
   }
 
   /** The next `draw` draws whatever has changed or not. */
@@ -65,35 +101,47 @@ export class Panel {
     this.parts.root.dataset.state = state;
   }
 
-  /** Whether its tree is that of the run the others are held against. */
-  sameTree(isSame) {
+  /** `words` on how its tree stands to the one it is held against; `isSame` null: not decided, or no matter. */
+  setVerdict(words, isSame) {
     const { verdict } = this.parts;
-    verdict.hidden = false;
-    verdict.classList.toggle("is-same", isSame);
-    if (isSame) verdict.textContent = "✓ same tree";
-    else verdict.textContent = this.isTree ? "✗ another tree" : "✗ other samples, by design";
+    verdict.hidden = !words;
+    verdict.textContent = words;
+    verdict.classList.toggle("is-same", isSame === true);
+    verdict.classList.toggle("is-other", isSame === false);
+  }
+
+  /** Which buttons can do something, and whether the others are held against this one. */
+  setPlace({ isFirst, isLast, isPinned, isReference, isAlone }) {
+    const { buttons, root, held } = this.parts;
+    buttons.left.disabled = isFirst || isPinned;
+    buttons.right.disabled = isLast || isPinned;
+    buttons.hide.disabled = isAlone;
+    buttons.pin.setAttribute("aria-pressed", String(isPinned));
+    root.classList.toggle("is-reference", isReference && !isAlone);
+    held.hidden = !isReference || isAlone;
   }
 
   /** `scale`: what all panels share: `{depths, slots, top}`. `lit`: node whose path stands out, or null. */
   draw(colors, scale, lit) {
     const { parts, log } = this;
-    const key = [this.length, this.cursor, lit, scale.depths, scale.slots, scale.top].join();
+    const key = [this.length, this.cursor, lit, scale.depths, scale.slots, scale.top, this.marks].join();
     if (!log || key === this.drawn) return; // several panels, of which one runs
     this.drawn = key;
     const state = log.at(this.cursor);
     const memory = state.memory;
-    this.silhouette.draw(state, colors, isDark(), scale.depths, lit !== null && lit < state.numNodes ? lit : null);
+    const shown = lit !== null && lit < state.numNodes ? lit : null;
+    this.silhouette.draw(state, colors, isDark(), scale.depths, shown, this.marks);
     const each = drawCells(parts.cells, state, memory, scale.slots, colors);
-    this.strip.draw({ state, colors }, scale.top);
+    this.strip.draw(this.curves, this.cursor, scale.top, colors);
     parts.stored.textContent = stored(memory, each);
-    this.#text(state, lit);
-    this.#counters(state, memory);
+    this.#text(state, shown);
+    this.#counters(memory);
   }
 
-  #counters(state, memory) {
+  #counters(memory) {
     const { facts } = this.parts;
-    facts.time.textContent = this.cursor < 0 ? seconds(0) : seconds(this.times[this.cursor]);
-    facts.computed.textContent = count(this.cursor < 0 ? 0 : this.positions[this.cursor]);
+    facts.time.textContent = seconds(this.times[this.cursor] ?? 0);
+    facts.computed.textContent = count(this.positions[this.cursor] ?? 0);
     facts.used.textContent = bytes(memory?.kv_live_nbytes ?? 0);
     facts.allocated.textContent = bytes(memory?.kv_nbytes ?? 0);
   }
@@ -101,7 +149,7 @@ export class Panel {
   #text(state, lit) {
     const { log, parts } = this;
     const newest = state.isOver ? state.numNodes - 1 : (state.rows[0]?.node ?? PROMPT);
-    const id = lit !== null && lit < state.numNodes ? lit : newest;
+    const id = lit ?? newest;
     const prompt = log.promptText();
     const text = id === PROMPT ? "" : log.textOf(id);
     const chars = [...(prompt + text)];
@@ -118,18 +166,21 @@ function stored(memory, each) {
   return each > 1 ? `${words}, a cell is ${each}` : words;
 }
 
-function fact(name, title) {
-  const value = el("dd", { "data-fact": name });
-  return [value, el("div", { title }, el("dt", { text: name }), value)];
-}
+const FACTS = {
+  time: ["time", "seconds of this run up to the cursor, passes and the rest"],
+  computed: ["computed", "token positions computed up to the cursor: forward_token_steps"],
+  used: ["in use", "KV bytes in use at the cursor"],
+  allocated: ["allocated", "KV bytes allocated at the cursor"],
+};
 
-function build(name, title, about, position) {
+function build({ key, title }, { about, sign, data }, act) {
   const parts = {
     badge: el("span", { class: "fs-badge" }),
+    held: el("span", { class: "fs-held", text: "the others are held against it", hidden: true }),
+    buttons: panelButtons(title, act),
     about: el("p", { class: "fs-about", text: about, title: about }),
     tree: el("canvas", {
-      class: "fs-silhouette", tabindex: "0", role: "img",
-      "aria-label": `Token tree of ${title}. Arrow keys move between tokens.`,
+      class: "fs-silhouette", tabindex: "0", role: "img", "aria-label": `Token tree of ${title}. Arrow keys move between tokens.`,
     }),
     textPrompt: el("span", { class: "fs-path-prompt" }),
     textPath: el("span", {}),
@@ -138,22 +189,19 @@ function build(name, title, about, position) {
     strip: el("canvas", { class: "fs-canvas fs-strip", role: "img", "aria-label": `Bytes of ${title} over time` }),
     digest: el("code", { class: "fs-digest" }),
     verdict: el("span", { class: "fs-verdict", hidden: true }),
+    facts: {},
   };
-  const rows = {
-    time: fact("time", "seconds of this run up to the cursor, passes and the rest"),
-    computed: fact("computed", "token positions computed up to the cursor: forward_token_steps"),
-    used: fact("in use", "KV bytes in use at the cursor"),
-    allocated: fact("allocated", "KV bytes allocated at the cursor"),
-  };
-  parts.facts = Object.fromEntries(Object.entries(rows).map(([key, [value]]) => [key, value]));
-  parts.root = el("section", { class: "fs-card fs-panel", "data-backend": name, "aria-label": title },
-    el("header", {}, el("i", { class: "fs-chip", text: String(position), title: `runs as number ${position}` }),
-      el("h3", { text: title }), el("code", { class: "fs-name", text: name }), parts.badge),
-    parts.about, parts.tree,
+  const facts = Object.entries(FACTS).map(([name, [label, words]]) => {
+    parts.facts[name] = el("dd", { "data-fact": label });
+    return el("div", { title: words }, el("dt", { text: label }), parts.facts[name]);
+  });
+  parts.header = el("header", { title: "Drag to move" }, el("i", { class: "fs-chip", text: sign }), el("h3", { text: title, title }),
+    el("span", { class: "fs-panel-tools", role: "group", "aria-label": `Panel of ${title}` }, ...Object.values(parts.buttons)));
+  parts.root = el("section", { class: "fs-card fs-panel", "data-panel": key, ...data, "aria-label": title }, parts.header,
+    el("p", { class: "fs-panel-sub" }, parts.badge, parts.held), parts.about, parts.tree,
     el("p", { class: "fs-panel-text" }, parts.textPrompt, parts.textPath),
-    el("div", { class: "fs-row" }, el("h4", { text: "KV cache" }), parts.stored), parts.cells,
-    parts.strip,
-    el("dl", { class: "fs-counters" }, ...Object.values(rows).map(([, row]) => row)),
+    el("div", { class: "fs-row" }, el("h4", { text: "KV cache" }), parts.stored), parts.cells, parts.strip,
+    el("dl", { class: "fs-counters" }, ...facts),
     el("footer", {}, parts.digest, parts.verdict));
   return parts;
 }

@@ -12,9 +12,9 @@ export function ordinal(number) {
   return `${number}${(!isTeen && { 1: "st", 2: "nd", 3: "rd" }[number % 10]) || "th"}`;
 }
 
-/** Which sample (from 1) a run that draws one after another is on at `step`; a sample ends with no path left. */
+/** Which sample (from 1) a run that draws one after another is on at `step`: each of them ends once. */
 export function sampleAt(steps, step) {
-  return 1 + steps.slice(0, Math.max(0, step)).filter((one) => !one.paths.length).length;
+  return 1 + steps.slice(0, Math.max(0, step)).reduce((sum, one) => sum + one.ends.length, 0);
 }
 
 /** "a, b and c". */
@@ -62,14 +62,12 @@ function sameStep(runs, at) {
   const trees = stands.filter(({ run }) => run.isTree);
   const parts = [];
   const here = trees.filter(({ step }) => step === at);
-  if (here.length > 1) parts.push(`${listed(here.map(({ run }) => run.word))} stand at the same step, ${at}`);
-  else if (here.length) parts.push(`${here[0].run.word} stands at step ${at}`);
+  if (here.length) parts.push(listed(here.map(({ run }) => run.word)));
   for (const { run, step } of trees) if (step !== at) parts.push(`${run.word} ${run.state === "running" ? "has come to" : "ended at"} step ${step}`);
   for (const { run, step } of stands) {
     if (run.isTree) continue;
-    const where = `step ${step} of ${run.times.length - 1}, ${sample(run, step)}`;
-    parts.push(trees.length ? `${run.word}, one sample after another, at the same share of its own steps (${where})` : `${run.word} stands at ${where}`);
+    const where = trees.length ? ` at the same share of its own steps (${step} of ${run.times.length - 1}),` : "";
+    parts.push(`${run.word}${where} on its ${sample(run, step)}`);
   }
-  const words = parts.join("; ");
-  return words && `${words[0].toUpperCase()}${words.slice(1)}.`;
+  return `Step ${at}: ${parts.join("; ")}.`;
 }

@@ -9,6 +9,8 @@ const DIRECTIONS = {
   count: ["more", "fewer"],
 };
 
+const MEASURED = new Set(["time", "when", "rate"]); // never twice the same
+
 /** `1.04×`, `8.2×`, `31×`: two digits that mean something. */
 export function timesOf(ratio) {
   if (ratio < 1.1) return `${ratio.toFixed(2)}×`;
@@ -22,7 +24,7 @@ export function ratioWords(value, base, kind) {
   if (value === 0) return "none";
   if (base === 0) return "";
   const ratio = Math.max(value / base, base / value);
-  if (ratio < 1.005) return "about the same";
+  if (ratio < (MEASURED.has(kind) ? 1.02 : 1.005)) return "about the same";
   return `${timesOf(ratio)} ${DIRECTIONS[kind][value > base ? 0 : 1]}`;
 }
 

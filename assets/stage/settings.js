@@ -1,6 +1,6 @@
 // What two or more runs were made with: what is equal, and what differs. Pure functions of headers.
 
-const SKIPPED = new Set(["prompt", "prompt_ids", "model", "device", "dtype"]); // asked for; what was used is below
+const SKIPPED = new Set(["prompt", "prompt_ids", "prefix_ids", "model", "device", "dtype"]); // asked for; what was used is below
 
 /** A header as `{name: value}`, every setting, the model and the software, one level deep. */
 export function flatten(header) {
@@ -31,6 +31,7 @@ export function conditions(headers) {
     if (values.every((value) => JSON.stringify(value) === JSON.stringify(values[0]))) equal[name] = values[0];
     else different[name] = values;
   }
+  if (different.prompt) delete different["prompt tokens"]; // said already
   return { equal, different };
 }
 

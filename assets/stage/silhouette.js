@@ -2,6 +2,7 @@
 
 import { entropyColor } from "./color.js";
 import { inside, sharpCanvas } from "./dom.js";
+import { shorten, visibleToken } from "./format.js";
 import { Layout } from "./layout.js";
 import { PROMPT } from "./log.js";
 
@@ -25,8 +26,8 @@ export class Silhouette {
     this.state = null;
   }
 
-  /** `depths`: columns to leave room for; `lit`: a node whose path stands out, or null. */
-  draw(state, colors, dark, depths, lit) {
+  /** `depths`: columns to leave room for; `lit`: a node whose path stands out, or null; `marks`: nodes that differ. */
+  draw(state, colors, dark, depths, lit, marks = []) {
     if (!this.log) return;
     this.state = state;
     this.layout.update(this.log);
@@ -41,6 +42,7 @@ export class Silhouette {
       }
       this.#dots(context, nodes, dead, dark, colors);
       this.#fronts(context, state, colors);
+      for (const id of marks) if (id < state.numNodes) this.#mark(context, this.log.node(id), colors, width);
     });
   }
 
@@ -95,6 +97,32 @@ export class Silhouette {
       disc(context, x(node), y(node), radius + 1.4);
       context.stroke();
     }
+  }
+
+  /** Where another run went another way: a diamond, and the token beside it. */
+  #mark(context, node, colors, width) {
+    const [x, y, size] = [this.place.x(node), this.place.y(node), Math.max(6, this.place.radius + 3.5)];
+    context.beginPath();
+    context.moveTo(x, y - size);
+    context.lineTo(x + size, y);
+    context.lineTo(x, y + size);
+    context.lineTo(x - size, y);
+    context.closePath();
+    for (const [color, line] of [[colors.surface, 4.5], [colors.ink, 1.8]]) {
+      context.strokeStyle = color;
+      context.lineWidth = line;
+      context.stroke();
+    }
+    const label = shorten(visibleToken(node.text, node.raw), 16);
+    context.font = `600 11px ${getComputedStyle(this.canvas).getPropertyValue("--fs-mono")}`;
+    const wide = context.measureText(label).width;
+    const left = x + size + 4 + wide > width - 4 ? x - size - 4 - wide : x + size + 4;
+    context.fillStyle = colors.surface;
+    context.globalAlpha = 0.85;
+    context.fillRect(left - 2, y - 8, wide + 4, 16);
+    context.globalAlpha = 1;
+    context.fillStyle = colors.ink;
+    context.fillText(label, left, y + 4);
   }
 
   #nodeAt(event) {

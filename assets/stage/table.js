@@ -1,136 +1,106 @@
-// The figures of a comparison, as `explorer compare --json` prints them. Nothing is computed here.
+// The figures of a comparison, each against those of the run that the others are held against.
 
 import { el } from "./dom.js";
-import { bytes, count, plural, seconds } from "./format.js";
+import { bytes, count, seconds } from "./format.js";
+import { ratioWords } from "./ratios.js";
 
 const percent = (value) => `${(value * 100).toFixed(1)} %`;
-const times = (value) => (value === null || value === undefined ? "–" : `${value < 10 ? value.toFixed(2) : value.toFixed(1)}×`);
 const rate = (value) => `${count(Math.round(value))} /s`;
 
 const PEAK = {
-  cpu: ["Peak resident set of the process", "all of the process, weights and page too; it only grows over the process's life, so a later run never shows less than an earlier one"],
-  cuda: ["Peak of the CUDA allocator", "above what was allocated when the run began"],
+  cpu: ["Peak resident set of the process", "all of the process, weights and page too; it only grows over the process's life, so a later run never shows less than an earlier one", ""],
+  cuda: ["Peak of the CUDA allocator", "above what was allocated when the run began", "memory"],
 };
 
-/** `[group, [[label, what it counts, path in a run, how to show it]]]`. */
+/** `[group, [[label, what it counts, path in a result, how to show it, how it is compared]]]`. */
 const GROUPS = [
   ["Time", [
-    ["Wall clock", "prefill, decode and everything else; sending it to this page is not counted", "seconds.total", seconds],
-    ["Prefill", "forward passes over the prompt", "seconds.prefill", seconds],
-    ["Decode", "forward passes after it", "seconds.decode", seconds],
-    ["Outside the passes", "draws, forks, bookkeeping", "seconds.overhead", seconds],
-    ["First token after", "", "seconds.first_token", seconds],
+    ["Wall clock", "prefill, decode and everything else; sending it to this page is not counted", "seconds.total", seconds, "time"],
+    ["Prefill", "forward passes over the prompt", "seconds.prefill", seconds, "time"],
+    ["Decode", "forward passes after it", "seconds.decode", seconds, "time"],
+    ["Outside the passes", "draws, forks, bookkeeping", "seconds.overhead", seconds, "time"],
+    ["First token after", "", "seconds.first_token", seconds, "when"],
   ]],
   ["Work", [
-    ["Generated tokens", "of the paths that were returned, each counted whole", "counters.generated_tokens", count],
-    ["Computed positions", "forward_token_steps: prompt and pruned work included", "counters.forward_token_steps", count],
-    ["Generated tokens per second", "", "tokens_per_second.generated", rate],
-    ["Computed positions per second", "", "tokens_per_second.computed", rate],
+    ["Generated tokens", "of the paths that were returned, each counted whole", "counters.generated_tokens", count, "count"],
+    ["Computed positions", "forward_token_steps: prompt and pruned work included", "counters.forward_token_steps", count, "count"],
+    ["Generated tokens per second", "", "tokens_per_second.generated", rate, "rate"],
+    ["Computed positions per second", "", "tokens_per_second.computed", rate, "rate"],
   ]],
   ["KV cache at its peak", [
-    ["Unique tokens", "really stored", "counters.unique_kv_tokens_peak", count],
-    ["Logical tokens", "what one cache a path would store", "counters.logical_kv_tokens_peak", count],
-    ["Sharing", "1 − unique / logical", "counters.sharing_peak", percent],
-    ["Allocated", "storage, each once", "counters.kv_nbytes_peak", bytes],
-    ["In use", "of the live tokens", "counters.kv_live_nbytes_peak", bytes],
-    ["Logical bytes", "what one cache a path would need", "counters.kv_logical_nbytes_peak", bytes],
+    ["Unique tokens", "really stored", "counters.unique_kv_tokens_peak", count, "count"],
+    ["Logical tokens", "what one cache a path would store", "counters.logical_kv_tokens_peak", count, "count"],
+    ["Sharing", "1 − unique / logical", "counters.sharing_peak", percent, "share"],
+    ["Allocated", "storage, each once", "counters.kv_nbytes_peak", bytes, "memory"],
+    ["In use", "of the live tokens", "counters.kv_live_nbytes_peak", bytes, "memory"],
+    ["Logical bytes", "what one cache a path would need", "counters.kv_logical_nbytes_peak", bytes, "memory"],
   ]],
 ];
 
-/** The table of `summary`, and what was equal and what was not. `titles`: backend -> name shown. */
-export function drawSummary(host, summary, titles) {
-  host.replaceChildren(table(summary, titles), ...sentences(summary, titles), conditions(summary, titles));
-}
-
-function table(summary, titles) {
-  const names = summary.order;
-  const head = el("tr", {}, el("td"), ...names.map((name) =>
-    el("th", { scope: "col", "data-backend": name }, el("i", { class: "fs-chip" }), el("span", { text: titles[name] ?? name }))));
-  const groups = [...GROUPS, ["Process", [[...peakOf(summary), "counters.peak_memory_nbytes", bytes]]]];
-  const bodies = groups.map(([title, rows]) => body(title, names, rows.map(([label, about, path, show]) => {
-    const values = names.map((name) => path.split(".").reduce((at, key) => at[key], summary.runs[name]));
-    const isPart = path !== "counters.sharing_peak" && path !== "counters.peak_memory_nbytes";
-    return row(label, about, path, names, values, show, isPart ? Math.max(...values) : 0);
+/**
+ * Fill `host`. `panels`: those that have ended, as columns; `reference`: the one of them that the others are
+ * held against; `same`: `Map` of a panel to whether its tree is the reference's, null where that is no question.
+ */
+export function drawTable(host, panels, reference, same) {
+  const head = el("tr", {}, el("td"), ...panels.map((panel) =>
+    el("th", { scope: "col", ...panel.data }, el("i", { class: "fs-chip" }), el("span", { text: panel.title }),
+      el("small", { text: panels.length > 1 && panel === reference ? "held against" : "" }))));
+  const groups = [...GROUPS, ["Process", [peakOf(panels)]]];
+  const bodies = groups.map(([title, rows]) => body(title, panels, rows.map(([label, about, path, show, kind]) => {
+    const values = panels.map((panel) => pick(panel.result, path));
+    const base = pick(reference.result, path);
+    const isPart = kind !== "share" && path !== "counters.peak_memory_nbytes";
+    const top = isPart ? Math.max(...values) : 0;
+    return row(label, about, path, panels, values, show, { top, words: (value, panel) => (kind && panel !== reference ? ratioWords(value, base, kind) : "") });
   })));
-  return el("div", { class: "fs-table-box", tabindex: "0", role: "region", "aria-label": "Table of the comparison" },
-    el("table", { class: "fs-table" }, el("thead", {}, head), ...bodies, treeRows(summary, names), ratioRows(summary, names, titles)));
+  host.replaceChildren(el("div", { class: "fs-table-box", tabindex: "0", role: "region", "aria-label": "Table of the comparison" },
+    el("table", { class: "fs-table" }, el("thead", {}, head), ...bodies, treeRows(panels, reference, same))));
 }
 
-function peakOf(summary) {
-  const device = Object.values(summary.runs)[0].run.device;
-  return device.startsWith("cuda") ? PEAK.cuda : PEAK.cpu;
+function pick(result, path) {
+  return path.split(".").reduce((at, key) => at[key], result);
 }
 
-function body(title, names, rows) {
-  return el("tbody", {}, el("tr", { class: "fs-group" }, el("th", { scope: "rowgroup", colspan: names.length + 1, text: title })), ...rows);
+/** Runs of several devices stand under the process's own measure only where all are of one kind. */
+function peakOf(panels) {
+  const isCuda = panels.map((panel) => panel.result.run.device.startsWith("cuda"));
+  const mixed = ["Peak memory of the process", "of the CUDA allocator on CUDA devices, else the peak resident set: not to be compared", ""];
+  const [label, about, kind] = isCuda.every((is) => is === isCuda[0]) ? PEAK[isCuda[0] ? "cuda" : "cpu"] : mixed;
+  return [label, about, "counters.peak_memory_nbytes", bytes, kind];
 }
 
-/** `top` > 0: a bar under each value, as a share of it. */
-function row(label, about, path, names, values, show, top = 0) {
+function body(title, panels, rows) {
+  return el("tbody", {}, el("tr", { class: "fs-group" }, el("th", { scope: "rowgroup", colspan: panels.length + 1, text: title })), ...rows);
+}
+
+/** `top` > 0: a bar under each value, as a share of it. `words(value, panel)`: how it stands to the reference. */
+function row(label, about, path, panels, values, show, { top = 0, words = () => "" } = {}) {
   return el("tr", { "data-row": path },
     el("th", { scope: "row" }, el("span", { text: label }), about ? el("small", { text: about }) : ""),
     ...values.map((value, at) => {
-      const cell = el("td", { "data-backend": names[at], "data-value": String(value) }, el("span", { text: show(value) }));
+      const panel = panels[at];
+      const cell = el("td", { "data-panel": panel.key, ...panel.data, "data-value": String(value) }, el("span", { text: show(value) }));
       if (top > 0) {
         const bar = el("i", { class: "fs-cell-bar" });
         bar.style.width = `${(value / top) * 100}%`;
         cell.append(bar);
       }
+      const ratio = words(value, panel);
+      if (ratio) cell.append(el("small", { class: "fs-ratio", text: ratio }));
       return cell;
     }));
 }
 
-function treeRows(summary, names) {
-  const of = (pick) => names.map((name) => pick(summary.runs[name], name));
-  return body("Tree", names, [
-    row("Paths returned", "", "paths", names, of((run) => run.paths), count),
-    row("Forks", "", "counters.forks", names, of((run) => run.counters.forks), count),
-    row("Digest", "of tokens, parents and ends, in order", "tree_digest", names, of((run) => run.tree_digest), (digest) => digest.slice(0, 12)),
-    row("Same tree", `as ${summary.reference}`, "same_tree", names, of((_, name) => summary.same_tree[name]), (same) => (same ? "✓ yes" : "✗ no")),
+function treeRows(panels, reference, same) {
+  const of = (pickOf) => panels.map(pickOf);
+  const counted = (path) => of((panel) => pick(panel.result, path));
+  const answer = (value) => (value === "null" ? "–" : value === "true" ? "✓ yes" : "✗ no");
+  return body("Tree", panels, [
+    row("Paths returned", "", "paths", panels, counted("paths"), count),
+    row("Steps", "", "counters.steps", panels, counted("counters.steps"), count),
+    row("Forks", "", "counters.forks", panels, counted("counters.forks"), count),
+    row("Pruned paths", "", "counters.pruned", panels, counted("counters.pruned"), count),
+    row("Digest", "of tokens, parents and ends, in order", "tree_digest", panels, of((panel) => panel.digest ?? ""), (digest) => (digest ? digest.slice(0, 12) : "not computed")),
+    row("Same tree", `as ${reference.word}`, "same_tree", panels, of((panel) => String(same.get(panel) ?? null)), answer),
   ]);
-}
-
-function ratioRows(summary, names, titles) {
-  const { wall_vs_naive: wall, kv_peak_vs_deepcopy: peak } = summary.ratios;
-  const rows = [];
-  const of = (ratios) => names.map((name) => ratios[name] ?? null);
-  if (names.length > 1 && Object.keys(wall).length) {
-    rows.push(row(`Times as fast as ${titles.naive.toLowerCase()}`, "naive's wall clock ÷ this run's", "wall_vs_naive", names, of(wall), times));
-  }
-  if (names.length > 1 && Object.keys(peak).length) {
-    rows.push(row(`Times smaller than ${titles.deepcopy.toLowerCase()}`, "peak of allocated KV bytes: deepcopy's ÷ this run's", "kv_peak_vs_deepcopy", names, of(peak), times));
-  }
-  return rows.length ? body("Ratios", names, rows) : "";
-}
-
-/** What the table cannot say. */
-function sentences(summary, titles) {
-  const found = [];
-  const naive = summary.runs.naive;
-  if (naive && summary.order.length > 1) {
-    found.push(`${titles.naive} drew ${plural(naive.paths, "independent sample")}, as many as the tree returned paths; its tokens are other ones by design, so its tree is not the same.`);
-  }
-  if (summary.runs.recompute) found.push(`${titles.recompute} keeps no keys and values: its cache is empty, and every step computes every path's whole text again.`);
-  return found.map((text) => el("p", { class: "fs-fine", text }));
-}
-
-function conditions(summary, titles) {
-  const equal = Object.entries(summary.equal).map(([name, value]) => pair(name, show(name, value)));
-  const different = Object.entries(summary.different).flatMap(([name, values]) =>
-    [pair(name, Object.entries(values).map(([backend, value]) => `${titles[backend] ?? backend}: ${show(name, value)}`).join("; "))]);
-  return el("div", { class: "fs-conditions" },
-    el("h4", { text: "Held equal" }), el("dl", { class: "fs-facts" }, ...equal.flat()),
-    el("h4", { text: "Different" }),
-    different.length ? el("dl", { class: "fs-facts" }, ...different.flat()) : el("p", { class: "fs-fine", text: "Nothing but the backend." }));
-}
-
-function pair(name, text) {
-  return [el("dt", { text: name.replaceAll("_", " ").replace("prompt ids", "prompt") }), el("dd", { text })];
-}
-
-function show(name, value) {
-  if (name === "prompt_ids") return `${plural(value.length, "token")}: ${value.slice(0, 12).join(" ")}${value.length > 12 ? " …" : ""}`;
-  if (value === null) return "none";
-  if (typeof value !== "object") return String(value);
-  return Object.entries(value).map(([key, one]) => `${key.replaceAll("_", " ")} ${one ?? "none"}`).join(" · ");
 }

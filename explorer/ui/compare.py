@@ -26,7 +26,6 @@ from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import LiveRun, RunStore, encode
 from explorer.ui.shared import DEVICE, Shared
-from explorer.views import DARK, LIGHT, memory
 
 NAME = "compare"
 LOG = logging.getLogger("forkscope")
@@ -40,16 +39,12 @@ TITLES = {
 CHOSEN = ("naive", "deepcopy", "cow")
 BACKENDS = Path(__file__).parents[1] / "backends"
 MOST = 160  # characters said of a backend
-# What the page says just before the request leaves: also whether it is dark, for the figure.
-ASKING = """(...values) => {
-  window.forkscope.stages.compare?.queued();
-  return [...values.slice(0, -1), document.body.classList.contains("dark")];
-}"""
+ASKING = "(...values) => { window.forkscope.stages.compare?.queued(); return values; }"
 STOPPING = "() => window.forkscope.stages.compare?.stop()"
 
 
 def build(shared: Shared) -> None:
-    """Which backends, Compare and Stop; the board; the memory curves when all have run."""
+    """Which backends, Compare and Stop; the board."""
     with gr.Row(elem_id="fs-compare-bar", equal_height=True):
         backends = gr.CheckboxGroup(
             [(title, name) for name, title in TITLES.items()],
@@ -63,27 +58,15 @@ def build(shared: Shared) -> None:
         start = gr.Button("Compare", variant="primary", elem_id="fs-compare-run", min_width=96)
         stop = gr.Button("Stop", elem_id="fs-compare-stop", min_width=72)
     host = board_host(shared.store)
-    curves = gr.Plot(visible=False, show_label=False, elem_id="fs-compare-curves")
-    is_dark = gr.Checkbox(visible=False)
 
-    def run(*values: Any) -> Iterator[dict[Any, Any]]:
-        *form, chosen, dark = values
-        for message, traces in stream(shared, form, chosen):
-            if traces is None:
-                yield {host: message}
-            elif not traces:  # the board begins anew: the curves below it are of another one
-                yield {host: message, curves: gr.Plot(visible=False)}
-            else:
-                figure = memory(
-                    {TITLES[name]: trace for name, trace in traces.items()},
-                    DARK if dark else LIGHT,
-                )
-                yield {host: message, curves: gr.Plot(figure, visible=True)}
+    def run(*values: Any) -> Iterator[str]:
+        *form, chosen = values
+        yield from stream(shared, form, chosen)
 
     event = start.click(
         run,
-        [*shared.form.components, backends, is_dark],
-        [host, curves],
+        [*shared.form.components, backends],
+        host,
         js=ASKING,
         show_progress="hidden",
         concurrency_id=DEVICE,
@@ -138,23 +121,17 @@ class Board:
         return encode(fields | more)
 
 
-Message = tuple[str, dict[str, Trace] | None]
-
-
-def stream(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> Iterator[Message]:
-    """Messages to the board; with the first one no traces yet, with the last one all of them.
-
-    Whatever ends it, keys and values are freed.
-    """
+def stream(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> Iterator[str]:
+    """Messages to the board. Whatever ends it, keys and values are freed."""
     try:
         config = shared.config(values)
         order = compare.order_of(backends)
         yield from live(config, order, shared.models, shared.store, shared.limits)
     except InputError as error:
-        yield encode({"alert": str(error)}), None
+        yield encode({"alert": str(error)})
     except Exception as error:
         words = f"The comparison failed ({type(error).__name__}: {error})."
-        yield encode({"alert": words}), None
+        yield encode({"alert": words, "failed": True})
         raise
 
 
@@ -164,14 +141,14 @@ def live(
     models: ModelCache,
     store: RunStore,
     limits: Limits | None = None,
-) -> Iterator[Message]:
+) -> Iterator[str]:
     """Load, then run every backend in `order`; a summary after each of them."""
     if models.peek(config.model, config.device, config.dtype) is None:
-        yield encode({"status": f"Loading {config.model} …"}), None
+        yield encode({"status": f"Loading {config.model} …"})
     model = models.get(config.model, config.device, config.dtype)
     from explorer.generate import num_open
 
-    yield encode({"status": f"Warming up {TITLES[order[0]].lower()} …"}), None
+    yield encode({"status": f"Warming up {TITLES[order[0]].lower()} …"})
     board, traces = Board(order), dict[str, Trace]()
     most = limits.num_samples if limits else compare.MAX_SAMPLES
     parts = compare.stream(model, config, order, most)
@@ -190,18 +167,18 @@ def _run(
     parts: Iterator[tuple[str, Header | Step]],
     traces: dict[str, Trace],
     store: RunStore,
-) -> Iterator[Message]:
+) -> Iterator[str]:
     """One backend: its steps as they come, then the summary of all that have ended."""
     header = next(parts)[1]
     assert isinstance(header, Header)
     run = board.runs[name] = store.open(header, stage.title_of(header))
     if not traces:
-        yield board.message(name), {}
+        yield board.message(name)
     trace = Trace(header)
     batches = stage.batches(run, _kept(parts, trace))
     while True:
         try:
-            yield board.message(name, next(batches)), None
+            yield board.message(name, next(batches))
         except StopIteration as stop:
             sent = int(stop.value)
             break
@@ -209,7 +186,7 @@ def _run(
     run.details = {"tree digest": metrics.tree_digest(trace)}
     is_last = len(traces) == len(board.order)
     told = {"summary": summary(traces), "done": is_last}
-    yield board.message(name, run.batch(sent), **told), traces if is_last else None
+    yield board.message(name, run.batch(sent), **told)
 
 
 def summary(traces: dict[str, Trace]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import { TICKS } from "../../assets/stage/clock.js";
 import { listed, ordinal, sampleAt, tellPlace } from "../../assets/stage/race.js";
 import { againstWords, ratioWords, timesOf } from "../../assets/stage/ratios.js";
 
-const paths = (...counts) => counts.map((count) => ({ paths: Array.from({ length: count }, (_, at) => at) }));
+/** Steps by how many paths live after each; 0: the run, or the sample, ends with it. */
+const paths = (...counts) => counts.map((count) => ({ paths: Array.from({ length: count }, (_, at) => at), ends: count ? [] : [{}] }));
 const run = (word, times, steps, more = {}) => ({ word, times, steps, isTree: true, state: "done", ...more });
 
 const cow = run("copy-on-write", [0.1, 0.2, 0.3], paths(1, 2, 0));
@@ -39,10 +40,10 @@ test("the race while some have not run, run now, or were stopped", () => {
 
 test("same step: what stands elsewhere is said to, and why", () => {
   assert.equal(tellPlace([deep, cow, naive], 1, "step"),
-    "Deep copy and copy-on-write stand at the same step, 1; naive, one sample after another, at the same share of its own steps (step 4 of 8, second of 3 samples).");
+    "Step 1: deep copy and copy-on-write; naive at the same share of its own steps (4 of 8), on its second of 3 samples.");
   const short = run("B", [1, 2], paths(1, 0));
-  assert.equal(tellPlace([run("A", [1, 2, 3], paths(1, 1, 0)), short], 2, "step"), "A stands at step 2; B ended at step 1.");
-  assert.equal(tellPlace([naive], 4, "step"), "Naive stands at step 4 of 8, second of 3 samples.");
+  assert.equal(tellPlace([run("A", [1, 2, 3], paths(1, 1, 0)), short], 2, "step"), "Step 2: A; B ended at step 1.");
+  assert.equal(tellPlace([naive], 4, "step"), "Step 4: naive on its second of 3 samples.");
 });
 
 test("ratios carry their direction, and never divide by nothing", () => {
