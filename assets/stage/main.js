@@ -64,6 +64,7 @@ export class Stage {
     this.player = new Player(parts.player, () => this.invalidate(), undefined, { marks: () => marks(this.log) });
     this.tree = new Tree(parts.tree, actions);
     this.tools = new Tools(parts.tools, actions);
+    this.timeline = new Timeline(parts.timeline, actions, { toEnd: () => this.player.toLive() });
     this.pool = new Pool(parts.pool, parts.tip, actions, parts.poolTools);
     this.inspector = new Inspector(parts.inspector, actions);
     this.views = { // of the tree: the one that is shown is drawn
@@ -77,7 +78,7 @@ export class Stage {
       this.pool,
       new Layers(parts.layers, actions),
       new MemoryStrip(parts.memory, actions),
-      new Timeline(parts.timeline, actions, { toEnd: () => this.player.toLive() }),
+      this.timeline,
       new Projector(parts.projector, options.shapes),
       new Threshold(parts, actions),
       new OriginLine(parts.origin, actions),

@@ -94,7 +94,7 @@ export class Timeline {
       const middle = TOP + (lane + 0.5) * LANE;
       context.fillStyle = colors.line;
       context.fillRect(PAD, middle, width - 2 * PAD, 1);
-      const found = bins(list, kind, x, GAP).map((bin) => ({ ...bin, x: (x(bin.from) + x(bin.to)) / 2, mark: merged(bin) }));
+      const found = bins(list, kind, x, GAP).map((bin) => ({ ...bin, x: x(bin.from), mark: merged(bin) }));
       for (const bin of found) SHAPES[kind](context, bin.x, middle + 0.5, bin.marks.length > 1 ? 3.9 : 3.1, colors);
       return { kind, middle, bins: found };
     });
@@ -118,7 +118,7 @@ export class Timeline {
       const [x] = inside(event, canvas);
       const step = this.#binAt(event)?.step ?? stepAtPixel(x, canvas.clientWidth, this.log.length);
       if (step >= this.log.length - 1) this.toEnd();
-      else actions.seek(step);
+      else this.#seek(step);
     };
     canvas.addEventListener("pointerdown", (event) => {
       if (!this.log?.length || event.button) return;
@@ -141,12 +141,18 @@ export class Timeline {
     if (!this.log?.length || event.ctrlKey || event.metaKey || event.altKey) return;
     const last = this.log.length - 1;
     const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: -FAR, PageDown: FAR }[event.key];
-    if (by) this.actions.seek(Math.max(0, Math.min(last, this.cursor + by)));
-    else if (event.key === "Home") this.actions.seek(0);
+    if (by) this.#seek(Math.max(0, Math.min(last, this.cursor + by)));
+    else if (event.key === "Home") this.#seek(0);
     else if (event.key === "End") this.toEnd();
     else if (event.key === "Enter") this.actions.select({ kind: "step", step: Math.max(0, this.cursor) });
     else return;
     event.preventDefault();
+  }
+
+  /** Two keys may come before one frame. */
+  #seek(step) {
+    this.cursor = step;
+    this.actions.seek(step);
   }
 
   /** The mark under the pointer: the nearest of the lane it is in. */
