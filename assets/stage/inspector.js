@@ -211,7 +211,7 @@ export class Inspector {
     const name = token ? visibleToken(token.text, token.raw)
       : node === null ? nameOf(focus) : node.id === PROMPT ? "end of prompt" : visibleToken(node.text, node.raw);
     const pin = pinned
-      ? el("button", { type: "button", class: "fs-link fs-pin", text: "pinned", title: "Let go (Escape)", onclick: () => {
+      ? el("button", { type: "button", class: "fs-link fs-pin", text: "×", title: "Pinned: let go (Escape)", "aria-label": "Pinned: let go", onclick: () => {
         this.held = null;
         actions.select(null);
       } })
@@ -223,14 +223,15 @@ export class Inspector {
       : "";
     return [el("div", { class: "fs-token-head" },
       el("span", { class: "fs-token", text: shorten(name, 24), title: name }),
-      el("span", { class: "fs-token-id", text: where.join(" · ") }), el("span", { class: "fs-in-deeds" }, pin, grow))];
+      el("span", { class: "fs-token-id", text: where.join(" · ") }), el("span", { class: "fs-in-deeds" }, grow, pin))];
   }
 
   #stats(node, decided) {
     const { log, scene } = this;
     const rows = [];
+    const isSame = probability(node.prob) === probability(node.raw_prob);
     if (node.id !== PROMPT) {
-      rows.push(...stat("probability", probability(node.prob), `sampled · ${probability(node.raw_prob)} model`,
+      rows.push(...stat("probability", probability(node.prob), isSame ? "as the model has it" : `sampled · model ${probability(node.raw_prob)}`,
         "In the distribution that was sampled, and by the model itself (temperature 1, no filter)"));
     }
     if (decided) {
@@ -246,7 +247,7 @@ export class Inspector {
     const { entropy_threshold: threshold } = log.header.config.branching;
     return [sparkline({
       log, id: node.id, cursor: scene.state.cursor, threshold: whyNot(log) ? null : threshold, tau: scene.tau, isDark: scene.isDark,
-      width: Math.max(180, this.host.clientWidth || 280), height: 38,
+      width: Math.max(180, this.host.clientWidth || 280), height: 34,
       onpoint: (id) => actions.point(id === null ? null : { kind: "node", id }),
       onselect: (id) => {
         this.held = { kind: "node", id };
@@ -275,7 +276,7 @@ function nameOf({ subject }) {
 }
 
 function whereOf(node) {
-  return node.id === PROMPT ? "" : `path ${node.path} · depth ${node.depth} · step ${node.step}`;
+  return node.id === PROMPT ? "" : `path ${node.path} · depth ${node.depth}`;
 }
 
 function stat(name, value, note, title) {

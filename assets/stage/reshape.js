@@ -36,7 +36,14 @@ export function reshape(decision, settings, own, vocabSize) {
   }
   const cut = filterTopK(seen, powered(seen, 1 / settings.temperature), topK);
   const { probs, rest, entropy } = topP ? filterTopP(seen, cut, topP) : spread(seen, cut);
+  if (!topK && !topP) rises(entropy, decision.raw_entropy, settings.temperature);
   return told(probs, rest, entropy, vocabSize, whyOf(seen, probs, vocabSize));
+}
+
+/** Unfiltered, entropy rises with the temperature, and what it is at 1 is known. */
+function rises(entropy, atOne, temperature) {
+  if (temperature > 1) entropy.low = Math.min(entropy.high, Math.max(entropy.low, atOne - ENTROPY_NOISE));
+  else entropy.high = Math.max(entropy.low, Math.min(entropy.high, atOne + ENTROPY_NOISE));
 }
 
 function told(probs, rest, entropy, vocabSize, why) {

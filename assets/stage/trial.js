@@ -6,7 +6,7 @@ import { EXACT, reshape, wouldFork } from "./reshape.js";
 import { show } from "./whatif.js";
 
 const NAMES = ["temperature", "top_k", "top_p"];
-const VERDICT = { yes: "would fork", no: "would not fork", open: "whether it forks cannot be told" };
+const VERDICT = { yes: "would fork", no: "would not fork", open: "may fork" };
 
 /** Shows one decision at a time; what was tried stays from token to token until it is put back. */
 export class Trial {
@@ -42,14 +42,14 @@ export class Trial {
     inputs.top_p = el("input", { type: "range", min: 0.05, max: 1, step: 0.05, value: settings.top_p ?? 1, "aria-label": "Top-p", "data-trial": "top_p" });
     this.values = Object.fromEntries(NAMES.map((name) => [name, el("span", { class: "fs-trial-value" })]));
     for (const name of NAMES) inputs[name].addEventListener("input", () => this.#changed());
-    this.back = el("button", { type: "button", class: "fs-button fs-trial-back", text: "as in the run", onclick: () => this.#putBack() });
+    this.back = el("button", { type: "button", class: "fs-button fs-trial-back", text: "as run", title: "The run’s own settings again", onclick: () => this.#putBack() });
     this.list = el("ol", { class: "fs-alternatives fs-trial-list", "aria-label": "Probabilities before and after" });
     this.words = el("p", { class: "fs-trial-words", role: "status" });
     this.why = el("p", { class: "fs-fine fs-trial-why" });
     const row = (name, label) => el("label", { class: "fs-trial-row" }, el("span", { text: label }), inputs[name], this.values[name]);
     this.host.replaceChildren(
       el("div", { class: "fs-trial" }, row("temperature", "temperature"), row("top_p", "top-p"), row("top_k", "top-k")),
-      this.back, this.words, this.list, this.why);
+      el("div", { class: "fs-trial-said" }, this.words, this.back), this.list, this.why);
   }
 
   #read() {
@@ -89,8 +89,9 @@ export class Trial {
     this.back.hidden = !this.tried;
     const tau = log.header.config.branching.entropy_threshold;
     const isFree = log.header.config.branching.select === "arithmetic" || log.header.config.cache.backend === "naive";
-    const verdict = isFree ? "" : ` · ${VERDICT[wouldFork(after, tau)]} at ${show(tau)}`;
-    this.words.textContent = `entropy ${between(after.normalized, 3)} of 1${verdict}`;
+    const verdict = isFree ? "" : ` · ${VERDICT[wouldFork(after, tau)]}`;
+    this.words.textContent = `entropy ${between(after.normalized, 3)}${verdict}`;
+    this.words.title = `Normalised entropy, 0 sure to 1; held against the run’s threshold ${show(tau)}`;
     this.list.replaceChildren(...decision.candidates.map((one, at) => pair(one, after.probs[at], this.#scale(after))));
     this.why.textContent = after.why;
   }
