@@ -11,7 +11,7 @@ const SHARE = "Share of the run's probability mass that goes through this varian
 export class Variant {
   constructor() {
     this.context = el("span", { class: "fs-context" }); // what leads up to it, where a hoisted token begins the outline
-    this.fold = el("button", { type: "button", class: "fs-variant-fold", tabindex: "-1" });
+    this.fold = el("button", { type: "button", class: "fs-variant-fold", tabindex: "-1", "data-fold": "", "aria-expanded": "true", "aria-label": "" });
     this.share = el("span", { class: "fs-variant-share", title: SHARE });
     this.tail = el("span", { class: "fs-variant-tail" });
     this.words = el("p", { class: "fs-variant-text" }, this.context, this.tail);
