@@ -27,6 +27,7 @@ export class Inspector {
 
   reset(log) {
     this.log = log;
+    this.scene = null;
     this.keys = {};
     this.held = null;
     this.subject = null;
@@ -42,6 +43,7 @@ export class Inspector {
       this.#show(null);
       return;
     }
+    if (this.scene?.pinned && !scene.pinned) this.held = null; // let go of
     const focus = this.#focus(scene);
     const { id, subject } = focus;
     this.subject = subject;
@@ -102,7 +104,7 @@ export class Inspector {
     this.host.replaceChildren(this.hint, this.body);
     const hold = () => (this.held ??= this.subject);
     const letGo = (event) => {
-      if (this.host.contains(event.relatedTarget) || (event.type === "pointerleave" && this.host.contains(document.activeElement))) return;
+      if (event.type === "focusout" && this.host.contains(event.relatedTarget)) return;
       this.held = null;
       this.actions.invalidate();
     };
@@ -172,7 +174,7 @@ export class Inspector {
     if (open === "owner") this.#owner(focus);
     if (!node) return;
     if (open === "facts") this.#fill("facts", [node.id, cursor >= node.decided, node.ended <= cursor], () => numbers(log, node, cursor));
-    const later = node.ended <= cursor ? "Its path ended here; nothing was decided after it." : "Its next token has not been decided yet.";
+    const later = node.ended <= cursor ? "Its path ended here; nothing was decided after it. Grow from here continues it in a run of its own." : "Its next token has not been decided yet.";
     const chosen = node.children.filter((id) => log.nodes[id].step <= cursor).map((id) => log.nodes[id].token);
     if (open === "next") {
       this.#fill("next", [node.id, decided, chosen, later], () => (decided
@@ -223,7 +225,7 @@ export class Inspector {
       : "";
     return [el("div", { class: "fs-token-head" },
       el("span", { class: "fs-token", text: shorten(name, 24), title: name }),
-      el("span", { class: "fs-token-id", text: where.join(" · ") }), el("span", { class: "fs-in-deeds" }, grow, pin))];
+      el("span", { class: "fs-token-id", text: where.join(" · "), title: where.join(" · ") }), el("span", { class: "fs-in-deeds" }, grow, pin))];
   }
 
   #stats(node, decided) {
