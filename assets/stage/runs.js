@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { History } from "./history.js";
-import { fileUrl, mark, page, showTab, stageNamed, status } from "./page.js";
+import { fileUrl, mark, page, showTab, stageNamed } from "./page.js";
 import { Shelf } from "./shelf.js";
 import { watchTheme } from "./theme.js";
 import { attachWelcome } from "./welcome.js";
@@ -181,7 +181,6 @@ class Runs {
   async #ready() {
     showTab("Explore");
     if (!this.history.current?.key) await this.play(0);
-    status("");
   }
 }
 

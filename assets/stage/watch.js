@@ -23,7 +23,7 @@ function forking(log) {
   const { nodes } = log.steps[fork.step];
   const made = fork.children.map((path) => nodes.find((node) => node.path === path)).filter(Boolean);
   const words = made.map((node) => `“${visibleToken(node.text, node.raw)}”`).join(", ");
-  const { decision } = log.node(fork.node);
+  const decision = made.length ? log.node(made[0].parent).decision : null;
   const unsure = decision ? ` (entropy ${decision.normalized_entropy.toFixed(2)}, threshold ${log.header.config.branching.entropy_threshold})` : "";
   const after = AFTER_FORK[log.header.config.cache.backend] ?? "";
   return { step: fork.step, words: `Here it is unsure${unsure}: the path forks into ${fork.children.length}, ${words}.${after}` };
@@ -57,7 +57,7 @@ function finishing(log) {
 function ending(log) {
   if (!log.length) return null;
   const returned = log.ends.filter((end) => end.status !== "pruned").length;
-  const fullest = log.steps.map((step) => step.memory_forward ?? step.memory)
+  const fullest = log.steps.flatMap((step) => [step.memory, step.memory_forward]).filter(Boolean)
     .reduce((most, memory) => (memory.logical_kv_tokens > most.logical_kv_tokens ? memory : most));
   const { unique_kv_tokens: unique, logical_kv_tokens: logical } = fullest;
   const memory = logical > unique && unique > 0 ? ` At its fullest, ${plural(unique, "slot")} did the work of ${count(logical)}.` : "";

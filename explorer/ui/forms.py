@@ -73,7 +73,12 @@ class Form:
     def fill(self, config: RunConfig) -> list[Any]:
         """Values for `components`."""
         flat = config.flat()
-        return [flat[name] for name in self.inputs]
+        return [held(flat[name]) for name in self.inputs]
+
+
+def held(value: Any) -> Any:
+    """A setting as its input holds it: where there is none, an empty text."""
+    return "" if value is None else value
 
 
 def _kind(field: FieldInfo) -> type | tuple[str, ...] | None:
@@ -112,20 +117,22 @@ def _input(name: str, field: FieldInfo, value: Any) -> gr.components.Component:
     common: dict[str, Any] = dict(
         label=label,
         info=f"{field.description}{_range_text(limits)}",
-        value=value,
+        value=held(value),
         elem_id=f"fs-{name}",
     )
     if isinstance(kind, tuple):
         return gr.Dropdown(choices=list(kind), **common)
     if kind is float and limits.get("ge") == 0 and limits.get("le") == 1:
         return gr.Slider(0, 1, step=0.005, **common)
+    if field.default is None:  # a number input would turn nothing into 0
+        return gr.Textbox(placeholder="none", max_lines=1, **common)
     assert isinstance(kind, type)
     return _BY_TYPE[kind](common)
 
 
 _BY_TYPE: dict[type, Callable[[dict[str, Any]], gr.components.Component]] = {
     bool: lambda common: gr.Checkbox(**common),
-    int: lambda common: gr.Number(precision=0, placeholder="none", **common),
-    float: lambda common: gr.Number(placeholder="none", **common),
+    int: lambda common: gr.Number(precision=0, **common),
+    float: lambda common: gr.Number(**common),
     str: lambda common: gr.Textbox(**common),
 }

@@ -15,7 +15,7 @@ from explorer.config import InputError, RunConfig
 from explorer.hub import BUNDLED
 from explorer.trace import Trace
 from explorer.ui import estimate, presets
-from explorer.ui.forms import Form
+from explorer.ui.forms import Form, held
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore, encode
@@ -157,7 +157,7 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
 
     def choose(event: gr.EventData) -> list[Any]:
         preset = presets.named(event._data["name"])
-        chosen = [preset.values[name] for name in presets.FIELDS]
+        chosen = [held(preset.values[name]) for name in presets.FIELDS]
         if not preset.backends:
             return [*chosen, gr.skip(), gr.skip()]
         return [*chosen, list(preset.backends), gr.Tabs(selected="Compare")]
