@@ -7,12 +7,16 @@ const MAX = 4;
 const GLIDE_MS = 30; // between two frames of a glide: smooth enough, and half the painting
 
 export class Camera {
-  /** `moved()` is called whenever the view changed; `touched()` when the user changed it. */
-  constructor(root, group, { moved = () => {}, touched = () => {} } = {}) {
+  /**
+   * `moved()` is called whenever the view changed; `touched()` when the user changed it. `tallness(scale)`: how much
+   * taller than wide things are drawn at a scale; what stands at y = 1 then stands at `tallness * scale` pixels.
+   */
+  constructor(root, group, { moved = () => {}, touched = () => {}, tallness = () => 1 } = {}) {
     this.root = root;
     this.group = group;
     this.moved = moved;
     this.touched = touched;
+    this.tallness = tallness;
     this.x = 0;
     this.y = 0;
     this.scale = 1;
@@ -53,7 +57,8 @@ export class Camera {
     this.stop();
     const scale = Math.max(MIN, Math.min(MAX, this.scale * factor));
     const ratio = scale / this.scale;
-    this.set(cx - (cx - this.x) * ratio, cy - (cy - this.y) * ratio, scale);
+    const taller = ratio * (this.tallness(scale) / this.tallness(this.scale));
+    this.set(cx - (cx - this.x) * ratio, cy - (cy - this.y) * taller, scale);
   }
 
   #step(now) {

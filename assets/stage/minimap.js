@@ -1,11 +1,11 @@
 // A map of the whole tree in a corner of its card, with the part that is in sight; dragging it moves the view.
 
-import { el, inside, sharpCanvas } from "./dom.js";
+import { el, inside } from "./dom.js";
 import { PROMPT } from "./log.js";
-import { DX, DY } from "./nodemark.js";
 
 const PAD = 5; // pixels around the tree
 const SLACK = 12; // pixels that may be out of sight without a map
+const LANE = 6; // pixels of a lane at most
 const STEP = 0.4; // of what is in sight, that an arrow key moves by
 
 export class Minimap {
@@ -49,24 +49,39 @@ export class Minimap {
     const { window, layout } = this.tree;
     if (!window || layout.base === null) return;
     const world = this.#world();
-    const slack = SLACK / this.tree.camera.scale;
-    const isAll = world.left >= window.left - slack && world.right <= window.right + slack
-      && world.top >= window.top - slack && world.bottom <= window.bottom + slack;
+    const [across, down] = [SLACK / window.dx, SLACK / window.dy];
+    const isAll = world.left >= window.left - across && world.right <= window.right + across
+      && world.top >= window.top - down && world.bottom <= window.bottom + down;
     if (this.host.hidden !== isAll) this.host.hidden = isAll;
-    if (isAll || !this.isOpen) return;
-    sharpCanvas(this.canvas, (context, width, height) => {
-      this.scales = fitted(world, width, height);
-      this.#picture(width, height);
-      context.drawImage(this.picture, 0, 0, width, height);
-      this.#frame(context, window, width, height);
-    });
+    if (!isAll && this.isOpen && (this.size ??= this.#measured())) this.#paint(world, window);
   }
 
-  /** Where the shown tree stands, in world pixels. */
+  #paint(world, window) {
+    const { width, height } = this.size;
+    this.scales = fitted(world, width, height);
+    this.#picture(width, height);
+    const context = this.canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    context.drawImage(this.picture, 0, 0);
+    context.scale(this.canvas.width / width, this.canvas.height / height);
+    this.#frame(context, window, width, height);
+  }
+
+  /** Its size in CSS pixels, read once: reading makes the browser lay out anew. The canvas gets a sharp one. */
+  #measured() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    if (!width || !height) return null;
+    const ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
+    Object.assign(this.canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
+    return { width, height };
+  }
+
+  /** Where the shown tree stands, in columns and lanes. */
   #world() {
     const { layout } = this.tree;
     const [low, high] = layout.extent;
-    return { left: -DX * 0.2, right: layout.columns.length * DX, top: (low - 0.6) * DY, bottom: (high + 0.6) * DY };
+    return { left: -0.2, right: layout.columns.length, top: low - 0.5, bottom: high + 0.5 };
   }
 
   #picture(width, height) {
@@ -84,11 +99,15 @@ export class Minimap {
     const { x, y, dx } = this.scales;
     const lane = Math.max(0.6, Math.min(1.6, this.scales.dy * 0.5));
     const draw = (color, thick, isWanted) => {
+      const drawn = new Uint8Array(width * height); // one stroke a pixel, however many nodes stand there
       context.fillStyle = color;
       for (let id = 0; id < state.numNodes; id++) {
         if (Number.isNaN(layout.y[id]) || !isWanted(id)) continue;
-        const right = x(layout.column[id] * DX);
-        context.fillRect(right - dx, y(layout.y[id] * DY) - thick / 2, dx + 0.4, thick);
+        const [right, lane] = [x(layout.column[id]), y(layout.y[id])];
+        const pixel = Math.floor(lane) * width + Math.floor(right);
+        if (drawn[pixel]) continue;
+        drawn[pixel] = 1;
+        context.fillRect(right - dx, lane - thick / 2, dx + 0.4, thick);
       }
     };
     draw(scene.colors.line, lane, (id) => dead[id]);
@@ -107,9 +126,10 @@ export class Minimap {
 
   #listen() {
     const { canvas, tree } = this;
+    new ResizeObserver(() => (this.size = null)).observe(canvas);
     const move = (event) => {
       const [px, py] = inside(event, canvas);
-      tree.centre(this.scales.worldX(px), this.scales.worldY(py), tree.camera.scale, true);
+      tree.centre(this.scales.column(px), this.scales.lane(py), tree.camera.scale, true);
     };
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
@@ -131,13 +151,13 @@ export class Minimap {
   }
 }
 
-/** World to map and back, both directions filling the map. */
+/** Columns and lanes to pixels of the map, and back. */
 function fitted({ left, right, top, bottom }, width, height) {
-  const sx = (width - 2 * PAD) / (right - left);
-  const sy = Math.min((height - 2 * PAD) / (bottom - top), 6 / DY);
-  const middle = height / 2 - ((top + bottom) / 2) * sy;
+  const dx = (width - 2 * PAD) / (right - left);
+  const dy = Math.min((height - 2 * PAD) / (bottom - top), LANE);
+  const middle = height / 2 - ((top + bottom) / 2) * dy;
   return {
-    x: (at) => PAD + (at - left) * sx, y: (at) => middle + at * sy, dx: DX * sx, dy: DY * sy,
-    worldX: (px) => left + (px - PAD) / sx, worldY: (py) => (py - middle) / sy,
+    dx, dy, x: (column) => PAD + (column - left) * dx, y: (lane) => middle + lane * dy,
+    column: (px) => left + (px - PAD) / dx, lane: (py) => (py - middle) / dy,
   };
 }

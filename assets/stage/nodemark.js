@@ -11,7 +11,9 @@ const BEND = 34; // pixels in which an edge reaches its lane; a token is written
 const LABEL = 10; // characters of a token shown on its node
 const ROOT = 8; // half the side of the prompt's square
 const TIP = 26; // pixels: length of the mark of a node that was folded by hand
-const ROOM = { width: 92, height: 12 }; // pixels on the screen that the words of a fold need
+const LETTER = 6.3; // pixels on the screen that a letter of a fold's words takes
+const LINE = 13; // ... and a line of them
+const WORDS = 17; // letters of most folds' words
 
 /** What a mark can be; each is a class. */
 export const FLAGS = [
@@ -133,11 +135,11 @@ export class Mark {
   }
 
   /**
-   * Show what is folded here: `{tokens, mass, isCollapsed, parts: [{top, bottom, reach}]}` in world pixels (parts of
-   * a fold by hand have a shape of their own), at `scale`; null: nothing is.
+   * Show what is folded here: `{tokens, mass, isCollapsed, parts: [{top, bottom, reach}], room}` in world pixels (a
+   * fold by hand has a shape of its own; `room`: see `roomFor`, null: no words), at `scale`; null: nothing is.
    */
   drawFold(fold, x, y, scale) {
-    const key = fold ? JSON.stringify([fold, x, y, scale]) : "";
+    const key = fold ? foldKey(fold, x, y, scale) : "";
     if (key === this.foldKey) return;
     this.foldKey = key;
     if (!fold) {
@@ -149,13 +151,20 @@ export class Mark {
     const words = foldWords(fold);
     const lead = fold.isCollapsed ? "Click to unfold." : "Click to look closer.";
     const shape = svg("path", { class: "fs-fold-shape", d: fold.isCollapsed ? tip(this.radius, x, y) : fold.parts.map((part) => wedge(this.radius, x, y, part)).join("") });
-    const label = fold.isCollapsed ? byHand(words, x, y) : within(words, fold.parts, x, scale);
+    const label = fold.isCollapsed ? byHand(words, x, y) : fold.room ? within(words, fold.room, scale) : [];
     this.fold.setAttribute("class", `fs-fold${fold.isCollapsed ? " is-collapsed" : ""}`);
     this.fold.replaceChildren(svg("title", { text: `${words} of the run's probability mass, folded. ${lead}` }), shape, ...label);
   }
 }
 
 const EDGE = new Set(["is-dead", "is-live", "is-lit"]);
+
+/** Folds of one node that look alike have one key: `parts` reach as far in all, and words are at one place. */
+function foldKey({ tokens, mass, isCollapsed, parts, room }, x, y, scale) {
+  let sum = 0;
+  for (const { top, bottom, reach } of parts) sum += top * 3 + bottom * 7 + reach;
+  return `${tokens} ${mass} ${isCollapsed} ${parts.length} ${sum} ${x} ${y} ${room ? `${room.right} ${room.top} ${scale}` : ""}`;
+}
 
 /** Folded by hand: a small wedge that opens to the right. */
 function tip(radius, x, y) {
@@ -175,15 +184,21 @@ function byHand(words, x, y) {
   return [svg("text", { class: "fs-fold-words", x: x + TIP + 18, y: y + 4, text: words })];
 }
 
-/** Words inside the largest wedge, in the size of the page's own text, where there is room. */
-function within(words, parts, x, scale) {
-  const height = (part) => (part.bottom - part.top) * scale;
-  const largest = [...parts].sort((a, b) => height(b) - height(a))[0];
-  const width = (largest.reach - x) * scale;
-  if (width < ROOM.width * 1.6 || height(largest) < ROOM.height) return [];
-  const middle = (largest.top + largest.bottom) / 2;
+/** Where on the screen the words of a fold would stand, in its largest wedge; null: there is no room. */
+export function roomFor(fold, x, scale) {
+  if (fold.isCollapsed) return null;
+  const largest = fold.parts.reduce((best, part) => (part.bottom - part.top > best.bottom - best.top ? part : best));
+  const width = WORDS * LETTER;
+  if ((largest.bottom - largest.top) * scale < LINE || (largest.reach - x) * scale < width * 1.4) return null;
+  const right = largest.reach * scale - 6;
+  const middle = ((largest.top + largest.bottom) / 2) * scale;
+  return { left: right - width, right, top: middle - LINE / 2, bottom: middle + LINE / 2 };
+}
+
+/** Words in the size of the page's own text, whatever the scale. */
+function within(words, { right, top }, scale) {
   return [svg("text", {
-    class: "fs-fold-words", "text-anchor": "end", y: 4, text: words,
-    transform: `translate(${largest.reach - 6 / scale} ${middle.toFixed(1)}) scale(${(1 / scale).toFixed(3)})`,
+    class: "fs-fold-words", "text-anchor": "end", y: LINE - 3, text: words,
+    transform: `translate(${(right / scale).toFixed(1)} ${(top / scale).toFixed(1)}) scale(${(1 / scale).toFixed(3)})`,
   })];
 }

@@ -49,7 +49,7 @@ export class Tools {
     this.scene = scene;
     this.#found(scene);
     this.#buttons(scene);
-    this.#crumbs(scene);
+    this.#standing(scene);
   }
 
   focusSearch() {
@@ -167,7 +167,7 @@ export class Tools {
   }
 
   /** What is in force and not the rule, and how to undo it. */
-  #crumbs({ log, shape, state }) {
+  #standing({ log, shape, state }) {
     const chips = [];
     const size = (ids) => ids.filter((id) => id < state.numNodes).length;
     if (shape.hoisted !== PROMPT) {
@@ -184,11 +184,11 @@ export class Tools {
     const marked = size([...shape.bookmarks]);
     if (marked) chips.push([plural(marked, "bookmark"), "next", "B", () => this.nextBookmark()]);
     const key = chips.map(([words]) => words).join("|");
-    if (key === this.crumbKey) return;
-    this.crumbKey = key;
-    this.parts.crumbs.hidden = !chips.length;
-    this.parts.crumbs.replaceChildren(...chips.map(([words, deed, keys, onclick]) => el("span", { class: "fs-crumb" },
-      el("span", { text: words }), el("button", { type: "button", class: "fs-crumb-deed", text: deed, title: `${deed} (${keys})`, onclick }))));
+    if (key === this.standingKey) return;
+    this.standingKey = key;
+    this.parts.standing.hidden = !chips.length;
+    this.parts.standing.replaceChildren(...chips.map(([words, deed, keys, onclick]) => el("span", { class: "fs-standing-one" },
+      el("span", { text: words }), el("button", { type: "button", class: "fs-standing-deed", text: deed, title: `${deed} (${keys})`, onclick }))));
   }
 
   #build(host) {
@@ -204,7 +204,7 @@ export class Tools {
       after: step("›", "Next match (Enter)", 1),
       fold: tool("fold", () => this.fold()), hoist: tool("hoist", () => this.hoist()), flag: tool("flag", () => this.bookmark()),
       pruned: tool("pruned", () => this.hidePruned()), sort: tool("sort", () => this.sort()),
-      crumbs: el("div", { class: "fs-crumbs", hidden: true }),
+      standing: el("div", { class: "fs-standing", hidden: true }),
     };
     parts.box = el("div", { class: "fs-search-box", role: "search" }, parts.input, parts.count, parts.before, parts.after);
     parts.input.addEventListener("input", () => {
@@ -214,8 +214,8 @@ export class Tools {
     });
     parts.input.addEventListener("keydown", (event) => this.#key(event));
     host.append(parts.box, parts.fold, parts.hoist, parts.flag, parts.pruned, parts.sort);
-    host.closest(".fs-tree-bar")?.after(parts.crumbs);
-    if (!parts.crumbs.parentNode) host.append(parts.crumbs);
+    host.closest(".fs-tree-bar")?.after(parts.standing);
+    if (!parts.standing.parentNode) host.append(parts.standing);
     return parts;
   }
 

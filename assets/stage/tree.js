@@ -5,7 +5,7 @@ import { Camera } from "./camera.js";
 import { svg } from "./dom.js";
 import { Layout, reaches } from "./layout.js";
 import { PROMPT } from "./log.js";
-import { DX, DY, FLAGS, Mark, radiusOf } from "./nodemark.js";
+import { DX, DY, FLAGS, Mark, radiusOf, roomFor } from "./nodemark.js";
 import { Shape, counts, masses } from "./shape.js";
 import { foldedInto, holderOf, originOf, placedOf, sight } from "./sight.js";
 
@@ -14,6 +14,7 @@ export { drawLegend } from "./legend.js";
 const MARGIN = 120; // pixels around the view in which marks are ready
 const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
+const TALL = 16; // pixels of a lane that the whole tree is drawn with at most
 const PARTS = 400; // wedges one fold is drawn of at most
 const EDGE = 36; // pixels that the newest tokens keep from the rim when followed
 const NONE = { threshold: 0, stride: 1 };
@@ -34,9 +35,11 @@ export class Tree {
     host.append(this.svg);
     this.name = `fs${Math.random().toString(36).slice(2, 8)}`;
     this.actions = actions;
+    this.laneFloor = 0; // pixels: far out, lanes are not lower than this, so that a long tree fills its card
     this.moved = () => {}; // told when the view or the layout has changed
     this.camera = new Camera(this.svg, this.group, {
       moved: () => this.#later(),
+      tallness: (scale) => Math.max(1, this.laneFloor / (DY * scale)),
       touched: () => {
         this.following = false;
         actions.invalidate();
@@ -53,6 +56,7 @@ export class Tree {
     this.marks = new Map(); // by node id, those last in sight at the end
     this.present = []; // ids that are in the document, rising
     this.level = NONE;
+    this.laneFloor = 0;
     this.selected = null;
     this.following = true;
     for (const layer of [this.folds, this.edges, this.nodes]) layer.replaceChildren();
@@ -86,17 +90,18 @@ export class Tree {
     }
   }
 
-  /** The whole tree in sight. */
+  /** The whole tree in sight: as wide as the card, and as high where its lanes allow. */
   fit(at_once = false) {
     const box = this.#box();
     if (!box) return;
     this.following = false;
     const [low, high] = this.layout.extent;
     const width = this.layout.columns.length * DX + 120;
-    const height = (high - low + 2.4) * DY;
-    const scale = Math.min(1.2, box.width / width, box.height / height);
+    const lane = (box.height - 12) / (high - low + 1.6); // pixels
+    const scale = Math.min(1.2, box.width / width, lane / DY);
+    this.laneFloor = Math.min(TALL, lane);
     const x = (box.width - (width - 150) * scale) / 2;
-    const y = box.height / 2 - ((low + high) / 2) * DY * scale;
+    const y = box.height / 2 - ((low + high) / 2) * this.#lanePixels(scale);
     if (at_once) this.camera.jump(x, y, scale);
     else this.camera.glide(x, y, scale);
   }
@@ -121,25 +126,38 @@ export class Tree {
 
   /** Where a node stands in the world: pixels at scale 1. */
   placeOf(id) {
-    return { x: this.layout.columnOf(this.log, id) * DX, y: this.layout.yOf(id) * DY };
+    const tall = this.camera.tallness(this.camera.scale);
+    return { x: this.layout.columnOf(this.log, id) * DX, y: this.layout.yOf(id) * DY * tall };
   }
 
-  /** What the view shows of the world: `{left, right, top, bottom}` in pixels at scale 1; null while hidden. */
+  /** What is in sight: `{left, right, top, bottom}`, in columns and lanes; null while hidden. */
   get window() {
     const box = this.#box();
-    if (!box) return null;
-    const { x, y, scale } = this.camera;
-    return { left: -x / scale, right: (box.width - x) / scale, top: -y / scale, bottom: (box.height - y) / scale };
+    return box && this.#around(box, 0);
   }
 
-  /** Move the view so that (x, y) of the world is in its middle. */
-  centre(x, y, scale = this.camera.scale, at_once = false) {
+  /** `window` with `margin` pixels around it, and the pixels of a column and a lane. */
+  #around(box, margin) {
+    const { x, y, scale } = this.camera;
+    const [dx, dy] = [DX * scale, this.#lanePixels(scale)];
+    return {
+      left: (-x - margin) / dx, right: (box.width - x + margin) / dx,
+      top: (-y - margin) / dy, bottom: (box.height - y + margin) / dy, dx, dy,
+    };
+  }
+
+  #lanePixels(scale) {
+    return DY * scale * this.camera.tallness(scale);
+  }
+
+  /** Move the view so that a column and a lane are in its middle. */
+  centre(column, lane, scale = this.camera.scale, at_once = false) {
     const box = this.#box();
     if (!box) return;
     this.following = false;
-    const [to, down] = [box.width / 2 - x * scale, box.height / 2 - y * scale];
-    if (at_once) this.camera.jump(to, down, scale);
-    else this.camera.glide(to, down, scale);
+    const [x, y] = [box.width / 2 - column * DX * scale, box.height / 2 - lane * this.#lanePixels(scale)];
+    if (at_once) this.camera.jump(x, y, scale);
+    else this.camera.glide(x, y, scale);
     this.actions.invalidate();
   }
 
@@ -170,7 +188,7 @@ export class Tree {
     const [px, py] = [x * camera.scale + camera.x, y * camera.scale + camera.y];
     const isOut = px < 50 || py < 30 || px > box.width - 50 || py > box.height - 30;
     const isFolded = this.scene && holderOf(this.log, this.layout, this.level, id) !== id;
-    if (isOut || isFolded) this.centre(x, y, isFolded ? Math.max(0.6, camera.scale) : camera.scale);
+    if (isOut || isFolded) this.centre(this.layout.columnOf(this.log, id), this.layout.yOf(id), isFolded ? Math.max(0.6, camera.scale) : camera.scale);
   }
 
   /** Size in sight, or null while hidden. Kept, because reading it makes the browser lay out anew. */
@@ -197,7 +215,7 @@ export class Tree {
   #catchUp(box, column, top, bottom) {
     const { camera } = this;
     const right = column * DX * camera.scale + camera.x;
-    const [high, low] = [top, bottom].map((lane) => lane * DY * camera.scale + camera.y);
+    const [high, low] = [top, bottom].map((lane) => lane * this.#lanePixels(camera.scale) + camera.y);
     const dx = Math.min(0, box.width - EDGE - right) + Math.max(0, Math.min(EDGE, 74) - right);
     const isTall = low - high > box.height - EDGE;
     const dy = isTall ? box.height / 2 - (low + high) / 2 : Math.max(0, EDGE / 2 - high) + Math.min(0, box.height - EDGE / 2 - low);
@@ -221,7 +239,6 @@ export class Tree {
     this.#stack(ids);
     const { state } = scene;
     const hasFolds = this.level.threshold > 0 || this.#shape.collapsed.size > 0;
-    const extents = hasFolds ? reaches(log, layout, state.numNodes) : null;
     const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
     const lit = scene.focus?.nodes ?? new Set();
     const pointed = this.#drawn(scene.focus?.node ?? null);
@@ -231,10 +248,8 @@ export class Tree {
       const { x, y } = this.placeOf(id);
       mark.moveTo(x, y, this.#origin(id));
       mark.paint(this.#looks(id, { live, lit, pointed, chosen }));
-      const fold = hasFolds ? this.#foldOf(id, extents) : null;
-      mark.drawFold(fold, x, y, fold?.isCollapsed ? 1 : camera.scale);
-      if (mark.fold && !mark.fold.parentNode) this.folds.append(mark.fold);
     }
+    this.#drawFolds(hasFolds ? reaches(log, layout, state.numNodes) : null);
     const distance = FAR.filter((scale) => camera.scale < scale).length;
     if (distance !== this.distance) this.svg.setAttribute("class", ["fs-tree-svg", "is-far", "is-farther", "is-distant", "is-remote"].slice(0, distance + 1).join(" "));
     this.distance = distance;
@@ -246,13 +261,9 @@ export class Tree {
 
   /** Ids to be in the document, rising: the root, and what is there at the cursor and in sight. */
   #pick() {
-    const { log, layout, scene, camera } = this;
+    const { log, layout, scene } = this;
     const box = this.#box() ?? { width: 1000, height: 500 };
-    const [dx, dy] = [DX * camera.scale, DY * camera.scale];
-    const picked = sight(log, layout, {
-      left: (-camera.x - MARGIN) / dx, right: (box.width - camera.x + MARGIN) / dx,
-      top: (-camera.y - MARGIN) / dy, bottom: (box.height - camera.y + MARGIN) / dy, dx, dy,
-    });
+    const picked = sight(log, layout, this.#around(box, MARGIN));
     this.level = picked;
     const { hidesPruned } = this.#shape;
     const isThere = (id) => id < scene.state.numNodes && !(hidesPruned && scene.dead[id]);
@@ -323,6 +334,23 @@ export class Tree {
     };
   }
 
+  /** Every fold its mark; words where they have room and stand in no larger fold's way. `extents`: see `reaches`. */
+  #drawFolds(extents) {
+    const { scale } = this.camera;
+    const folds = this.present.map((id) => ({ id, ...this.placeOf(id), fold: extents && this.#foldOf(id, extents) }));
+    const said = [];
+    for (const { x, fold } of folds.filter((one) => one.fold).sort((a, b) => b.fold.tokens - a.fold.tokens)) {
+      const room = roomFor(fold, x, scale);
+      fold.room = room && said.every((other) => isClear(room, other)) ? room : null;
+      if (fold.room) said.push(room);
+    }
+    for (const { id, x, y, fold } of folds) {
+      const mark = this.marks.get(id);
+      mark.drawFold(fold, x, y, fold?.isCollapsed ? 1 : scale);
+      if (mark.fold && !mark.fold.parentNode) this.folds.append(mark.fold);
+    }
+  }
+
   /** What the drawn node holds folded at the cursor; null: nothing. `extents`: see `reaches`. */
   #foldOf(id, { top, bottom, reach }) {
     const { log, layout, level } = this;
@@ -335,8 +363,9 @@ export class Tree {
     const mass = masses(log, state.cursor);
     const count = counts(log, state.cursor);
     const sum = (values) => firsts.reduce((whole, child) => whole + values[child], 0);
+    const lane = DY * this.camera.tallness(this.camera.scale);
     const parts = isCollapsed ? [] : firsts.map((child) => (
-      { top: top[child] * DY, bottom: bottom[child] * DY, reach: reach[child] * DX }));
+      { top: top[child] * lane, bottom: bottom[child] * lane, reach: reach[child] * DX }));
     return { tokens: sum(count), mass: sum(mass), isCollapsed, parts };
   }
 
@@ -369,7 +398,12 @@ export class Tree {
       this.actions.reshape();
       return;
     }
-    const { x, y } = this.placeOf(id);
-    this.centre(x + DX, y, Math.min(1, this.camera.scale * 3));
+    const { layout } = this;
+    this.centre(layout.columnOf(this.log, id) + 1, layout.yOf(id), Math.min(1, this.camera.scale * 3));
   }
+}
+
+/** Whether two boxes on the screen leave each other alone. */
+function isClear(a, b) {
+  return a.right < b.left || b.right < a.left || a.bottom < b.top || b.bottom < a.top;
 }
