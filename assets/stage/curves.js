@@ -22,12 +22,12 @@ export class Curves {
     const lines = runs.map((panel) => ({ panel, times: panel.times, ...panel.curves }));
     this.memory.draw({
       lines: lines.map((line) => ({ ...line, x: bySecond ? line.times : line.chosen, ys: [line.allocated, line.used] })),
-      x: bySecond ? ["seconds since the run’s own start", seconds] : ["tokens chosen so far, also pruned ones", count],
+      x: bySecond ? TIME : TOKENS,
       y: bytesAxis, say: (line, step) => `${bytes(line.allocated[step])} allocated, ${bytes(line.used[step])} in use`,
     });
     this.pace.draw({
       lines: lines.map((line) => ({ ...line, x: line.times, ys: [line.chosen] })),
-      x: ["seconds since the run’s own start", seconds],
+      x: TIME,
       y: countAxis, say: (line, step) => `${plural(line.chosen[step], "token")} after ${seconds(line.times[step])}`,
     });
   }
@@ -39,11 +39,13 @@ export class Curves {
   }
 }
 
+const TIME = { label: "seconds since the run’s own start", show: seconds, least: 0 };
+const TOKENS = { label: "tokens chosen so far, also pruned ones", show: count, least: 1 };
 const bytesAxis = (top) => {
   const { unit, size, values } = byteTicks(top);
   return { values, show: (value) => `${count(value / size)} ${unit}` };
 };
-const countAxis = (top) => ({ values: ticks(top), show: count });
+const countAxis = (top) => ({ values: ticks(top, 4, 1), show: count });
 
 class Chart {
   constructor(title, words, seek) {
@@ -61,12 +63,12 @@ class Chart {
 
   draw({ lines, x, y, say }) {
     Object.assign(this, { lines, say });
-    const key = JSON.stringify([x[0], lines.map((line) => [line.panel.key, line.x.length])]);
+    const key = JSON.stringify([x.label, lines.map((line) => [line.panel.key, line.x.length])]);
     if (key !== this.key) {
       this.key = key;
       const right = Math.max(0, ...lines.map((line) => line.x.at(-1) ?? 0));
       const top = Math.max(0, ...lines.flatMap((line) => line.ys.map((values) => values.reduce((a, b) => Math.max(a, b), 0))));
-      const axes = { x: ticks(right, 5), y: y(top) };
+      const axes = { x: ticks(right, 5, x.least), y: y(top) };
       const across = axes.x.at(-1);
       this.x = (value) => PAD.left + (value / across) * (SIZE.width - PAD.left - PAD.right);
       this.y = (value) => SIZE.height - PAD.bottom - (value / axes.y.values.at(-1)) * (SIZE.height - PAD.top - PAD.bottom);
@@ -77,7 +79,7 @@ class Chart {
     this.place();
   }
 
-  #axes(axes, [label, show]) {
+  #axes(axes, { label, show }) {
     const bottom = SIZE.height - PAD.bottom;
     const text = (x, y, words, anchor) => svg("text", { class: "fs-tick", x, y, "text-anchor": anchor, text: words });
     return [

@@ -148,7 +148,7 @@ function settings(panels, equal, different, warmUp) {
   const facts = Object.entries(held).flatMap(([name, value]) => [el("dt", { text: name }), el("dd", { text: showSetting(value) })]);
   return el("div", { class: "fs-conditions" },
     el("h4", { text: panels.length > 1 ? "Settings that differ" : "Settings" }),
-    other.length ? el("div", { class: "fs-table-box" }, el("table", { class: "fs-table fs-different" },
+    other.length ? el("div", { class: "fs-figures-box" }, el("table", { class: "fs-figures fs-different" },
       el("thead", {}, el("tr", {}, el("td"), ...panels.map((panel) => el("th", { scope: "col", ...panel.data }, el("i", { class: "fs-chip" }), el("span", { text: panel.title }))))),
       el("tbody", {}, ...other))) : el("p", { class: "fs-fine", text: panels.length > 1 ? "None: everything that was set is equal." : "" }),
     el("details", { class: "fs-equal" }, el("summary", { text: `Held equal: ${plural(Object.keys(held).length, "setting")}` }), el("dl", { class: "fs-facts" }, ...facts)));

@@ -53,8 +53,8 @@ export function drawTable(host, panels, reference, same) {
     const top = isPart ? Math.max(...values) : 0;
     return row(label, about, path, panels, values, show, { top, words: (value, panel) => (kind && panel !== reference ? ratioWords(value, base, kind) : "") });
   })));
-  host.replaceChildren(el("div", { class: "fs-table-box", tabindex: "0", role: "region", "aria-label": "Table of the comparison" },
-    el("table", { class: "fs-table" }, el("thead", {}, head), ...bodies, treeRows(panels, reference, same))));
+  host.replaceChildren(el("div", { class: "fs-figures-box", tabindex: "0", role: "region", "aria-label": "Table of the comparison" },
+    el("table", { class: "fs-figures" }, el("thead", {}, head), ...bodies, treeRows(panels, reference, same))));
 }
 
 function pick(result, path) {

@@ -17,6 +17,8 @@ from tests.browser.test_recorded import HOSTILE
 pytestmark = pytest.mark.browser
 SMALL = {"max_new_tokens": "14", "max_paths": "5"}
 ORDER = ["deepcopy", "cow", "naive"]
+WORDS = ["deep copy", "copy-on-write", "naive"]
+ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"]
 
 
 def board(page: Page, body: str, argument: object = None) -> Any:
@@ -31,6 +33,14 @@ def compare(page: Page) -> Page:
     page.get_by_role("tab", name="Compare").click()
     page.wait_for_function("() => window.forkscope.stages.compare?.isVisible()")
     return page
+
+
+def keys(page: Page) -> list[str]:
+    """The panels that are shown, in their order on the page."""
+    panels = page.locator(".fs-panels > .fs-panel")
+    told: list[str] = panels.evaluate_all("(all) => all.map((one) => one.dataset.panel)")
+    assert told == board(page, "return board.panels.map((panel) => panel.key)")
+    return told
 
 
 def press(page: Page) -> None:
@@ -51,11 +61,11 @@ def small(page: Page, prompt: str = "Once upon a time", **values: str) -> None:
 
 def shown(page: Page, row: str) -> dict[str, str]:
     """A row of the table: what it says by backend."""
-    cells = page.locator(f'.fs-table tr[data-row="{row}"] td').all()
-    return {
-        str(cell.get_attribute("data-backend")): str(cell.get_attribute("data-value"))
-        for cell in cells
-    }
+    cells = page.locator(f'.fs-figures tr[data-row="{row}"] td')
+    told: list[list[str]] = cells.evaluate_all(
+        "(all) => all.map((one) => [one.dataset.panel, one.dataset.value])"
+    )
+    return dict(told)
 
 
 def test_the_table_holds_the_command_lines_figures_and_the_trees_are_the_same(
@@ -101,20 +111,187 @@ def test_the_table_holds_the_command_lines_figures_and_the_trees_are_the_same(
     wait_until(lambda: app.ended_runs()[-1][1] == 0)
 
 
+def words(page: Page, row: str) -> dict[str, str]:
+    """How a row's values stand to those of the run the others are held against, by backend."""
+    cells = page.locator(f'.fs-figures tr[data-row="{row}"] td')
+    told = cells.evaluate_all(
+        """(all) => all.map((one) =>
+             [one.dataset.panel, one.querySelector('.fs-ratio')?.textContent])"""
+    )
+    return {key: text for key, text in told if text}
+
+
 def test_ratios_are_of_the_values_in_the_table_and_conditions_are_said(compare: Page) -> None:
     small(compare)
-    wall, ratio = shown(compare, "seconds.total"), shown(compare, "wall_vs_naive")
-    for name in ORDER:
-        assert float(ratio[name]) == pytest.approx(float(wall["naive"]) / float(wall[name]))
-    peak, smaller = shown(compare, "counters.kv_nbytes_peak"), shown(compare, "kv_peak_vs_deepcopy")
-    assert float(smaller["cow"]) == pytest.approx(float(peak["deepcopy"]) / float(peak["cow"]))
+    peak, ratio = (
+        shown(compare, "counters.kv_nbytes_peak"),
+        words(compare, "counters.kv_nbytes_peak"),
+    )
+    assert set(ratio) == {"cow", "naive"}, "deep copies are what the others are held against"
+    for name, text in ratio.items():
+        times = float(peak["deepcopy"]) / float(peak[name])
+        assert text == f"{times:.1f}× less"
+    wall, faster = shown(compare, "seconds.total"), words(compare, "seconds.total")
+    for name, text in faster.items():
+        times = float(wall["deepcopy"]) / float(wall[name])
+        assert text.endswith({True: "faster", False: "slower"}[times > 1]) or abs(times - 1) < 0.02
+    told = compare.locator(".fs-in-words li")
+    expect(told).to_have_count(2)
+    expect(told.first).to_contain_text(f"Copy-on-write was {faster['cow']} than deep copy")
+    expect(told.first).to_contain_text(f"allocated {ratio['cow']} memory at its peak")
     results = compare.locator(".fs-results")
     expect(results).to_contain_text("it only grows over the process's life")
     expect(results).to_contain_text("2 tokens on the same prompt before each run")
     expect(results).to_contain_text("independent samples, as many as the tree returned paths")
     expect(compare.locator(".fs-order")).to_contain_text("one after another on the same device")
-    lines = compare.locator("#fs-compare-curves .scatterlayer .trace")
-    expect(lines).to_have_count(2 * len(ORDER))
+
+
+def test_whether_it_is_the_same_tree_is_said_above_the_panels(compare: Page) -> None:
+    small(compare)
+    nodes = board(compare, "return board.panels[0].log.nodes.length")
+    same = compare.locator(".fs-same-line.is-same")
+    expect(same).to_contain_text(f"Deep copy and copy-on-write made the same {nodes} tokens")
+    expect(compare.locator(".fs-same-line.is-by-design")).to_contain_text("Naive draws independent")
+    verdicts = compare.locator(".fs-panel .fs-verdict")
+    expect(verdicts).to_have_text(["", "✓ same tree", "other samples, by design"])
+
+
+def test_the_race_is_told_in_words_and_same_step_says_where_naive_stands(compare: Page) -> None:
+    small(compare)
+    line = compare.locator(".fs-race")
+    deepcopy, naive, samples = board(
+        compare,
+        "const [a, , c] = board.panels;return [a.length, c.length, c.log.ends.length]",
+    )
+    at = deepcopy // 2
+    compare.locator(".fs-board .fs-range").fill(str(at))
+    share = round(at / (deepcopy - 1) * (naive - 1))
+    expect(line).to_contain_text(f"Step {at}: deep copy and copy-on-write; naive at the same share")
+    expect(line).to_contain_text(f"({share} of {naive - 1})")
+    expect(line).to_contain_text(f"of {samples} samples")
+    compare.locator('.fs-mode[data-mode="second"]').click()
+    compare.locator(".fs-board .fs-range").fill("60")
+    times = board(compare, "return board.panels.map((panel) => panel.times)")
+    half = max(own[-1] for own in times) / 2
+    over = [word for word, own in zip(WORDS, times, strict=True) if own[-1] <= half]
+    board(compare, "board.draw()")
+    told = line.inner_text()
+    for word, own in zip(WORDS, times, strict=True):
+        steps = sum(end <= half for end in own) - 1
+        if word in over:
+            assert f"{word} (" in told.split("finished")[0]
+        elif word == "naive":
+            ended = board(
+                compare,
+                "return board.panels[2].steps.slice(0, arg).reduce((n, s) => n + s.ends.length, 0)",
+                steps,
+            )
+            assert f"naive is on its {ORDINALS[ended]} of {samples} samples" in told
+        else:
+            assert f"{word} is at step {steps} of {len(own) - 1}" in told
+    compare.locator(".fs-board .fs-end").click()
+    expect(line).to_contain_text("have finished.")
+
+
+def test_panels_change_places_by_button_key_and_drag(compare: Page) -> None:
+    small(compare)
+    assert keys(compare) == ["deepcopy", "cow", "naive"]
+    compare.locator('[data-panel="deepcopy"] .fs-panel-right').click()
+    assert keys(compare) == ["cow", "deepcopy", "naive"]
+    heads = compare.locator(".fs-figures thead").first.locator("th[data-backend] span")
+    expect(heads).to_have_text(["Copy-on-write", "Deep copy", "Naive"])
+    compare.locator('[data-panel="naive"] .fs-silhouette').focus()
+    compare.keyboard.press("Shift+ArrowLeft")
+    compare.keyboard.press("Shift+ArrowLeft")
+    assert keys(compare) == ["naive", "cow", "deepcopy"]
+    focused = "document.activeElement.closest('.fs-panel')?.dataset.panel"
+    assert compare.evaluate(focused) == "naive"
+    source = compare.locator('[data-panel="deepcopy"] > header h3')
+    source.drag_to(compare.locator('[data-panel="naive"] .fs-about'))
+    assert keys(compare) == ["deepcopy", "naive", "cow"]
+    assert compare.locator('[data-panel="deepcopy"] .fs-panel-left').is_disabled()
+
+
+def test_a_pinned_panel_stands_first_and_the_others_are_held_against_it(compare: Page) -> None:
+    small(compare)
+    compare.locator('[data-panel="cow"] .fs-panel-pin').click()
+    assert keys(compare) == ["cow", "deepcopy", "naive"]
+    expect(compare.locator('[data-panel="cow"] .fs-held')).to_be_visible()
+    expect(compare.locator('[data-panel="deepcopy"] .fs-held')).to_be_hidden()
+    peak = shown(compare, "counters.kv_nbytes_peak")
+    times = float(peak["deepcopy"]) / float(peak["cow"])
+    assert words(compare, "counters.kv_nbytes_peak")["deepcopy"] == f"{times:.1f}× more"
+    expect(compare.locator(".fs-in-words")).to_contain_text("than copy-on-write")
+    compare.locator('[data-panel="deepcopy"] .fs-silhouette').focus()
+    compare.keyboard.press("Shift+ArrowLeft")
+    assert keys(compare)[0] == "cow", "nobody passes the pinned one"
+    compare.keyboard.press("r")
+    assert keys(compare) == ["deepcopy", "cow", "naive"]
+    compare.keyboard.press("r")
+    assert board(compare, "return board.places.now.pinned") is None
+
+
+def test_a_hidden_panel_leaves_table_curves_and_race_and_comes_back(compare: Page) -> None:
+    small(compare)
+    compare.locator('[data-panel="naive"] .fs-panel-hide').click()
+    assert keys(compare) == ["deepcopy", "cow"]
+    assert set(shown(compare, "seconds.total")) == {"deepcopy", "cow"}
+    board(compare, "board.draw()")
+    expect(compare.locator('.fs-curve-line[data-panel="naive"]')).to_have_count(0)
+    expect(compare.locator(".fs-race")).not_to_contain_text("naive")
+    compare.locator('[data-panel="deepcopy"] .fs-silhouette').focus()
+    compare.keyboard.press("Delete")
+    assert keys(compare) == ["cow"]
+    compare.locator('[data-panel="cow"] .fs-silhouette').focus()
+    compare.keyboard.press("Delete")
+    assert keys(compare) == ["cow"], "the last one stays"
+    for title in ("Naive", "Deep copy"):
+        compare.locator(".fs-hidden-panels").get_by_text(title).click()
+    assert keys(compare) == ["deepcopy", "cow", "naive"]
+    expect(compare.locator(".fs-hidden-panels")).to_be_hidden()
+
+
+def test_curves_are_the_runs_own_and_their_dots_follow_the_cursor(compare: Page) -> None:
+    small(compare)
+    expect(compare.locator(".fs-curve-line")).to_have_count(3 * len(ORDER))
+    dots = "(all) => all.map((dot) => Number(dot.getAttribute('cx')))"
+    circles = compare.locator(".fs-curve").nth(1).locator(".fs-curve-dot")
+    ends = circles.evaluate_all(dots)
+    times = board(compare, "return board.panels.map((panel) => panel.times.at(-1))")
+    shares = [end - 62 for end in ends]
+    for share, seconds in zip(shares, times, strict=True):
+        assert share / shares[0] == pytest.approx(seconds / times[0], rel=1e-3)
+    compare.locator(".fs-board .fs-first").click()
+    board(compare, "board.draw()")
+    assert all(now < end for now, end in zip(circles.evaluate_all(dots), ends, strict=True))
+    chart = compare.locator(".fs-chart").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    chart.click(position={"x": box["width"] * 0.5, "y": box["height"] * 0.3})
+    at = board(compare, "return board.panels[0].cursor")
+    assert 0 < at < board(compare, "return board.panels[0].length") - 1
+    ticks = compare.locator(".fs-chart").first.locator(".fs-tick").all_text_contents()
+    assert sum(tick.endswith(" KiB") for tick in ticks) >= 3
+
+
+def test_what_breaks_off_is_said_to_have_failed_and_what_came_stays(
+    compare: Page, app: App
+) -> None:
+    set_fields(compare, "Once upon a time", **LONG)
+    press(compare)
+    compare.wait_for_function("() => window.forkscope.stages.compare.all[0]?.length >= 8")
+    board(compare, "board.take({alert: 'The comparison failed (Boom: by hand).', failed: true})")
+    expect(compare.locator(".fs-board .fs-badge").first).to_have_text("failed")
+    expect(compare.locator(".fs-board .fs-alert")).to_contain_text("Boom: by hand")
+    badges = compare.locator(".fs-panel .fs-badge")
+    expect(badges).to_have_text(["failed", "did not run", "did not run"])
+    assert board(compare, "return board.all[0].length") >= 8
+    board(compare, "board.player.seek(board.player.length - 1)")
+    compare.locator('.fs-mode[data-mode="second"]').click()
+    expect(compare.locator(".fs-race")).to_contain_text("deep copy was broken off at step")
+    compare.locator("#fs-compare-stop").click()
+    wait_until(lambda: app.ended_runs()[-1][1] == 0)
 
 
 def test_one_cursor_moves_every_panel_by_step_and_by_second(compare: Page) -> None:
@@ -202,7 +379,7 @@ def test_what_cannot_be_compared_is_one_sentence_and_the_board_stays(compare: Pa
     press(compare)
     expect(alert).to_contain_text("The prompt is empty")
     assert board(compare, "return board.id") == before
-    assert compare.locator(".fs-table").is_visible()
+    assert compare.locator(".fs-figures").is_visible()
     small(compare)
     assert alert.is_hidden()
     assert board(compare, "return board.panels.map((panel) => panel.name)") == ["batched"]
@@ -244,7 +421,7 @@ def test_hostile_prompts_stay_text(compare: Page) -> None:
 @pytest.mark.parametrize("width", [1400, 700, 390])
 def test_every_width_shows_the_board_without_scrolling_sideways(compare: Page, width: int) -> None:
     small(compare)
-    expect(compare.locator("#fs-compare-curves .main-svg").first).to_be_visible()
+    expect(compare.locator(".fs-chart").first).to_be_visible()
     compare.set_viewport_size({"width": width, "height": 850})
     compare.wait_for_timeout(600)
     assert compare.evaluate("document.documentElement.scrollWidth") <= width
@@ -257,14 +434,14 @@ def test_every_width_shows_the_board_without_scrolling_sideways(compare: Page, w
 
 def test_the_theme_changes_without_losing_the_board_or_the_curves(compare: Page) -> None:
     small(compare)
-    text = compare.locator("#fs-compare-curves .xtick text").first
+    text = compare.locator(".fs-chart .fs-tick").first
     expect(text).to_be_visible()
     colors = []
     for _ in range(2):
         colors.append(text.evaluate("(element) => getComputedStyle(element).fill"))
         compare.locator(".fs-theme").click()
     assert len(set(colors)) == 2
-    assert compare.locator(".fs-table").is_visible()
+    assert compare.locator(".fs-figures").is_visible()
     assert board(compare, "return board.panels.every((panel) => panel.state === 'done')")
 
 
