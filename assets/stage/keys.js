@@ -4,6 +4,7 @@ import { el } from "./dom.js";
 import { KEYS as IN_LAYERS } from "./layers.js";
 import { PROMPT } from "./log.js";
 import { KEYS as IN_MULTIVERSE } from "./multiverse.js";
+import { KEYS as IN_PANELS } from "./paneltools.js";
 import { KEYS as IN_POOL } from "./pool.js";
 import { KEYS as IN_TABLE } from "./rows.js";
 import { nodeSubject } from "./subject.js";
@@ -58,7 +59,7 @@ function brought(rows) {
   return [[`${rows[0].where[0].toUpperCase()}${rows[0].where.slice(1)}`, rows]];
 }
 
-export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS].flatMap(brought), PAGE];
+export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS].flatMap(brought), PAGE];
 
 const NAMES = { Space: " " };
 const DEEDS = new Map(KEYS.flatMap(([, rows]) =>
