@@ -2,6 +2,7 @@
 # make test   style, types, every test, a real browser among them
 # make style  format and check
 # make bench  the figures of the README, on this machine
+# make screenshots  the README's pictures of the page
 # make clean  what these made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -9,7 +10,7 @@ PORT   ?= 7860
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: app test style bench clean
+.PHONY: app test style bench screenshots clean
 
 app: $(VENV)/.runtime
 	@$(BIN)/python app.py --port $(PORT)
@@ -29,6 +30,9 @@ style: $(VENV)/.dev
 
 bench: $(VENV)/.runtime
 	$(BIN)/python -m explorer bench
+
+screenshots: $(VENV)/.dev
+	CHROMIUM="$$($(BIN)/python tests/browser/find_chromium.py)" && export CHROMIUM && $(BIN)/python -m assets.screenshots
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

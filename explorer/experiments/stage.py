@@ -201,8 +201,8 @@ class Flood:
 
     def start(self, plan: dict[str, Any], runs: int) -> None:
         self.page.evaluate("() => window.probe.reset()")
-        self.page.locator("#fs-plan textarea").fill(json.dumps(plan | {"runs": runs}))
-        self.page.locator("#fs-go").click()
+        self.page.locator("#fs-flood-plan textarea").fill(json.dumps(plan | {"runs": runs}))
+        self.page.locator("#fs-flood-go").click()
 
     def ended(self, runs: int) -> dict[str, Any]:
         patience = 1000 * (pages.PATIENCE + 2 * self.conditions.num_updates / RATE)

@@ -69,8 +69,8 @@ def build(trace: Trace) -> gr.Blocks:
         yield from flood(trace, store, Plan(**json.loads(text)))
 
     with gr.Blocks(title="Forkscope, flooded", fill_width=True, analytics_enabled=False) as page:
-        plan = gr.Textbox(json.dumps(asdict(Plan())), label="Plan", elem_id="fs-plan")
-        start = gr.Button("Go", elem_id="fs-go")
+        plan = gr.Textbox(json.dumps(asdict(Plan())), label="Plan", elem_id="fs-flood-plan")
+        start = gr.Button("Go", elem_id="fs-flood-go")
         host = stage.host(NAME, store)
         start.click(go, plan, host, show_progress="hidden", api_visibility="private")
     page.queue()

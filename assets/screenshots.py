@@ -1,0 +1,274 @@
+"""Take pictures of every state and view of the page: `python -m assets.screenshots [--out DIR]`.
+
+Starts the app and drives Chromium (CHROMIUM, or one on the PATH). Without `--out`, the README's
+pictures go to assets/screenshots; with it, all of them, light and dark and in three widths, to DIR.
+Runs are recorded or small ones of the bundled model, and nothing moves: only times differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import Page, ViewportSize
+
+from explorer.config import RunConfig
+from explorer.experiments.page import chromium, server
+from explorer.generate import run
+from explorer.models import load_model
+from explorer.trace import Trace
+
+HERE = Path(__file__).parent / "screenshots"
+SIZES: dict[int, int] = {1440: 900, 1280: 800, 390: 844}  # pixels: width, height
+THEMES = ("light", "dark")
+CURSOR = 26  # the step of the story that is shown
+README_WIDTHS = (1440,)
+README = ("tree", "text", "multiverse", "threshold", "pool-by-path", "compare-finished")
+STILL = """() => document.fonts.status === 'loaded'
+  && Object.values(window.forkscope.stages).every(({ frame, player }) => !frame && !player.playing)
+  && document.getAnimations().every((one) => one.playState !== 'running'
+    || one.effect.getComputedTiming().iterations === Infinity)"""
+FRAMES = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
+READY = "() => window.forkscope?.stages.explore?.log?.length > 0"
+
+
+class Stand:
+    """A page in one theme and width, brought into one state after another."""
+
+    def __init__(self, page: Page, url: str, theme: str, files: list[Path]) -> None:
+        self.page, self.files = page, files
+        self.address = f"{url}?theme={theme}"
+        self.open("localStorage.setItem('forkscope-welcome', 'seen')")
+
+    def open(self, before: str) -> None:
+        """The page as it opens, after `before` has run in it."""
+        self.page.goto(self.address)
+        self.page.evaluate(before)
+        self.page.goto(self.address)
+        self.page.wait_for_function(READY)
+        self.explore(
+            "window.story = { log: stage.log, title: stage.title, note: stage.note,"
+            " details: stage.details };"
+        )
+
+    def explore(self, body: str, argument: Any = None) -> Any:
+        """Run `body` with `stage`, `story` and `arg` in the page."""
+        return self.page.evaluate(
+            "async (arg) => { const stage = window.forkscope.stages.explore;"
+            f" const {{ story }} = window; {body} }}",
+            argument,
+        )
+
+    def show(self, cursor: int = CURSOR, view: str = "tree") -> None:
+        """The recorded story at `cursor`, with nothing pinned and nothing tried."""
+        self.tab("Explore")
+        self.explore(
+            "stage.load(story.log, { ...story, cursor: arg[0] }); stage.tryTau(null);"
+            " stage.select(null); stage.show(arg[1]);",
+            [cursor, view],
+        )
+
+    def live(self, cursor: int = CURSOR, **more: Any) -> None:
+        """The story's first steps as they come from a server."""
+        self.tab("Explore")
+        self.explore(
+            "const { header, steps } = story.log; stage.clear(); stage.show('tree'); stage.apply({"
+            " run: `live-${Math.random()}`, seq: 0, header, steps: steps.slice(0, arg.cursor + 1),"
+            " title: story.title, note: story.note, ...arg.more });",
+            {"cursor": cursor, "more": more},
+        )
+
+    def tab(self, name: str) -> None:
+        tab = self.page.get_by_role("tab", name=name, exact=True)
+        if tab.get_attribute("aria-selected") != "true":
+            tab.click()
+        self.page.wait_for_function(
+            "(name) => window.forkscope.stages[name]?.isVisible()", arg=name.lower()
+        )
+
+    def settle(self) -> None:
+        """Wait until all is drawn and nothing moves."""
+        self.page.mouse.move(1, 1)
+        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_function(STILL)
+        self.page.evaluate(FRAMES)
+        self.page.wait_for_function(STILL)
+
+
+def first_visit(stand: Stand) -> None:
+    stand.open("localStorage.clear()")
+    stand.page.wait_for_selector(".fs-welcome:not([hidden])")
+    stand.show()
+    stand.page.evaluate("localStorage.setItem('forkscope-welcome', 'seen')")
+
+
+def pinned(stand: Stand) -> None:
+    stand.show()
+    stand.explore(
+        "const { decisions } = stage.log.steps[arg];"
+        " const fork = decisions.find((decision) => decision.factor > 1) ?? decisions[0];"
+        " stage.select({ kind: 'node', id: fork.node });",
+        CURSOR,
+    )
+
+
+def tree(stand: Stand) -> None:
+    if stand.page.locator(".fs-welcome:visible").count():
+        stand.page.locator(".fs-welcome-close").click()
+    stand.show()
+
+
+def whole_tree(stand: Stand) -> None:
+    stand.show(10_000)
+    stand.explore("stage.fit();")
+
+
+def view(name: str) -> Callable[[Stand], None]:
+    return lambda stand: stand.show(view=name)
+
+
+def threshold(stand: Stand) -> None:
+    stand.show()
+    stand.explore("stage.tryTau(0.1);")
+
+
+def pool_by_path(stand: Stand) -> None:
+    pinned(stand)
+    stand.page.locator(".fs-pool-tools [data-order=path]").first.click()
+    stand.page.locator(".fs-card-pool").first.scroll_into_view_if_needed()
+
+
+def empty(stand: Stand) -> None:
+    stand.page.locator(".fs-pool-tools [data-order=slot]").first.click()
+    stand.explore("stage.show('tree'); stage.clear();")
+
+
+def loading(stand: Stand) -> None:
+    stand.explore("stage.clear(); stage.wait(arg);", "Loading tiny …")
+
+
+def running(stand: Stand) -> None:
+    stand.live()
+
+
+def stopped(stand: Stand) -> None:
+    stand.live()
+    stand.explore("stage.stop();")
+
+
+def failed(stand: Stand) -> None:
+    stand.live()
+    stand.explore("stage.fail(arg);", "The run failed (RuntimeError: out of memory).")
+
+
+def finished(stand: Stand) -> None:
+    details = {"steps": "49", "forks": "101", "tree digest": "as recorded"}
+    stand.live(10_000, done=True, details=details)
+
+
+def keys(stand: Stand) -> None:
+    stand.show()
+    stand.page.locator(".fs-help").click()
+
+
+def compare_empty(stand: Stand) -> None:
+    stand.page.keyboard.press("Escape")
+    stand.tab("Compare")
+
+
+def compare_finished(stand: Stand) -> None:
+    stand.tab("Compare")
+    stand.page.locator("#fs-compare-run").click()
+    done = "() => window.forkscope.stages.compare.parts.badge.textContent === 'finished'"
+    stand.page.wait_for_function(done, timeout=180_000)
+
+
+def compare_runs(stand: Stand) -> None:
+    stand.tab("Compare")
+    stand.page.set_input_files(".fs-pick-file", stand.files)
+    told = "() => window.forkscope.stages.compare.panels.length === 2"
+    stand.page.wait_for_function(told)
+
+
+SHOTS: dict[str, Callable[[Stand], None]] = {
+    "first-visit": first_visit,
+    "tree": tree,
+    "tree-whole": whole_tree,
+    "token-pinned": pinned,
+    "text": view("text"),
+    "multiverse": view("multiverse"),
+    "table": view("table"),
+    "threshold": threshold,
+    "pool-by-path": pool_by_path,
+    "empty": empty,
+    "loading": loading,
+    "running": running,
+    "stopped": stopped,
+    "failed": failed,
+    "finished": finished,
+    "keys": keys,
+    "compare-empty": compare_empty,
+    "compare-finished": compare_finished,
+    "compare-runs": compare_runs,
+}
+
+
+def files(folder: Path) -> list[Path]:
+    """Two runs of one prompt as trace files: the recorded story, and with a higher threshold."""
+    story = Trace.load(Path(__file__).parent / "traces" / "story.jsonl")
+    config = RunConfig(**story.header.config)
+    model = load_model(config.model, config.device, config.dtype)
+    paths = []
+    for threshold in (config.branching.entropy_threshold, 0.35):
+        paths.append(folder / f"threshold {threshold}.jsonl")
+        run(model, config.replace(entropy_threshold=threshold)).save(paths[-1])
+    return paths
+
+
+def pictures(out: Path, wanted: Iterable[tuple[int, str, str]]) -> Iterator[Path]:
+    """Take `wanted`: (width, theme, name). Each width and theme is a page of its own."""
+    stands: dict[tuple[int, str], list[str]] = {}
+    for width, theme, name in wanted:
+        stands.setdefault((width, theme), []).append(name)
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, server() as (_, url), chromium() as browser:
+        traces = files(Path(folder))
+        for (width, theme), names in stands.items():
+            size = ViewportSize(width=width, height=SIZES[width])
+            with browser.new_context(viewport=size, reduced_motion="reduce") as context:
+                stand = Stand(context.new_page(), url, theme, traces)
+                for name in names:
+                    SHOTS[name](stand)
+                    stand.settle()
+                    path = out / f"{name}-{width}{'' if theme == 'light' else '-dark'}.png"
+                    save(stand.page.screenshot(full_page=width < 600), path)
+                    yield path
+
+
+def save(png: bytes, path: Path) -> None:
+    """Write it as small as it goes without another colour: scales are read off these pictures."""
+    Image.open(BytesIO(png)).convert("RGB").save(path, optimize=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, help="take all of them, to this folder")
+    parser.add_argument("--only", nargs="+", choices=SHOTS, metavar="NAME", help=", ".join(SHOTS))
+    parser.add_argument("--width", nargs="+", type=int, choices=SIZES, help="in pixels")
+    parser.add_argument("--theme", nargs="+", choices=THEMES)
+    given = parser.parse_args()
+    names = given.only or (SHOTS if given.out else README)
+    widths = given.width or (SIZES if given.out else README_WIDTHS)
+    wanted = product(widths, given.theme or THEMES, [name for name in SHOTS if name in names])
+    for path in pictures(given.out or HERE, wanted):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
