@@ -24,9 +24,9 @@ export class Layers {
     canvas.setAttribute("aria-label", "Slots of every layer: arrow keys move, Enter pins");
     canvas.addEventListener("pointermove", (event) => this.#point(this.#subjectAt(event)));
     canvas.addEventListener("pointerleave", () => this.#point(null));
-    canvas.addEventListener("click", (event) => {
-      const subject = this.#subjectAt(event);
-      if (subject) actions.select(subject);
+    canvas.addEventListener("pointerdown", (event) => (this.pressed = this.#subjectAt(event)));
+    canvas.addEventListener("click", () => { // its own coordinates are whole pixels: a cell may be narrower
+      if (this.pressed) actions.select(this.pressed);
     });
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("blur", () => this.#point(null));
@@ -35,7 +35,7 @@ export class Layers {
 
   reset(log) {
     this.log = log;
-    this.state = null;
+    this.state = this.pressed = null;
     this.at = { layer: 0, slot: -1 }; // where the keyboard is; slot -1: the layer itself
   }
 

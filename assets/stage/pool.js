@@ -52,7 +52,7 @@ export class Pool {
 
   reset(log) {
     this.log = log;
-    this.state = this.layout = null;
+    this.state = this.layout = this.pressed = null;
     this.at = -1; // the slot that the keyboard is on
     this.tip.hidden = true;
     this.pulse.stop();
@@ -183,7 +183,8 @@ export class Pool {
     const { canvas, actions } = this;
     canvas.addEventListener("pointermove", (event) => this.#point(this.#slotAt(event)));
     canvas.addEventListener("pointerleave", () => this.#point(null));
-    canvas.addEventListener("click", (event) => this.#pin(this.#slotAt(event)));
+    canvas.addEventListener("pointerdown", (event) => (this.pressed = this.#slotAt(event)));
+    canvas.addEventListener("click", () => this.#pin(this.pressed)); // its own coordinates are whole pixels
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("focus", () => {
       if (this.state?.capacity && canvas.matches(":focus-visible")) this.#stand(Math.max(0, this.at));
