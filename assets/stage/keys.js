@@ -37,7 +37,7 @@ export const KEYS = [
     ...["tree", "text", "multiverse", "table"].map((name, at) => (
       { keys: String(at + 1), words: name, deed: (stage) => stage.show?.(name) })),
     { keys: "w", words: "who owns this: into the KV pool", deed: (stage) => stage.parts.pool?.focus() },
-    { keys: "g", words: "grow from here: continue the token in focus in a run of its own", deed: (stage) => stage.inspector.grow() },
+    { keys: "g", words: "grow from here: continue the token in focus in a run of its own", deed: (stage) => stage.inspector?.grow() },
     { keys: "Escape", words: "let go", deed: (stage) => stage.select(null) },
   ]],
 ];
