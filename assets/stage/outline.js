@@ -79,17 +79,17 @@ export function lines(log, ids, letters) {
 }
 
 /**
- * Which of the pieces with `heights`, one under the other, are within `spare` pixels of the part from `top` over
+ * Which of the pieces with `heights`, one under the other, are within `spare` pixels of the part from `wanted` over
  * `height`: `{first, last, above, below}`, the last two the pixels that the other pieces take.
  */
-export function inSight(heights, top, height, spare) {
+export function inSight(heights, wanted, height, spare) {
+  const whole = heights.reduce((sum, one) => sum + one, 0);
+  const top = Math.min(wanted, Math.max(0, whole - height)); // it may be shorter now
   let first = 0;
   let above = 0;
   while (first < heights.length && above + heights[first] < top - spare) above += heights[first++];
   let last = first;
   let bottom = above;
   while (last < heights.length && bottom < top + height + spare) bottom += heights[last++];
-  let below = 0;
-  for (let at = last; at < heights.length; at++) below += heights[at];
-  return { first, last, above, below };
+  return { first, last, above, below: Math.max(0, whole - bottom) };
 }

@@ -3,6 +3,7 @@
 import { COLUMNS, captionOf, childrenAt, listed, ordered, statusOf } from "./columns.js";
 import { entropyColor } from "./color.js";
 import { el } from "./dom.js";
+import { onHover } from "./hover.js";
 import { nodeSubject } from "./subject.js";
 
 const ROW = 25; // pixels
@@ -72,8 +73,9 @@ export class NodeTable {
   /** Put the rows in sight into the document, take the others out. */
   #window() {
     const height = this.box.clientHeight || 400;
-    const first = Math.max(0, Math.floor(this.box.scrollTop / ROW) - SPARE);
-    const last = Math.min(this.ids.length, Math.ceil((this.box.scrollTop + height) / ROW) + SPARE);
+    const top = Math.min(this.box.scrollTop, Math.max(0, this.ids.length * ROW + HEAD - height)); // it may be shorter now
+    const first = Math.max(0, Math.floor(top / ROW) - SPARE);
+    const last = Math.min(this.ids.length, Math.ceil((top + height) / ROW) + SPARE);
     const wanted = this.ids.slice(first, last);
     const keep = new Set(wanted);
     for (const [id, { row }] of this.lines) {
@@ -175,8 +177,7 @@ export class NodeTable {
       return row ? Number(row.dataset.id) : null;
     };
     box.addEventListener("scroll", () => this.scene && this.#window(), { passive: true });
-    box.addEventListener("pointerover", (event) => actions.point(nodeSubject(idOf(event))));
-    box.addEventListener("pointerleave", () => actions.point(null));
+    onHover(box, (event) => actions.point(nodeSubject(idOf(event))), () => actions.point(null));
     box.addEventListener("click", (event) => !event.target.closest("button") && actions.select(nodeSubject(idOf(event))));
     box.addEventListener("blur", () => {
       if (this.current !== null) actions.point(null);

@@ -3,6 +3,7 @@
 // near the part in sight is in the document.
 
 import { el } from "./dom.js";
+import { onHover } from "./hover.js";
 import { PROMPT } from "./log.js";
 import { beside, deepest, inSight, itemBeside, lines, outline } from "./outline.js";
 import { childrenOf, counts, masses, shownNodes } from "./shape.js";
@@ -156,8 +157,7 @@ export class TextView {
       return span ? Number(span.dataset.id) : null;
     };
     root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    root.addEventListener("pointerover", (event) => actions.point(nodeSubject(idOf(event))));
-    root.addEventListener("pointerleave", () => actions.point(null));
+    onHover(root, (event) => actions.point(nodeSubject(idOf(event))), () => actions.point(null));
     root.addEventListener("click", (event) => this.#click(event, idOf(event)));
     root.addEventListener("blur", () => {
       if (this.current !== null) actions.point(null);

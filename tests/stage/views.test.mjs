@@ -6,7 +6,7 @@ import { COLUMNS, captionOf, childrenAt, listed, ordered } from "../../assets/st
 import { contrast, inkOn, mix } from "../../assets/stage/contrast.js";
 import { blocks, crumbs, isWithin, stack, there } from "../../assets/stage/icicle.js";
 import { Log, PROMPT, parseTrace } from "../../assets/stage/log.js";
-import { beside, deepest, itemBeside, outline, readable, variantWords } from "../../assets/stage/outline.js";
+import { beside, deepest, inSight, itemBeside, lines, outline, readable, variantWords } from "../../assets/stage/outline.js";
 import { Shape, childrenOf, masses, shownNodes } from "../../assets/stage/shape.js";
 import { placesOf, pointWords, pointsOf } from "../../assets/stage/sparkline.js";
 import { drawn } from "./random.mjs";
@@ -105,6 +105,22 @@ test("arrow keys go along a path and between variants", () => {
   assert.equal(beside(log, children, 1, -1, 1), 1, "not out of what is hoisted");
   assert.deepEqual([-1, 0, 2, 4].map((id) => itemBeside(items, id, 1)), [0, 1, 1, 4]);
   assert.deepEqual([-1, 0, 2, 5].map((id) => itemBeside(items, id, -1)), [-1, -1, 0, 3]);
+});
+
+test("of many pieces those near the part in sight are kept, and the others' pixels are not lost", () => {
+  const heights = [10, 20, 30, 40, 50];
+  assert.deepEqual(inSight(heights, 0, 25, 0), { first: 0, last: 2, above: 0, below: 120 });
+  assert.deepEqual(inSight(heights, 35, 30, 0), { first: 2, last: 4, above: 30, below: 50 });
+  assert.deepEqual(inSight(heights, 35, 30, 15), { first: 1, last: 4, above: 10, below: 50 });
+  assert.deepEqual(inSight(heights, 900, 30, 0), { first: 4, last: 5, above: 100, below: 0 }, "it became shorter");
+  assert.deepEqual(inSight([], 0, 30, 9), { first: 0, last: 0, above: 0, below: 0 });
+});
+
+test("lines are guessed from letters and newlines", () => {
+  const log = logOf(byHand);
+  assert.deepEqual([lines(log, [0, 2], 10), lines(log, [1, 3, 5], 4), lines(log, [1, 3, 5], 2)], [1, 2, 3]);
+  log.nodes[2].text = ".\n";
+  assert.equal(lines(log, [0, 2], 10), 2);
 });
 
 test("a variant in words: probability within the run, length, how it ended, what is folded", () => {
