@@ -15,15 +15,29 @@ export function attach({ element, props, watch, choose }, { groups }) {
   }));
   element.querySelector(".fs-presets").replaceChildren(...sections.map((one) => one.root));
   let shown;
-  const show = () => {
-    const { current } = JSON.parse(props.value || "{}");
-    if (current === shown) return;
+  newest({ props, watch }, ({ current }) => {
+    if (current !== shown) mark(rows, sections, current);
     shown = current;
-    mark(rows, sections, current);
-  };
-  watch("value", show);
-  show();
+  });
   if (!sections.some((one) => one.root.open)) sections[0].root.open = true;
+}
+
+/** The predicted budget, as text: a model's name may hold anything. */
+export function attachBudget({ element, props, watch }) {
+  newest({ props, watch }, ({ budget }) => (element.querySelector("p").textContent = budget ?? ""));
+}
+
+/** `show` what the server says of the form, but never an answer to an older look at it than the one shown. */
+function newest({ props, watch }, show) {
+  let latest = 0;
+  const take = () => {
+    const told = JSON.parse(props.value || "{}");
+    if ((told.turn ?? 0) < latest) return;
+    latest = told.turn ?? 0;
+    show(told);
+  };
+  watch("value", take);
+  take();
 }
 
 function section(group, rows, choose) {

@@ -23,6 +23,8 @@ from explorer.ui.shared import Shared, SidebarParts
 from explorer.ui.stage import ASSETS, script
 
 TRACES = ASSETS / "traces"
+# A look at the form carries its time: an answer that comes late is not taken for a newer one.
+TURN = "(...values) => [...values.slice(0, -1), performance.now()]"
 
 
 def recorded_runs(trace: str | None = None) -> list[dict[str, Any]]:
@@ -73,12 +75,9 @@ def build(
     gr.HTML(html_template="<p class='fs-status' role='status'>Ready.</p>", apply_default_css=False)
     shared = Shared(form, models, store, run, stop, limits)
     budget = gr.HTML(
-        value=estimate.sentence(config, models),
+        value=encode({"budget": estimate.sentence(config, models)}),
         html_template="<p></p>",
-        js_on_load=(  # as text: a model's name may hold anything
-            "const show = () => { element.querySelector('p').textContent = props.value ?? ''; };"
-            "watch('value', show); show();"
-        ),
+        js_on_load=script("presets.attachBudget({element, props, watch});", "presets"),
         elem_id="fs-budget",
         apply_default_css=False,
     )
@@ -120,12 +119,12 @@ def predicted(shared: Shared, values: Sequence[Any]) -> str:
         return str(error)
 
 
-def standing(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> str:
-    """For the list of presets: which of them the form's `values` equal, if any."""
+def standing(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> str | None:
+    """The name of the preset that the form's `values` equal, if any."""
     try:
-        return encode({"current": presets.current(shared.form.config(values), backends)})
+        return presets.current(shared.form.config(values), backends)
     except InputError:
-        return encode({"current": None})
+        return None
 
 
 def first_config(entries: list[dict[str, Any]]) -> RunConfig:
@@ -152,8 +151,9 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
     preset_inputs = [form.inputs[name] for name in presets.FIELDS]
 
     def follow(*values: Any) -> tuple[str, str]:
-        *given, backends = values
-        return predicted(shared, given), standing(shared, given, backends)
+        *given, backends, turn = values
+        budget, current = predicted(shared, given), standing(shared, given, backends)
+        return encode({"turn": turn, "budget": budget}), encode({"turn": turn, "current": current})
 
     def choose(event: gr.EventData) -> list[Any]:
         preset = presets.named(event._data["name"])
@@ -177,8 +177,9 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
     gr.on(
         [component.change for component in (*form.components, shared.backends)],
         follow,
-        [*form.components, shared.backends],
+        [*form.components, shared.backends, gr.Number(visible=False)],
         [parts.budget, parts.presets],
+        js=TURN,
         trigger_mode="always_last",
         **quiet,
     )
