@@ -1,6 +1,7 @@
 // The elements of a comparison, once.
 
 import { el } from "./dom.js";
+import { plural } from "./format.js";
 import { swatch } from "./skeleton.js";
 
 const MODES = { step: "same step", second: "same second" };
@@ -24,6 +25,14 @@ export const EMPTY = {
 export const ORDER = "Prompt and settings are the sidebar's, but for its backend. The backends run one after another on the same device, in the order of their numbers. "
   + "Each first runs the prompt for two tokens, unrecorded, to warm up. Naive comes last: it draws as many samples as the trees returned paths.";
 export const RUNS = "Runs that were made before, each from its own log. Their times were measured where and when they ran: on another machine, or a busier one, they say little about each other.";
+
+/** What the figures of backends cannot say. `summary`: as `compare --json` prints it. */
+export function notesOf({ runs: { naive, recompute }, order }) {
+  return [
+    naive && order.length > 1 && `Naive drew ${plural(naive.paths, "independent sample")}, as many as the tree returned paths; its tokens are other ones by design, so its tree is not the same.`,
+    recompute && "Recompute keeps no keys and values: its cache is empty, and every step computes every path's whole text again.",
+  ].filter(Boolean);
+}
 
 /** Build the board's elements; returns those that it fills. */
 export function build() {

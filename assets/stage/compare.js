@@ -1,28 +1,26 @@
 // The board of a comparison: a panel a run, one cursor over all, what it comes to when runs have ended.
 
-import { ORDER, RUNS, build, introduce } from "./board.js";
-import { entropyPosition, isDark, palette } from "./color.js";
+import { ORDER, RUNS, build, introduce, notesOf } from "./board.js";
+import { BoardWords } from "./boardwords.js";
+import { palette } from "./color.js";
 import { resultOf } from "./counters.js";
 import { Cursor } from "./cursor.js";
 import { Curves } from "./curves.js";
-import { count, plural } from "./format.js";
+import { plural } from "./format.js";
+import { Healing } from "./healing.js";
 import { bindKeys } from "./keys.js";
-import { PROMPT } from "./log.js";
-import { page, status } from "./page.js";
-import { Panel } from "./panel.js";
+import { page } from "./page.js";
+import { Panel, sharedScale } from "./panel.js";
 import { Picker } from "./picker.js";
 import { Places } from "./places.js";
+import { Pointing } from "./pointing.js";
 import { tellPlace } from "./race.js";
 import { Results } from "./results.js";
 import { MOST_RUNS, sideBySide } from "./sidebyside.js";
 import { sources } from "./sources.js";
 import { watchTheme } from "./theme.js";
-import { drawLegend } from "./tree.js";
 
 const HEIGHTS = [140, 184, 420]; // pixels of the panels' trees: least, usual, most
-const BADGES = {
-  waiting: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "runs side by side",
-};
 
 /**
  * A gr.HTML host becomes the board: messages come as JSON in `props.value`, gaps heal through `server`.
@@ -40,30 +38,29 @@ export function attach({ element, props, watch, server }, backends) {
 
 export class Board {
   constructor(host, { heal, backends }) {
-    this.heal = heal;
     this.backends = new Map(backends.map((one) => [one.name, one]));
-    this.healing = new Set();
+    this.healing = new Healing(heal);
     this.id = null;
     this.height = HEIGHTS[1];
-    this.pointed = null; // {panel, id}
-    this.pinned = null;
-    this.isWaiting = true; // asked for, and nothing has come
+    this.isAsked = false; // Compare was pressed, and nothing has come
+    this.isWaiting = true; // what comes is news
     this.frame = 0;
     this.parts = build();
     this.parts.panels.append(...backends.map(introduce));
     host.append(this.parts.root);
-    this.cursor = new Cursor(this.parts, () => this.invalidate());
+    this.words = new BoardWords(this.parts);
+    this.pointing = new Pointing(() => this.panels, () => this.invalidate());
+    this.cursor = new Cursor(this.parts, { moved: () => this.invalidate(), active: () => this.pointing.active });
     this.places = new Places(this.parts, () => this.#placed());
     const seek = (panel, step) => this.cursor.seek(panel, step);
     this.curves = new Curves(this.parts.curves, { seek });
     this.results = new Results(this.parts, (panel, node) => this.#showNode(panel, node));
-    this.picker = new Picker(this.parts.picker, { sources, show: (entries) => this.showRuns(entries), say: (words) => this.#alert(words) });
+    this.picker = new Picker(this.parts.picker, { sources, show: (entries) => this.showRuns(entries), say: (sentence) => this.words.alert(sentence) });
     this.callbacks = {
-      seek, point: (panel, id) => this.#point(panel, id), select: (panel, id) => this.#pin(panel, id),
+      seek, point: (panel, id) => this.pointing.point(panel, id), select: (panel, id) => this.pointing.pin(panel, id),
       act: (panel, deed) => this.places.act(panel, deed), drop: (key, onto) => this.places.drop(key, onto),
     };
     this.#listen();
-    this.#legend();
   }
 
   get player() {
@@ -81,14 +78,14 @@ export class Board {
 
   /** A message of the server: a word (`status`), why nothing came of it (`alert`), or news of a run. */
   take(message) {
-    if (message.status) this.#say(message.status);
+    if (message.status) this.words.say(message.status);
     if (message.alert) {
-      this.isWaiting = page.isWaiting = false;
-      this.#alert(message.alert);
+      this.isAsked = this.isWaiting = page.isWaiting = false;
+      this.words.alert(message.alert);
       if (this.player.isLive) this.finish(message.failed ? "failed" : "stopped");
       else {
-        this.#say("Nothing was run; what you saw before is still here.");
-        this.#stand(message.failed ? "failed" : this.rest);
+        this.words.say("Nothing was run; what you saw before is still here.");
+        this.words.stand(message.failed ? "failed" : this.words.rest);
       }
     }
     if (message.compare && message.compare !== this.stopped) this.#news(message);
@@ -96,36 +93,36 @@ export class Board {
 
   /** Compare was pressed. */
   queued() {
-    this.#alert("");
+    this.words.alert("");
     page.queued();
-    this.#say("Waiting for the device …");
-    this.isWaiting = true;
-    this.#stand("waiting");
+    this.words.say("Waiting for the device …");
+    this.isAsked = this.isWaiting = true;
+    this.words.stand("waiting");
   }
 
   /** Stop was pressed: what runs is over, and what waits will not begin, whatever is still on its way. */
   stop() {
     if (this.player.isLive) this.finish("stopped");
-    else if (this.isWaiting) {
+    else if (this.isAsked) {
       page.isWaiting = false;
-      this.#say("Stopped before anything ran.");
-      this.#stand(this.rest);
+      this.words.say("Stopped before anything ran.");
+      this.words.stand(this.words.rest);
     }
-    this.isWaiting = false;
+    this.isAsked = this.isWaiting = false;
   }
 
   /** No more will come: all have run (`done`), Stop was pressed (`stopped`), or it broke off (`failed`). */
   finish(how) {
-    if (how === "done") this.#say("Done.");
+    if (how === "done") this.words.say("Done.");
     else {
       this.stopped = this.id;
       for (const panel of this.all) {
         if (panel.state === "running") panel.setState(how);
         if (panel.state === "waiting") panel.setState("never");
       }
-      this.#say(how === "failed" ? "Broken off. What came stays here." : "Stopped. The cache is freed; what came stays here.");
+      this.words.say(how === "failed" ? "Broken off. What came stays here." : "Stopped. The cache is freed; what came stays here.");
     }
-    this.#stand(how);
+    this.words.stand(how);
     this.player.finish();
     this.#sync();
   }
@@ -136,16 +133,16 @@ export class Board {
    */
   showRuns(entries) {
     if (this.player.isLive) {
-      this.#alert("A comparison is running; stop it first.");
+      this.words.alert("A comparison is running; stop it first.");
       return false;
     }
     const runs = entries.filter(({ log }) => log?.length).slice(0, MOST_RUNS);
     if (runs.length < 2) {
-      this.#alert("Choose at least two runs that have a step.");
+      this.words.alert("Choose at least two runs that have a step.");
       return false;
     }
-    this.id = this.warmUp = this.threshold = null;
-    this.isWaiting = false;
+    this.id = this.warmUp = null;
+    this.isAsked = this.isWaiting = false;
     const { kinds, heading, note } = sideBySide(runs);
     this.#begin(kinds, RUNS, { live: false });
     this.all.forEach((panel, at) => {
@@ -153,11 +150,9 @@ export class Board {
       panel.result = resultOf(panel.log);
     });
     this.results.digests(this.all, () => this.#conclude());
-    this.parts.heading.textContent = heading;
-    this.parts.note.textContent = note;
-    this.#legend();
-    this.#say(`${plural(runs.length, "run")} side by side.`);
-    this.#stand("recorded");
+    this.words.title(heading, note);
+    this.words.say(`${plural(runs.length, "run")} side by side.`);
+    this.words.stand("recorded");
     this.#sync();
     this.player.seek(this.player.length - 1);
     return true;
@@ -167,32 +162,21 @@ export class Board {
     return this.parts.root.isConnected && this.parts.root.offsetParent !== null;
   }
 
-  /** The panel that the keyboard is in, else the first: what the arrow keys move in. */
-  get active() {
-    return this.panels.find((panel) => panel.parts.root.contains(document.activeElement)) ?? this.panels[0];
-  }
-
   get log() {
-    return this.active?.log ?? null;
+    return this.pointing.active?.log ?? null;
   }
 
   /** What `bindKeys` asks a stage's tree for. */
   get tree() {
-    const panel = this.active;
+    const panel = this.pointing.active;
     return {
-      svg: panel?.parts.tree,
-      selected: panel && this.pinned ? idIn(panel, this.pinned) : null,
-      layout: panel?.silhouette.layout,
+      svg: panel?.parts.tree, selected: this.pointing.pinnedIn(panel), layout: panel?.silhouette.layout,
       zoom: (factor) => this.#resize(this.height * factor),
     };
   }
 
-  /** Pin a token of the active panel; null: let go. What the cursor has not reached cannot be pinned. */
   select(subject) {
-    const panel = this.active;
-    const id = subject?.id ?? null;
-    if (!panel || (id !== null && panel.log.node(id).step > panel.cursor)) return;
-    this.#pin(panel, id);
+    this.pointing.select(subject?.id ?? null);
   }
 
   fit() {
@@ -213,8 +197,8 @@ export class Board {
     this.colors ??= palette(this.parts.root);
     this.picker.refresh();
     const { panels } = this;
-    const scale = this.#scale(panels);
-    for (const panel of panels) panel.draw(this.colors, scale, this.#litIn(panel));
+    const scale = sharedScale(panels, this.player.isLive);
+    for (const panel of panels) panel.draw(this.colors, scale, this.pointing.litIn(panel));
     this.curves.draw(panels, this.cursor.mode);
     const words = tellPlace(panels, this.player.cursor, this.cursor.mode);
     this.parts.race.setAttribute("aria-live", this.player.playing || this.player.following ? "off" : "polite");
@@ -229,34 +213,34 @@ export class Board {
     const panel = this.all.find((one) => one.key === message.now);
     if (message.batch) panel.apply(message.batch);
     else panel.setState("running");
-    if (message.batch?.seq === 0) this.#describe(message.batch);
-    this.#catchUp(message.runs);
+    if (message.batch?.seq === 0) this.words.describe(message.batch);
+    this.healing.catchUp(this.all, message.runs, () => this.#sync());
     if (message.summary) this.#summarize(message.summary);
     this.#sync();
     if (message.done) this.finish("done");
-    else this.#say(`Running ${panel.word}, ${this.all.indexOf(panel) + 1} of ${this.all.length} …`);
+    else this.words.say(`Running ${panel.word}, ${this.all.indexOf(panel) + 1} of ${this.all.length} …`);
   }
 
   #start({ compare, order }) {
     this.id = compare;
-    this.isWaiting = false;
+    this.isAsked = this.isWaiting = false;
     this.warmUp = null;
     this.#begin(order.map((name, at) => {
       const { title, about } = this.backends.get(name);
       return { key: name, title, word: title.toLowerCase(), about, sign: String(at + 1), data: { "data-backend": name }, isTree: name !== "naive" };
     }), ORDER, { live: true });
-    this.#stand("live");
+    this.words.stand("live");
   }
 
   /** New panels in the place of the old ones. */
   #begin(kinds, order, how) {
     this.areBackends = how.live;
     this.notes = [];
-    this.pointed = this.pinned = null;
+    this.pointing.clear();
     this.cursor.reset(how);
     this.parts.order.textContent = order;
     this.parts.root.classList.remove("is-empty");
-    this.#alert("");
+    this.words.alert("");
     this.places.fill(kinds.map((kind) => new Panel(kind, this.callbacks)));
   }
 
@@ -265,41 +249,14 @@ export class Board {
     this.#conclude();
   }
 
-  #describe(batch) {
-    const { config, model } = batch.header;
-    this.threshold = config.branching.entropy_threshold;
-    this.parts.heading.textContent = batch.title;
-    this.parts.note.textContent = `${model.name} on ${model.device}, ${model.dtype}: seed ${config.sampling.seed}, forks at entropy ${this.threshold}, `
-      + `${config.branching.branch_factor} children, at most ${config.branching.max_paths} paths, ${count(config.limits.max_new_tokens)} tokens each`;
-    this.#legend();
-  }
-
-  /** Ask for the steps that never arrived, of any run. */
-  #catchUp(runs) {
-    for (const panel of this.all) {
-      const told = runs[panel.key];
-      const isBehind = told && (panel.length < told.length || (told.done && panel.state !== "done"));
-      if (!isBehind || this.healing.has(told.run)) continue;
-      this.healing.add(told.run);
-      this.heal(told.run, panel.length).then((missing) => {
-        if (missing?.run && this.all.includes(panel)) panel.apply(missing);
-        this.#sync();
-      }).catch(() => {}).finally(() => this.healing.delete(told.run)); // the next message asks again
-    }
-  }
-
   /** Figures of the backends that have ended, as Python gives them. */
   #summarize(summary) {
     this.warmUp = summary.equal.warm_up;
-    const { naive, recompute } = summary.runs;
     for (const panel of this.all) {
       panel.result = summary.runs[panel.key] ?? null;
       if (panel.result) panel.setDigest(panel.result.tree_digest);
     }
-    this.notes = [
-      naive && summary.order.length > 1 && `Naive drew ${plural(naive.paths, "independent sample")}, as many as the tree returned paths; its tokens are other ones by design, so its tree is not the same.`,
-      recompute && "Recompute keeps no keys and values: its cache is empty, and every step computes every path's whole text again.",
-    ].filter(Boolean);
+    this.notes = notesOf(summary);
   }
 
   /** Same tree or not, and the figures of what has ended. */
@@ -315,34 +272,11 @@ export class Board {
     this.#conclude();
   }
 
-  #scale(panels) {
-    const ready = panels.filter((panel) => panel.log);
-    const planned = this.player.isLive ? (ready[0]?.log.header.config.limits.max_new_tokens ?? 1) : 1;
-    const most = (name) => Math.max(1, ...ready.map((panel) => panel[name]));
-    return { depths: Math.max(planned, most("depths")), slots: most("slots"), top: most("top") };
-  }
-
   /** Go to where a token was made, and pin it. */
   #showNode(panel, node) {
     this.cursor.seek(panel, panel.log.node(node).step);
-    this.#pin(panel, node);
+    this.pointing.pin(panel, node);
     panel.parts.tree.focus();
-  }
-
-  #pin(panel, id) {
-    this.pinned = id === null ? null : { panel, id };
-    this.invalidate();
-  }
-
-  #point(panel, id) {
-    if (this.pointed?.panel === panel && this.pointed?.id === id) return;
-    this.pointed = id === null ? null : { panel, id };
-    this.invalidate();
-  }
-
-  #litIn(panel) {
-    const lit = this.pointed ?? this.pinned;
-    return lit && idIn(panel, lit);
   }
 
   #resize(height) {
@@ -354,28 +288,6 @@ export class Board {
   #redraw() {
     for (const panel of this.all) panel.invalidate();
     this.invalidate();
-  }
-
-  #say(words) {
-    status(words);
-    if (this.parts.status.textContent !== words) this.parts.status.textContent = words;
-  }
-
-  #alert(sentence) {
-    this.parts.alert.textContent = sentence;
-    this.parts.alert.hidden = !sentence;
-  }
-
-  /** What the board as a whole is doing; `rest` is what it goes back to when a wait comes to nothing. */
-  #stand(how) {
-    if (how !== "waiting") this.rest = how;
-    this.parts.badge.textContent = BADGES[how] ?? "no comparison yet";
-    this.parts.badge.className = `fs-badge is-${how}`;
-    this.parts.root.dataset.state = how ?? "empty";
-  }
-
-  #legend() {
-    drawLegend(this.parts.legend, this.threshold ?? null, isDark(), entropyPosition);
   }
 
   #listen() {
@@ -391,15 +303,9 @@ export class Board {
     resized.observe(panels);
     watchTheme(() => {
       this.colors = null;
-      this.#legend();
+      this.words.legend();
       this.#redraw();
     });
     bindKeys(this);
   }
-}
-
-/** Trees that are the same up to a token number it alike: what is lit in one is lit in the others. */
-function idIn(panel, lit) {
-  if (lit.panel === panel || lit.id === PROMPT) return lit.id;
-  return panel.log && lit.id < Math.min(panel.alike, lit.panel.alike, panel.log.nodes.length) ? lit.id : null;
 }

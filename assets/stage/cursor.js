@@ -2,16 +2,21 @@
 
 import { places, placeOf, secondsAt, stepAt } from "./clock.js";
 import { seconds } from "./format.js";
+import { marks } from "./marks.js";
 import { Player } from "./player.js";
 
 export class Cursor {
-  /** `parts`: `player`, `modes` of the board; `moved()` is called when a panel stands elsewhere. */
-  constructor(parts, moved) {
+  /**
+   * `parts`: `player`, `modes` of the board; `moved()` is called when a panel stands elsewhere; `active()` is
+   * the panel whose forks and ends the keys jump between.
+   */
+  constructor(parts, { moved, active }) {
     this.moved = moved;
     this.modes = parts.modes;
     this.mode = "step";
     this.panels = []; // those that are shown
     this.player = new Player(parts.player, () => this.#seekAll(), (at, length) => this.#words(at, length));
+    this.player.marks = () => this.#marks(active());
     for (const [name, button] of Object.entries(this.modes)) button.addEventListener("click", () => this.#setMode(name));
   }
 
@@ -39,6 +44,11 @@ export class Cursor {
     const held = this.#held();
     this.panels = panels;
     if (this.player.length) this.#stay(held);
+  }
+
+  /** What happened in a run, where the cursor stands at it. */
+  #marks(panel) {
+    return panel?.log ? marks(panel.log).map((mark) => ({ ...mark, step: placeOf(panel, this.panels, mark.step, this.mode) })) : [];
   }
 
   #setMode(mode) {

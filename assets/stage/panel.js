@@ -160,6 +160,14 @@ export class Panel {
   }
 }
 
+/** What panels share, so that they can be held against each other: `{depths, slots, top}`. */
+export function sharedScale(panels, isLive) {
+  const ready = panels.filter((panel) => panel.log);
+  const planned = isLive ? (ready[0]?.log.header.config.limits.max_new_tokens ?? 1) : 1;
+  const most = (name) => Math.max(1, ...ready.map((panel) => panel[name]));
+  return { depths: Math.max(planned, most("depths")), slots: most("slots"), top: most("top") };
+}
+
 function stored(memory, each) {
   if (!memory?.capacity) return "nothing is kept";
   const words = `${plural(memory.unique_kv_tokens, "token")} stored`;

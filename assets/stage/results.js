@@ -83,6 +83,10 @@ export class Results {
     const { results, resultsTitle, resultsBody } = this.parts;
     results.hidden = !ended.length;
     if (!ended.length) return;
+    const key = JSON.stringify([isEnded, panels.length, reference.key, ended.map((panel) => [panel.key, panel.title, panel.digest, panel.result.seconds.total])]);
+    if (key === this.drawn) return; // news that change no figure
+    this.drawn = key;
+    const isOpen = resultsBody.querySelector("details")?.open ?? false;
     const base = ended.includes(reference) ? reference : ended[0];
     resultsTitle.textContent = isEnded || ended.length === panels.length ? "What it took" : `Ended so far: ${ended.length} of ${panels.length}`;
     const same = new Map(ended.map((panel) => [panel, panel === base ? true : sameOf(this.found.get(panel), base, panel)]));
@@ -96,6 +100,7 @@ export class Results {
       words.length ? el("ul", { class: "fs-in-words", "aria-label": "In words" }, ...words) : "",
       table, ...[...notes, ...unequalBytes(ended, sameBytes)].map((text) => el("p", { class: "fs-fine", text })),
       settings(ended, equal, different, warmUp));
+    resultsBody.querySelector("details").open = isOpen;
   }
 
   /** A digest for every panel that has none, where the browser can compute it; then `done()`. */

@@ -275,6 +275,24 @@ def test_curves_are_the_runs_own_and_their_dots_follow_the_cursor(compare: Page)
     assert sum(tick.endswith(" KiB") for tick in ticks) >= 3
 
 
+def test_every_key_of_the_page_is_harmless_on_the_board_and_jumps_find_the_panels_own_forks(
+    compare: Page,
+) -> None:
+    small(compare)
+    compare.locator('[data-panel="cow"] .fs-silhouette').focus()
+    compare.keyboard.press("Home")
+    forks = board(compare, "return board.panels[1].log.forks.map((fork) => fork.step)")
+    compare.keyboard.press("n")
+    assert board(compare, "return board.panels[1].cursor") == next(at for at in forks if at > 0)
+    for key in ["p", "x", "X", "[", "]", "v", "w", "g", "c", "h", "H", "b", "B", "d", "s", "l"]:
+        compare.keyboard.press(key)
+    assert board(compare, "return board.panels.every((panel) => panel.state === 'done')")
+    compare.keyboard.press("?")
+    sheet = compare.locator("dialog.fs-dialog")
+    expect(sheet).to_contain_text("In a panel of Compare")
+    expect(sheet).to_contain_text("hold the others against this panel")
+
+
 def test_what_breaks_off_is_said_to_have_failed_and_what_came_stays(
     compare: Page, app: App
 ) -> None:
@@ -339,7 +357,7 @@ def test_playing_plays_all_and_the_keyboard_steps_and_walks_the_tree(compare: Pa
     compare.keyboard.press("ArrowRight")
     compare.keyboard.press("ArrowRight")
     text = compare.locator(".fs-panel .fs-panel-text")
-    expected = board(compare, "return board.panels[1].log.textOf(board.pinned.id)")
+    expected = board(compare, "return board.panels[1].log.textOf(board.pointing.pinned.id)")
     expect(text.nth(1)).to_have_text(f"Once upon a time{expected}", use_inner_text=True)
     expect(text.nth(0)).to_have_text(f"Once upon a time{expected}", use_inner_text=True)
     at = board(compare, "return board.player.cursor")
@@ -379,7 +397,7 @@ def test_what_cannot_be_compared_is_one_sentence_and_the_board_stays(compare: Pa
     press(compare)
     expect(alert).to_contain_text("The prompt is empty")
     assert board(compare, "return board.id") == before
-    assert compare.locator(".fs-figures").is_visible()
+    assert compare.locator(".fs-figures").first.is_visible()
     small(compare)
     assert alert.is_hidden()
     assert board(compare, "return board.panels.map((panel) => panel.name)") == ["batched"]
@@ -441,7 +459,7 @@ def test_the_theme_changes_without_losing_the_board_or_the_curves(compare: Page)
         colors.append(text.evaluate("(element) => getComputedStyle(element).fill"))
         compare.locator(".fs-theme").click()
     assert len(set(colors)) == 2
-    assert compare.locator(".fs-figures").is_visible()
+    assert compare.locator(".fs-figures").first.is_visible()
     assert board(compare, "return board.panels.every((panel) => panel.state === 'done')")
 
 

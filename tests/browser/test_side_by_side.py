@@ -103,7 +103,7 @@ def test_two_thresholds_dropped_as_files_show_where_they_part_and_what_was_set(
     assert board(compare, "return board.panels.map((panel) => panel.marks.length)") == [1, 1]
     assert board(compare, "return board.panels.map((panel) => panel.alike)")[1] == same
     line.get_by_role("button", name="Show it").click()
-    at = board(compare, "return board.panels[0].log.node(board.pinned.id).step")
+    at = board(compare, "return board.panels[0].log.node(board.pointing.pinned.id).step")
     assert board(compare, "return board.panels.map((panel) => panel.cursor)") == [at, at]
     assert "POST" not in asked, "nothing is uploaded"
 

@@ -1,0 +1,57 @@
+// What a board says of itself: its state, its title, one line on how things stand, what went wrong.
+
+import { entropyPosition, isDark } from "./color.js";
+import { count } from "./format.js";
+import { status } from "./page.js";
+import { drawLegend } from "./tree.js";
+
+const BADGES = {
+  waiting: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "runs side by side",
+};
+
+export class BoardWords {
+  constructor(parts) {
+    this.parts = parts;
+    this.rest = "empty"; // the state to go back to when a wait comes to nothing
+    this.threshold = null;
+    this.legend();
+  }
+
+  /** One plain line on how things stand, here and beside Run. */
+  say(words) {
+    status(words);
+    if (this.parts.status.textContent !== words) this.parts.status.textContent = words;
+  }
+
+  /** Why something could not be done; "" takes it away. */
+  alert(sentence) {
+    this.parts.alert.textContent = sentence;
+    this.parts.alert.hidden = !sentence;
+  }
+
+  /** What the board as a whole is doing: "empty", or a key of BADGES. */
+  stand(how) {
+    if (how !== "waiting") this.rest = how;
+    this.parts.badge.textContent = BADGES[how] ?? "no comparison yet";
+    this.parts.badge.className = `fs-badge is-${how}`;
+    this.parts.root.dataset.state = how;
+  }
+
+  title(heading, note, threshold = null) {
+    this.parts.heading.textContent = heading;
+    this.parts.note.textContent = this.parts.note.title = note;
+    this.threshold = threshold;
+    this.legend();
+  }
+
+  /** The title of a comparison of backends, from the first batch of one of them. */
+  describe({ title, header: { config, model } }) {
+    const { entropy_threshold: threshold, branch_factor: children, max_paths: paths } = config.branching;
+    this.title(title, `${model.name} on ${model.device}, ${model.dtype}: seed ${config.sampling.seed}, forks at entropy ${threshold}, `
+      + `${children} children, at most ${paths} paths, ${count(config.limits.max_new_tokens)} tokens each`, threshold);
+  }
+
+  legend() {
+    drawLegend(this.parts.legend, this.threshold, isDark(), entropyPosition);
+  }
+}
