@@ -49,6 +49,12 @@ export class Camera {
     if (!this.frame) this.frame = requestAnimationFrame((now) => this.#step(now));
   }
 
+  /** Move what is in sight by some pixels, and where a glide leads as well. */
+  shift(dx, dy) {
+    if (this.goal) this.goal = { ...this.goal, x: this.goal.x + dx, y: this.goal.y + dy };
+    this.set(this.x + dx, this.y + dy, this.scale);
+  }
+
   stop() {
     this.goal = null;
   }

@@ -11,9 +11,9 @@ const BEND = 34; // pixels in which an edge reaches its lane; a token is written
 const LABEL = 10; // characters of a token shown on its node
 const ROOT = 8; // half the side of the prompt's square
 const TIP = 26; // pixels: length of the mark of a node that was folded by hand
-const LETTER = 6.3; // pixels on the screen that a letter of a fold's words takes
+const LETTER = 6.7; // pixels on the screen that a letter of a fold's words takes
 const LINE = 13; // ... and a line of them
-const WORDS = 17; // letters of most folds' words
+const WORDS = 16; // letters of a fold's words, less the digits of its tokens
 
 /** What a mark can be; each is a class. */
 export const FLAGS = [
@@ -188,7 +188,8 @@ function byHand(words, x, y) {
 export function roomFor(fold, x, scale) {
   if (fold.isCollapsed) return null;
   const largest = fold.parts.reduce((best, part) => (part.bottom - part.top > best.bottom - best.top ? part : best));
-  const width = WORDS * LETTER;
+  const digits = Math.floor(Math.log10(fold.tokens)) + 1;
+  const width = (WORDS + digits + Math.floor((digits - 1) / 3)) * LETTER;
   if ((largest.bottom - largest.top) * scale < LINE || (largest.reach - x) * scale < width * 1.4) return null;
   const right = largest.reach * scale - 6;
   const middle = ((largest.top + largest.bottom) / 2) * scale;

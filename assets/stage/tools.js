@@ -14,15 +14,18 @@ const ICONS = {
   pruned: "M3.5 3.5l9 9M12.5 3.5l-9 9", sort: "M2.5 4h11M2.5 8h7M2.5 12h3.5",
 };
 
+/** The node a key is for: what is pointed at, else what is pinned, whether it has been drawn yet or not. */
+const target = (stage) => stage.focus()?.node ?? null;
+
 /** Keys of the row: `deed(stage)` as in the table of keys. */
 export const KEYS = [
   { keys: "/", words: "search in the text", deed: (stage) => stage.tools?.focusSearch() },
-  { keys: "c", words: "fold or unfold the token", deed: (stage) => stage.tools?.fold() },
+  { keys: "c", words: "fold or unfold the token", deed: (stage) => stage.tools?.fold(target(stage)) },
   { keys: "C", words: "unfold all", deed: (stage) => stage.tools?.unfoldAll() },
-  { keys: "h", words: "show only what is below the token", deed: (stage) => stage.tools?.hoist() },
+  { keys: "h", words: "show only what is below the token", deed: (stage) => stage.tools?.hoist(target(stage)) },
   { keys: "H", words: "show all again", deed: (stage) => stage.tools?.showAll() },
-  { keys: "b", words: "bookmark the token", deed: (stage) => stage.tools?.bookmark() },
-  { keys: "B", words: "next bookmark", deed: (stage) => stage.tools?.nextBookmark() },
+  { keys: "b", words: "bookmark the token", deed: (stage) => stage.tools?.bookmark(target(stage)) },
+  { keys: "B", words: "next bookmark", deed: (stage) => stage.tools?.nextBookmark(stage.pinned?.id) },
   { keys: "d", words: "hide what is pruned", deed: (stage) => stage.tools?.hidePruned() },
   { keys: "s", words: "sort by probability or by creation", deed: (stage) => stage.tools?.sort() },
 ];
@@ -65,31 +68,30 @@ export class Tools {
     this.#select(matches[this.match].nodes.at(-1));
   }
 
-  fold() {
-    this.#onNode((shape, id) => {
-      if (this.#hasChildren(id)) shape.collapse(id, !shape.collapsed.has(id));
-    });
+  fold(id = this.#target()) {
+    if (id !== null && this.#hasChildren(id)) this.#change((shape) => shape.collapse(id, !shape.collapsed.has(id)));
   }
 
   unfoldAll() {
     this.#change((shape) => shape.expandAll());
   }
 
-  hoist() {
-    this.#onNode((shape, id) => shape.hoist(id));
+  hoist(id = this.#target()) {
+    if (id !== null) this.#change((shape) => shape.hoist(id));
   }
 
   showAll() {
     this.#change((shape) => shape.hoist(PROMPT));
   }
 
-  bookmark() {
-    this.#onNode((shape, id) => shape.bookmark(id));
+  bookmark(id = this.#target()) {
+    if (id !== null) this.#change((shape) => shape.bookmark(id));
   }
 
-  nextBookmark() {
+  /** Go to the bookmark after the node `from`, around the end. */
+  nextBookmark(from = this.scene?.pinned?.id) {
     const marked = [...(this.scene?.shape.bookmarks ?? [])].filter((id) => id < this.scene.state.numNodes).sort((a, b) => a - b);
-    if (marked.length) this.#select(marked.find((id) => id > (this.#target() ?? -2)) ?? marked[0]);
+    if (marked.length) this.#select(marked.find((id) => id > (from ?? -2)) ?? marked[0]);
   }
 
   hidePruned() {
@@ -100,7 +102,7 @@ export class Tools {
     this.#change((shape) => shape.sortBy(shape.sort === "probable" ? "created" : "probable"));
   }
 
-  /** The node that a deed is for: what is pointed at, else what is pinned. */
+  /** The node that a button is for: what was pointed at when last drawn, else what is pinned. */
   #target() {
     return this.scene?.focus?.node ?? null;
   }
@@ -109,11 +111,6 @@ export class Tools {
     if (!this.scene) return;
     deed(this.scene.shape);
     this.actions.reshape();
-  }
-
-  #onNode(deed) {
-    const id = this.#target();
-    if (id !== null) this.#change((shape) => deed(shape, id));
   }
 
   #select(id) {

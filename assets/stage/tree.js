@@ -3,11 +3,13 @@
 import { arrow } from "./arrows.js";
 import { Camera } from "./camera.js";
 import { svg } from "./dom.js";
-import { Layout, reaches } from "./layout.js";
+import { Foldings } from "./foldings.js";
+import { Layout } from "./layout.js";
 import { PROMPT } from "./log.js";
-import { DX, DY, FLAGS, Mark, radiusOf, roomFor } from "./nodemark.js";
-import { Shape, counts, masses } from "./shape.js";
-import { foldedInto, holderOf, originOf, placedOf, sight } from "./sight.js";
+import { front, looks } from "./looks.js";
+import { DX, DY, Mark, radiusOf } from "./nodemark.js";
+import { Shape } from "./shape.js";
+import { holderOf, originOf, placedOf, sight } from "./sight.js";
 
 export { drawLegend } from "./legend.js";
 
@@ -15,18 +17,15 @@ const MARGIN = 120; // pixels around the view in which marks are ready
 const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
 const TALL = 16; // pixels of a lane that the whole tree is drawn with at most
-const PARTS = 400; // wedges one fold is drawn of at most
 const EDGE = 36; // pixels that the newest tokens keep from the rim when followed
 const NONE = { threshold: 0, stride: 1 };
-
-/** The bits of `FLAGS` by name. */
-const BIT = Object.fromEntries(FLAGS.map((name, at) => [name.slice(3), 1 << at]));
 
 export class Tree {
   constructor(host, actions) {
     this.folds = svg("g", { class: "fs-folds", role: "presentation" });
     this.edges = svg("g", { class: "fs-edges", "aria-hidden": "true" });
     this.nodes = svg("g", { class: "fs-nodes", role: "presentation" });
+    this.foldings = new Foldings(this.folds);
     this.group = svg("g", { class: "fs-world", role: "presentation" }, this.folds, this.edges, this.nodes);
     this.svg = svg("svg", {
       class: "fs-tree-svg", role: "tree", tabindex: "0",
@@ -77,7 +76,7 @@ export class Tree {
     const box = this.#box();
     if (!box) return;
     const { camera } = this;
-    const { column, lanes } = this.#front(state);
+    const { column, lanes } = front(this.log, this.layout, state);
     const top = Math.min(...lanes);
     const bottom = Math.max(...lanes);
     const scale = Math.max(0.66, Math.min(1.1, (box.height - 48) / ((bottom - top + 1.4) * DY)));
@@ -197,20 +196,6 @@ export class Tree {
     return this.size.width && this.size.height ? this.size : null;
   }
 
-  /** The newest column, and the lanes in it: those of live paths where there are any. */
-  #front(state) {
-    const { log, layout } = this;
-    const isPlaced = (id) => !Number.isNaN(layout.yOf(id)) && layout.base !== null;
-    const live = state.isOver ? [] : state.rows.map((row) => row.node).filter(isPlaced);
-    if (live.length) {
-      return { column: Math.max(...live.map((id) => layout.columnOf(log, id))), lanes: live.map((id) => layout.yOf(id)) };
-    }
-    const last = state.numNodes - 1;
-    if (last < 0 || !isPlaced(last)) return { column: 0, lanes: [0] };
-    const column = layout.columnOf(log, last);
-    return { column, lanes: layout.columns[column - 1]?.map((id) => layout.y[id]) ?? [0] };
-  }
-
   /** The newest tokens are never out of sight, however fast they come: as little as needed, at once. */
   #catchUp(box, column, top, bottom) {
     const { camera } = this;
@@ -238,7 +223,6 @@ export class Tree {
     const ids = this.#pick();
     this.#stack(ids);
     const { state } = scene;
-    const hasFolds = this.level.threshold > 0 || this.#shape.collapsed.size > 0;
     const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
     const lit = scene.focus?.nodes ?? new Set();
     const pointed = this.#drawn(scene.focus?.node ?? null);
@@ -247,9 +231,9 @@ export class Tree {
       const mark = this.marks.get(id);
       const { x, y } = this.placeOf(id);
       mark.moveTo(x, y, this.#origin(id));
-      mark.paint(this.#looks(id, { live, lit, pointed, chosen }));
+      mark.paint(looks(scene, id, { live, lit, pointed, chosen }));
     }
-    this.#drawFolds(hasFolds ? reaches(log, layout, state.numNodes) : null);
+    this.foldings.draw(this);
     const distance = FAR.filter((scale) => camera.scale < scale).length;
     if (distance !== this.distance) this.svg.setAttribute("class", ["fs-tree-svg", "is-far", "is-farther", "is-distant", "is-remote"].slice(0, distance + 1).join(" "));
     this.distance = distance;
@@ -308,69 +292,17 @@ export class Tree {
     return holderOf(this.log, this.layout, this.level, placedOf(this.log, this.layout, id));
   }
 
-  #looks(id, { live, lit, pointed, chosen }) {
-    const { log, scene } = this;
-    const { state, tau } = scene;
-    const node = log.node(id);
-    const shape = this.#shape;
-    const isDecided = node.decided <= state.cursor;
-    const ended = node.ended <= state.cursor ? node.status : "";
-    const isFork = isDecided && node.decision.factor > 1;
-    const wouldFork = tau !== null && isDecided && node.decision.normalized_entropy >= tau;
-    const isCollapsed = shape.collapsed.has(id);
-    const hasChildren = node.children.length > 0 && log.nodes[node.children[0]].step <= state.cursor;
-    const is = {
-      dead: id !== PROMPT && scene.dead[id] === 1, live: live.has(id) && node.ended > state.cursor,
-      open: id !== PROMPT && !isDecided && !ended, fork: isFork, pruned: ended === "pruned",
-      finished: ended === "finished", lit: lit.has(id), hovered: id === pointed, selected: id === chosen,
-      bookmarked: shape.bookmarks.has(id), found: shape.found.has(id), would: wouldFork && !isFork,
-      wouldnt: tau !== null && isFork && !wouldFork, collapsed: isCollapsed,
-    };
-    let flags = 0;
-    for (const name in BIT) if (is[name]) flags |= BIT[name];
-    return {
-      flags, ended, entropy: isDecided ? node.decision.normalized_entropy : null, isDark: scene.isDark,
-      isExpanded: hasChildren ? !isCollapsed : null,
-    };
-  }
-
-  /** Every fold its mark; words where they have room and stand in no larger fold's way. `extents`: see `reaches`. */
-  #drawFolds(extents) {
-    const { scale } = this.camera;
-    const folds = this.present.map((id) => ({ id, ...this.placeOf(id), fold: extents && this.#foldOf(id, extents) }));
-    const said = [];
-    for (const { x, fold } of folds.filter((one) => one.fold).sort((a, b) => b.fold.tokens - a.fold.tokens)) {
-      const room = roomFor(fold, x, scale);
-      fold.room = room && said.every((other) => isClear(room, other)) ? room : null;
-      if (fold.room) said.push(room);
-    }
-    for (const { id, x, y, fold } of folds) {
-      const mark = this.marks.get(id);
-      mark.drawFold(fold, x, y, fold?.isCollapsed ? 1 : scale);
-      if (mark.fold && !mark.fold.parentNode) this.folds.append(mark.fold);
-    }
-  }
-
-  /** What the drawn node holds folded at the cursor; null: nothing. `extents`: see `reaches`. */
-  #foldOf(id, { top, bottom, reach }) {
-    const { log, layout, level } = this;
-    const { state } = this.scene;
-    const isCollapsed = this.#shape.collapsed.has(id);
-    const isThere = (child) => child < state.numNodes;
-    const firsts = isCollapsed ? log.node(id).children.filter(isThere)
-      : foldedInto(log, layout, level, id, state.numNodes).slice(0, PARTS);
-    if (!firsts.length) return null;
-    const mass = masses(log, state.cursor);
-    const count = counts(log, state.cursor);
-    const sum = (values) => firsts.reduce((whole, child) => whole + values[child], 0);
-    const lane = DY * this.camera.tallness(this.camera.scale);
-    const parts = isCollapsed ? [] : firsts.map((child) => (
-      { top: top[child] * lane, bottom: bottom[child] * lane, reach: reach[child] * DX }));
-    return { tokens: sum(count), mass: sum(mass), isCollapsed, parts };
+  /** What stands above the tree may grow or go (a line of the tools): what is in sight stays where it is on the page. */
+  #resized() {
+    this.size = null;
+    const top = this.svg.parentElement.offsetParent?.offsetTop ?? this.above;
+    const shift = this.svg.clientHeight ? top - (this.above ?? top) : 0;
+    this.above = top;
+    if (shift && !this.following) this.camera.shift(0, -shift);
   }
 
   #listen() {
-    new ResizeObserver(() => (this.size = null)).observe(this.svg);
+    new ResizeObserver(() => this.#resized()).observe(this.svg);
     const idOf = (event) => {
       const mark = event.target.closest?.("[data-id]");
       return mark ? Number(mark.getAttribute("data-id")) : null;
@@ -401,9 +333,4 @@ export class Tree {
     const { layout } = this;
     this.centre(layout.columnOf(this.log, id) + 1, layout.yOf(id), Math.min(1, this.camera.scale * 3));
   }
-}
-
-/** Whether two boxes on the screen leave each other alone. */
-function isClear(a, b) {
-  return a.right < b.left || b.right < a.left || a.bottom < b.top || b.bottom < a.top;
 }
