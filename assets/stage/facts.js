@@ -60,12 +60,12 @@ export function numbers(log, node, cursor) {
   if (node.decided <= cursor) {
     const { decision } = node;
     const { branching } = log.header.config;
-    add("entropy after", `${nats(decision.entropy)} sampled · ${nats(decision.raw_entropy)} model`, "How unsure the next token is");
+    add("entropy", `${nats(decision.entropy)} sampled · ${nats(decision.raw_entropy)} model`, "How unsure the next token is");
     add("normalised", `${decision.normalized_entropy.toFixed(4)} of ln(vocabulary)`, "What the fork threshold is held against");
     add("decided", `step ${node.decided}: ${decision.factor > 1 ? `split into ${decision.factor}` : "one token"} (up to ${branching.branch_factor})`);
   }
   if (node.id !== PROMPT) add("made", `step ${node.step}, depth ${node.depth}, path ${node.path}`);
   if (node.ended <= cursor) add("end", STATUS[node.status]);
-  add("a token's keys and values", bytes(log.header.model.kv_nbytes_per_token));
+  add("stored", `${bytes(log.header.model.kv_nbytes_per_token)} of keys and values a token`);
   return el("dl", { class: "fs-facts" }, ...rows);
 }

@@ -43,7 +43,7 @@ export class Inspector {
       this.#show(null);
       return;
     }
-    if (this.scene?.pinned && !scene.pinned) this.held = null; // let go of
+    if (this.scene && scene.pinned !== this.scene.pinned && this.held) this.held = scene.pinned; // another choice
     const focus = this.#focus(scene);
     const { id, subject } = focus;
     this.subject = subject;

@@ -82,7 +82,7 @@ export class Threshold {
       if (Math.abs(x - entropyPosition(own) * scale.clientWidth) < SNAP) return null;
       return Number((Math.max(0, Math.min(1, x / scale.clientWidth)) ** 2).toFixed(3));
     };
-    const move = (event) => this.actions.tryTau(at(event));
+    const move = (event) => this.#ask(at(event));
     scale.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       handle.setPointerCapture(event.pointerId);
@@ -110,11 +110,17 @@ export class Threshold {
 
   #try(value, own) {
     const tau = Number(Math.max(0, Math.min(1, value)).toFixed(3));
-    this.actions.tryTau(Math.abs(tau - own) < 1e-9 ? null : tau);
+    this.#ask(Math.abs(tau - own) < 1e-9 ? null : tau);
   }
 
   #putBack() {
-    this.actions.tryTau(null);
+    this.#ask(null);
+  }
+
+  /** Known at once: several keys may come before the next frame. */
+  #ask(tau) {
+    this.tau = tau;
+    this.actions.tryTau(tau);
   }
 
   #run() {
