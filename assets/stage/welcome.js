@@ -5,8 +5,7 @@ import { recall, remember } from "./store.js";
 import { Watch } from "./watch.js";
 
 const NAME = "forkscope-welcome";
-const LINE = "A language model writes from left to right: every dot is a token, the path forks where the model is unsure, "
-  + "and the cells below are the cache slots that its paths share.";
+const LINE = "A model writes from left to right: a dot is a token, a path forks where the model is unsure, a cell below is a cache slot that paths share.";
 
 /** In the stage's `welcome` row. `ready()` puts a recorded run on the stage (a promise), `run()` starts a live one. */
 export function attachWelcome(stage, { ready, run }) {
