@@ -21,10 +21,21 @@ export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** An element's `{width, height}`, kept by an observer: to ask the element would lay out the page in mid-frame. */
+export function keptSize(element) {
+  const size = { width: 0, height: 0 };
+  new ResizeObserver(() => Object.assign(size, { width: element.clientWidth, height: element.clientHeight })).observe(element);
+  return size;
+}
+
+/** The font of `element`, asked for once a palette: every question settles the page's styles. */
+export function fontOf(element, colors) {
+  colors.font ??= getComputedStyle(element).fontFamily;
+  return colors.font;
+}
+
 /** A canvas that keeps `draw(context, width, height)` sharp; `draw` gets CSS pixels. */
-export function sharpCanvas(canvas, draw) {
-  const width = canvas.clientWidth;
-  const height = canvas.clientHeight;
+export function sharpCanvas(canvas, draw, { width, height } = { width: canvas.clientWidth, height: canvas.clientHeight }) {
   if (!width || !height) return;
   const ratio = Math.min(window.devicePixelRatio || 1, 3);
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {

@@ -1,7 +1,7 @@
 // Layers x slots: which slots each layer holds, and how many paths see them.
 
 import { slotColor } from "./color.js";
-import { el, inside, sharpCanvas } from "./dom.js";
+import { el, fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
 import { count, plural } from "./format.js";
 import { slotWords } from "./pool.js";
 
@@ -17,6 +17,7 @@ export class Layers {
   constructor(canvas, actions) {
     this.canvas = canvas;
     this.actions = actions;
+    this.size = keptSize(canvas);
     this.heard = el("span", { class: "fs-unseen", "aria-live": "polite" });
     canvas.after(this.heard);
     canvas.tabIndex = 0;
@@ -47,7 +48,7 @@ export class Layers {
       if (!layers.length) return;
       const row = (this.row = Math.min(26, height / layers.length));
       this.cell = (width - LABELS) / Math.max(1, state.capacity);
-      context.font = `${Math.max(7, Math.min(10.5, row - 2))}px ${getComputedStyle(this.canvas).fontFamily}`;
+      context.font = `${Math.max(7, Math.min(10.5, row - 2))}px ${fontOf(this.canvas, colors)}`;
       context.textBaseline = "middle";
       layers.forEach((live, layer) => {
         const y = layer * row;
@@ -60,7 +61,7 @@ export class Layers {
       });
       context.globalAlpha = 1;
       this.#outline(context, layers.length * row, focus, colors);
-    });
+    }, this.size);
   }
 
   /** The slot that is pointed at, in one layer or in all of them. */

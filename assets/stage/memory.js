@@ -1,6 +1,6 @@
 // Bytes over time: what the paths need in one cache each, what is allocated, what is in use.
 
-import { inside, sharpCanvas } from "./dom.js";
+import { fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
 import { bytes } from "./format.js";
 
 const PAD = { left: 4, right: 4, top: 8, bottom: 4 };
@@ -50,6 +50,7 @@ export function seriesWords(lines, step) {
 export class MemoryStrip {
   constructor(canvas, { seek }) {
     this.canvas = canvas;
+    this.size = keptSize(canvas);
     this.log = null;
     const stepOf = (event) => {
       const share = (inside(event, canvas)[0] - PAD.left) / (canvas.clientWidth - PAD.left - PAD.right);
@@ -92,9 +93,9 @@ export class MemoryStrip {
       context.fillRect(3, 3, 92, 16);
       context.globalAlpha = 1;
       context.fillStyle = colors.muted;
-      context.font = `10.5px ${getComputedStyle(this.canvas).fontFamily}`;
+      context.font = `10.5px ${fontOf(this.canvas, colors)}`;
       context.fillText(`max ${bytes(lines.top)}`, 7, 15);
-    });
+    }, this.size);
   }
 }
 

@@ -110,7 +110,7 @@ function flow(segments, width, cell) {
   let at = 0;
   for (const segment of segments) {
     if (at % columns && segments.length > 1) at += 1; // a gap
-    const room = cell >= LABELLED ? Math.ceil((segment.label.length * 5.6 + 3) / cell) : 0;
+    const room = cell >= LABELLED ? Math.ceil((segment.label.length * 6.2 + 5) / cell) : 0;
     if (room && (at % columns) + room >= columns) at = Math.ceil(at / columns) * columns;
     if (room) labels.push({ at, text: segment.label, path: segment.path, kind: segment.kind });
     at += room;

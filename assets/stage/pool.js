@@ -4,7 +4,7 @@
 // entropy; neighbouring rows differ, distant ones may share a tint: pointing at a path tells which slots are its own.
 
 import { slotColor } from "./color.js";
-import { el, inside, sharpCanvas } from "./dom.js";
+import { el, fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
 import { count, visibleToken } from "./format.js";
 import { marks } from "./marks.js";
 import { byPath, chunks, inRows, inSegments, neighbour } from "./order.js";
@@ -44,6 +44,7 @@ export class Pool {
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", "KV pool, a cell is a slot: arrow keys move, Enter pins");
+    this.size = keptSize(canvas);
     this.pulse = new Pulse(canvas);
     this.reset(null);
     this.#build(tools);
@@ -81,7 +82,7 @@ export class Pool {
       if (this.order === "path") this.#labels(context, colors, focus);
       else this.#edges(context, log, state, width, colors);
       this.#copies(context, log, state, colors);
-    });
+    }, this.size);
     if (before && state.cursor === cursor + 1) this.#animate(log, state, colors);
     else if (state.cursor !== cursor) this.pulse.stop();
   }
@@ -112,7 +113,7 @@ export class Pool {
 
   #labels(context, colors, focus) {
     const { labels, cell } = this.layout;
-    context.font = `${Math.min(10.5, cell - 0.5)}px ${getComputedStyle(this.canvas).fontFamily}`;
+    context.font = `${Math.min(10.5, cell - 0.5)}px ${fontOf(this.canvas, colors)}`;
     context.textBaseline = "middle";
     for (const { text, path, x, y } of labels) {
       context.fillStyle = path !== null && focus?.paths.length === 1 && focus.paths[0] === path ? colors.accent : colors.muted;

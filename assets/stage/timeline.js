@@ -1,6 +1,6 @@
 // The whole run on one strip: memory as a curve, what happened as marks, and the cursor: it is the scrubber.
 
-import { el, inside, sharpCanvas } from "./dom.js";
+import { el, inside, keptSize, sharpCanvas } from "./dom.js";
 import { bytes } from "./format.js";
 import { KINDS, binWords, bins, marks, stepWords } from "./marks.js";
 import { drawSeries, series } from "./memory.js";
@@ -40,6 +40,7 @@ export class Timeline {
     });
     this.tip = el("div", { class: "fs-tip fs-timeline-tip", hidden: true, "aria-hidden": "true" });
     host.append(this.canvas, this.tip);
+    this.size = keptSize(this.canvas);
     new ResizeObserver(() => actions.invalidate()).observe(this.canvas);
     this.#listen();
   }
@@ -64,10 +65,10 @@ export class Timeline {
       context.fillStyle = colors.surface;
       context.fillRect(at + BESIDE, 0, width - at, height);
       context.globalAlpha = 1;
-      const pointed = focus?.step ?? (focus?.node >= 0 ? log.nodes[focus.node].step : null);
+      const pointed = focus?.step ?? (focus && focus.node !== null && focus.node >= 0 ? log.nodes[focus.node].step : null);
       if (pointed !== null) tick(context, x(pointed), height, colors.ink);
       hand(context, at, height, colors);
-    });
+    }, this.size);
   }
 
   #x(width, length) {
