@@ -18,6 +18,7 @@ const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
 const TALL = 16; // pixels of a lane that the whole tree is drawn with at most
 const EDGE = 36; // pixels that the newest tokens keep from the rim when followed
+const FAST = 160; // milliseconds between two steps below which the view keeps up and does not glide
 const NONE = { threshold: 0, stride: 1 };
 
 export class Tree {
@@ -58,6 +59,7 @@ export class Tree {
     this.laneFloor = 0;
     this.selected = null;
     this.following = true;
+    this.followed = { cursor: -1, at: -Infinity, isFast: false }; // the step whose column was last looked for, and when
     for (const layer of [this.folds, this.edges, this.nodes]) layer.replaceChildren();
     this.camera.stop();
   }
@@ -85,7 +87,12 @@ export class Tree {
     if (at_once) camera.jump(x, y, scale);
     else {
       this.#catchUp(box, column, top, bottom);
-      camera.glide(x, y, scale);
+      if (state.cursor !== this.followed.cursor) {
+        const at = performance.now();
+        this.followed = { cursor: state.cursor, at, isFast: at - this.followed.at < FAST };
+      }
+      if (this.followed.isFast && Math.abs(scale / camera.scale - 1) < 0.25) camera.stop();
+      else camera.glide(x, y, scale);
     }
   }
 
