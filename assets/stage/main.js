@@ -235,7 +235,7 @@ export class Stage {
   }
 
   isVisible() {
-    return this.parts.root.isConnected && this.parts.root.offsetParent !== null;
+    return this.parts.root.isConnected && this.parts.root.checkVisibility();
   }
 
   invalidate() {
