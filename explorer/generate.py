@@ -92,7 +92,7 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         },
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         config=config.model_dump(mode="json"),
         model=model.info,
         prompt=tuple(

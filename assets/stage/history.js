@@ -6,9 +6,9 @@ export const MOST_RUNS = 24;
 export const MOST_NODES = 60_000;
 
 /**
- * An entry: `{id, key, log, title, note, badge, details, cursor, origin, opened}`. `key` names what it is a run
- * of ("recorded:story"; else unique), `origin` the words of where it came from, `opened` the turn in which a
- * person last came back to it (0: never).
+ * An entry: `{id, key, log, title, note, badge, details, cursor, origin, from, opened}`. `key` names what it is a
+ * run of ("recorded:story", or null), `origin` the words of where it came from, `from` the id of that entry,
+ * `opened` the turn in which a person last came back to it (0: never).
  */
 export class History {
   /** `changed()` is called when the list is another one, or an entry of it is. */
@@ -19,22 +19,33 @@ export class History {
     this.current = null; // the entry on the stage
     this.dropped = 0; // let go for want of room
     this.turn = 0;
-    this.made = 0;
+    this.added = 0;
   }
 
   find(id) {
     return this.entries.find((entry) => entry.id === id) ?? null;
   }
 
+  /**
+   * The run that was made at `created`: of several made in that second, the one that `log` is known to come from,
+   * else the one on the stage.
+   */
+  made(created, log = null) {
+    const known = log && this.entries.find((entry) => entry.log === log);
+    const all = this.entries.filter((entry) => entry.log.header.created === created);
+    return all.find((entry) => entry.id === known?.from) ?? all.find((entry) => entry === this.current) ?? all[0] ?? null;
+  }
+
   /** The entry of this run: the one that has its log or its key, else a new one. It is the current one now. */
   add(run) {
     const known = this.entries.find((entry) => entry.log === run.log || (run.key && entry.key === run.key));
-    const entry = known ?? { id: `run-${(this.made += 1)}`, opened: 0, cursor: -1 };
+    const entry = known ?? { id: `run-${(this.added += 1)}`, opened: 0, cursor: -1 };
     if (known) {
       const { title } = known; // it may have been renamed
       Object.assign(entry, run, { title, opened: (this.turn += 1) });
     } else {
-      Object.assign(entry, { key: null, note: "", details: {}, origin: originWords(run.log.header, this.entries) }, run);
+      const from = this.made(run.log.header.origin?.created);
+      Object.assign(entry, { key: null, note: "", details: {}, from: from?.id ?? null, origin: originWords(run.log.header, from) }, run);
       this.entries.unshift(entry);
     }
     this.current = entry;
@@ -109,10 +120,9 @@ export function lineOf(log) {
 }
 
 /** Where a run came from: "from “A story”, “·dragon” forced"; "" of one that was not made from another. */
-export function originWords(header, entries = []) {
+export function originWords(header, from = null) {
   const { origin } = header;
   if (!origin) return "";
-  const from = entries.find((entry) => entry.log.header.created === origin.created);
   return `from ${from ? `“${from.title}”` : "another run"}, ${CHANGES[origin.kind]?.(header) ?? origin.kind}`;
 }
 

@@ -28,7 +28,7 @@ export class OriginLine {
       this.host.replaceChildren();
       return;
     }
-    const from = this.historyOf()?.entries?.find((entry) => entry.log.header.created === origin.created) ?? null;
+    const from = this.historyOf()?.find(origin.created) ?? null;
     const name = from ? `“${shorten(from.title, 40)}”` : "a run that is not here";
     this.host.replaceChildren(el("span", { text: `from ${name}, ${changeWords(log.header)}` }));
     if (from) {

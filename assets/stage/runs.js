@@ -28,7 +28,7 @@ class Runs {
     this.trigger = trigger;
     this.key = null; // of the recorded run that is being opened
     this.turn = 0;
-    this.history = new History(() => this.shelf.draw());
+    this.history = new History(() => this.#changed());
     this.cards = entries.map((entry, at) => this.#card(entry, at));
     const [open, file] = this.#opener();
     host.replaceChildren(
@@ -81,7 +81,7 @@ class Runs {
 
   /** Put a run of this visit on the stage where it was left. `id`: of the entry, or `created` of its header. */
   open(id) {
-    const entry = this.history.find(id) ?? this.history.entries.find((one) => one.log.header.created === id);
+    const entry = this.history.find(id) ?? this.history.made(id, this.stage.log);
     if (!entry) return false;
     showTab("Explore");
     if (entry === this.history.current) return true;
@@ -104,10 +104,11 @@ class Runs {
       get entries() {
         return history.entries;
       },
+      find: (created) => history.made(created, this.stage.log),
       open: (id) => this.open(id),
       add: (run) => history.add(run),
       remove: (id) => history.remove(id),
-      rename: (id, title) => history.rename(id, title) && this.#renamed(id),
+      rename: (id, title) => history.rename(id, title),
     };
   }
 
@@ -170,11 +171,13 @@ class Runs {
     if (current && current.log === this.stage.log) current.cursor = cursor;
   }
 
-  /** The run on the stage carries the new title as well. */
-  #renamed(id) {
+  /** Another list; the run on the stage may carry another title. */
+  #changed() {
     const { current } = this.history;
-    if (current?.id === id) this.stage.describe({ title: current.title });
-    return true;
+    if (current && current.log === this.stage.log && current.title !== this.stage.title) {
+      this.stage.describe({ title: current.title });
+    }
+    this.shelf.draw();
   }
 
   /** A recorded run is on the stage: the one that is there already, or the first. */

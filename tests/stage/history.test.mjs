@@ -106,13 +106,28 @@ test("a line says threshold, paths that live or were returned, and backend", () 
 });
 
 test("a run that was made from another says from which, and how", () => {
-  const entries = [{ title: "A story", log: { header: header("2026") } }];
-  const made = (kind, created = "2026") => header("x", { origin: { created, kind, text: " dragon" } });
-  assert.equal(originWords(made("forced"), entries), "from “A story”, “·dragon” forced");
-  assert.equal(originWords(made("grown"), entries), "from “A story”, grown from “·dragon”");
-  assert.equal(originWords(made("threshold"), entries), "from “A story”, at threshold 0.2");
-  assert.equal(originWords(made("forced", "gone"), entries), "from another run, “·dragon” forced");
-  assert.equal(originWords(header("x"), entries), "");
+  const from = { title: "A story" };
+  const made = (kind) => header("x", { origin: { created: "2026", kind, text: " dragon" } });
+  assert.equal(originWords(made("forced"), from), "from “A story”, “·dragon” forced");
+  assert.equal(originWords(made("grown"), from), "from “A story”, grown from “·dragon”");
+  assert.equal(originWords(made("threshold"), from), "from “A story”, at threshold 0.2");
+  assert.equal(originWords(made("forced")), "from another run, “·dragon” forced");
+  assert.equal(originWords(header("x"), from), "");
+});
+
+test("of runs made in one second, a new one comes from the one on the stage, and later still does", () => {
+  const history = new History();
+  const [a, b] = ["a", "b"].map((name) => ({ ...run("now"), title: name }));
+  history.add(a);
+  history.add(b);
+  history.add(a);
+  const child = { ...run("later"), title: "child" };
+  child.log.header.origin = { created: "now", kind: "grown", text: "x" };
+  assert.equal(history.add(child).origin, "from “a”, grown from “x”");
+  history.add(b);
+  assert.equal(history.made("now", child.log).title, "a");
+  assert.equal(history.made("now").title, "b");
+  assert.equal(history.made("never"), null);
 });
 
 test("what was let go is said in one line", () => {
