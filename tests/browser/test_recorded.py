@@ -88,6 +88,7 @@ def test_what_is_drawn_at_a_cursor_does_not_depend_on_how_it_was_reached(page: P
                 const marks = document.querySelectorAll('.fs-tree .fs-node, .fs-tree .fs-edge');
                 return Array.from(marks, (mark) => mark.outerHTML).join('');
             };
+            stage.tree.fit(true); // marks are of what is in sight: the same view throughout
             stage.player.seek(stage.log.length - 1);
             const last = drawn(), growing = new Log(stage.log.header), live = [];
             for (const step of stage.log.steps) {
@@ -136,7 +137,7 @@ def test_a_token_lights_its_slot_and_the_slot_its_token(
     expect(page.locator('.fs-node[data-id="0"]').first).to_have_class(re.compile("is-hovered"))
     slot = stage(page, "return stage.log.nodes[0].slot")
     expect(page.locator(".fs-inspector").first).to_contain_text(f"slot {slot}")
-    cell = stage(page, f"const g = stage.pool.grid; return [({slot} % g.columns + .5) * g.cell,"
+    cell = stage(page, f"const g = stage.pool.layout; return [({slot} % g.columns + .5) * g.cell,"
                        f" (Math.floor({slot} / g.columns) + .5) * g.cell]")  # fmt: skip
     x, y = cell  # type: ignore[misc]
     page.locator(".fs-tree-svg").first.hover(position={"x": 5, "y": 5})

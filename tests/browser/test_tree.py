@@ -22,30 +22,33 @@ BIG = """async (depths, width) => {
         const made = [], next = [], decisions = [], forks = [], ends = [];
         rows.forEach((row, at) => {
             const h = random() ** 3, factor = h > 0.35 ? 2 : 1;
-            decisions.push({ path: row.path, node: row.node, entropy: h * 6, normalized_entropy: h,
-                             raw_entropy: h * 6, factor, candidates: [] });
+            decisions.push({ path: row.path, node: row.node, entropy: h, normalized_entropy: h,
+                             raw_entropy: h, factor, candidates: [] });
             const children = factor === 1 ? [row.path] : [paths++, paths++];
             if (factor > 1) forks.push({ path: row.path, children });
             children.forEach((path, i) => {
-                made.push({ id: nodes, parent: row.node, path, token: 1, text: ` w${nodes}`, raw: 'w',
-                            prob: factor > 1 ? [0.6, 0.3][i] : 0.9, raw_prob: 0.5, logprob: -1,
-                            raw_logprob: -1, perturbed: null });
+                made.push({ id: nodes, parent: row.node, path, token: 1, text: ` w${nodes}`,
+                            raw: 'w', prob: factor > 1 ? [0.6, 0.3][i] : 0.9, raw_prob: 0.5,
+                            logprob: -1, raw_logprob: -1, perturbed: null });
                 next.push({ path, node: nodes++, at });
             });
         });
         const dropped = new Set();
         while (next.length - dropped.size > width) dropped.add(Math.floor(random() * next.length));
-        for (const at of dropped) ends.push({ path: next[at].path, node: next[at].node, status: 'pruned' });
+        for (const at of dropped) {
+            ends.push({ path: next[at].path, node: next[at].node, status: 'pruned' });
+        }
         rows = next.filter((_, at) => !dropped.has(at));
         log.append({ index, phase: index ? 'decode' : 'prefill', positions: 1, seconds: 0.01,
                      overhead_seconds: 0, paths: rows.map((row) => row.path),
-                     parents: rows.map((row) => row.at), decisions, nodes: made, forks, ends, slots: [],
-                     freed: [], memory_forward: memory, memory, peak_memory_nbytes: 0 });
+                     parents: rows.map((row) => row.at), decisions, nodes: made, forks, ends,
+                     slots: [], freed: [], memory_forward: memory, memory, peak_memory_nbytes: 0 });
     }
     return log;
 }"""
 
-# Ids of the nodes below `id` that are there, and the share of mass that runs through `id`, from their definitions.
+# Ids of the nodes below `id` that are there, and the share of mass that runs through it:
+# straight from their definitions.
 BELOW = """(log, id, cursor) => {
     const there = (at) => log.nodes[at].step <= cursor;
     const ids = log.nodes.map((node) => node.id).filter((at) => there(at) && at !== id
@@ -90,9 +93,13 @@ def mark(page: Page, node: int) -> Locator:
     return page.locator(f'.fs-tree .fs-node[data-id="{node}"]').first
 
 
-def marks(page: Page) -> list[int]:
-    return page.evaluate("() => Array.from(document.querySelectorAll('.fs-tree .fs-node'),"
-                         " (mark) => Number(mark.dataset.id)).filter((id) => id >= 0)")  # fmt: skip
+def marks(page: Page, kind: str = "") -> list[int]:
+    """Ids of the tokens that have a mark in the document; `kind`: only those of a class."""
+    return page.evaluate(
+        """(kind) => Array.from(document.querySelectorAll('.fs-tree .fs-node' + kind),
+            (mark) => Number(mark.dataset.id)).filter((id) => id >= 0)""",
+        kind,
+    )
 
 
 def pin(page: Page, node: int) -> None:
@@ -102,20 +109,26 @@ def pin(page: Page, node: int) -> None:
 
 def a_fork(page: Page) -> int:
     """A node with several children, of which one at least was pruned later and one went on."""
-    return stage(page, "return stage.log.nodes.find((node) => node.children.length > 1 && node.depth > 2).id")
+    return stage(
+        page, "return stage.log.nodes.find((node) => node.children.length > 1 && node.depth > 2).id"
+    )
 
 
-# -- what is drawn ----------------------------------------------------------------------------------
+# -- what is drawn -------------------------------------------------------------
 
 
 def test_every_node_of_a_small_tree_has_its_mark_when_all_of_it_is_in_sight(page: Page) -> None:
     at_end(page)
     assert marks(page) == stage(page, "return stage.log.nodes.map((node) => node.id)")
     stage(page, "stage.player.seek(9); stage.draw()")
-    assert marks(page) == stage(page, "return stage.log.nodes.filter((one) => one.step <= 9).map((one) => one.id)")
+    assert marks(page) == stage(
+        page, "return stage.log.nodes.filter((one) => one.step <= 9).map((one) => one.id)"
+    )
 
 
-def test_only_what_is_in_sight_is_in_the_document_and_comes_back_as_the_same_element(page: Page) -> None:
+def test_only_what_is_in_sight_is_in_the_document_and_comes_back_as_the_same_element(
+    page: Page,
+) -> None:
     at_end(page)
     stage(page, "stage.tree.centre(0, 0, 1, true)")
     settle(page)
@@ -128,7 +141,9 @@ def test_only_what_is_in_sight_is_in_the_document_and_comes_back_as_the_same_ele
     assert 0 < len(marks(page)) < total / 2
     stage(page, "stage.tree.centre(0, 0, 1, true)")
     settle(page)
-    assert stage(page, "return document.querySelector('.fs-tree .fs-node[data-id=\"0\"]') === window.first")
+    assert stage(
+        page, "return document.querySelector('.fs-tree .fs-node[data-id=\"0\"]') === window.first"
+    )
 
 
 def test_twenty_thousand_nodes_are_never_more_than_fifteen_hundred_marks(page: Page) -> None:
@@ -136,7 +151,10 @@ def test_twenty_thousand_nodes_are_never_more_than_fifteen_hundred_marks(page: P
     for scale in (0.01, 0.03, 0.1, 0.2, 0.35, 0.6, 1):
         for column in (5, 200):
             stage(page, f"stage.tree.centre({column}, 0, {scale}, true); stage.draw()")
-            count = page.locator(".fs-tree .fs-node").count() + page.locator(".fs-tree .fs-fold").count()
+            count = (
+                page.locator(".fs-tree .fs-node").count()
+                + page.locator(".fs-tree .fs-fold").count()
+            )
             assert 1 <= count <= 1500, (scale, column)
             assert len(marks(page)) > 20 or scale < 0.1, (scale, column)
 
@@ -165,7 +183,12 @@ def test_words_of_folds_keep_out_of_each_others_way(page: Page) -> None:
     assert all(re.fullmatch(r"[\d,]+ tokens? · (<0\.1|[\d.]+) %", box[4]) for box in boxes)
     for at, one in enumerate(boxes):
         for other in boxes[:at]:
-            apart = one[1] <= other[0] + 1 or other[1] <= one[0] + 1 or one[3] <= other[2] + 2 or other[3] <= one[2] + 2
+            apart = (
+                one[1] <= other[0] + 1
+                or other[1] <= one[0] + 1
+                or one[3] <= other[2] + 2
+                or other[3] <= one[2] + 2
+            )
             assert apart, (one, other)
 
 
@@ -174,9 +197,9 @@ def test_scrubbing_three_thousand_nodes_redraws_in_less_than_fifty_milliseconds(
     rounds = stage(page, """
         stage.tree.fit(true);
         const medians = [];
-        for (let round = 0; round < 4; round++) {
+        for (let round = 0; round < 8; round++) {
             const took = [];
-            for (let i = 0; i < 40; i++) {
+            for (let i = 0; i < 21; i++) {
                 stage.player.seek((i * 37) % 100);
                 const began = performance.now();
                 stage.tree.draw(stage.scene());
@@ -184,7 +207,7 @@ def test_scrubbing_three_thousand_nodes_redraws_in_less_than_fifty_milliseconds(
                 took.push(performance.now() - began);
                 await new Promise(requestAnimationFrame);
             }
-            medians.push(took.sort((a, b) => a - b)[20]);
+            medians.push(took.sort((a, b) => a - b)[10]);
         }
         return medians;
     """)  # fmt: skip
@@ -204,10 +227,11 @@ def test_the_newest_tokens_stay_in_sight_however_fast_they_come(page: Page) -> N
             const state = stage.log.at(step);
             if (state.isOver) continue;
             const inside = state.rows.filter(({ node }) => {
-                const dot = document.querySelector(`.fs-tree .fs-node[data-id="${node}"] .fs-dot`)?.getBoundingClientRect();
+                const mark = document.querySelector(`.fs-tree .fs-node[data-id="${node}"] .fs-dot`);
+                const dot = mark?.getBoundingClientRect();
                 return dot && dot.left >= box.left && dot.right <= box.right + 1;
             });
-            if (inside.length < state.rows.length) lost.push([step, inside.length, state.rows.length]);
+            if (inside.length < state.rows.length) lost.push([step, inside.length]);
         }
         return lost;
     """)  # fmt: skip
@@ -219,7 +243,7 @@ def test_a_token_that_is_pointed_at_lights_its_whole_path(page: Page) -> None:
     node = stage(page, "return stage.log.nodes.at(-1).id")
     mark(page, node).locator(".fs-dot").hover()
     expect(mark(page, node)).to_have_class(re.compile("is-hovered"))
-    lit = page.evaluate("() => Array.from(document.querySelectorAll('.fs-tree .fs-node.is-lit'), (one) => Number(one.dataset.id))")
+    lit = marks(page, ".is-lit")
     assert lit == stage(page, f"return stage.log.lineage({node})")
     assert page.locator(".fs-tree .fs-edge.is-lit").count() == len(lit)
 
@@ -254,7 +278,7 @@ def test_another_threshold_rings_what_would_fork_and_strikes_what_would_not(page
     assert page.locator(".fs-tree :is(.fs-would, .fs-wouldnt)").count() == 0
 
 
-# -- folding, hoisting, hiding, sorting ---------------------------------------------------------------
+# -- folding, hoisting, hiding, sorting ----------------------------------------
 
 
 @pytest.mark.parametrize("by", ["key", "button"])
@@ -345,7 +369,7 @@ def test_what_is_pruned_can_be_hidden(page: Page) -> None:
     expect(page.locator(".fs-tree .fs-node.is-dead")).to_have_count(0)
     stage(page, "stage.tree.fit(true); stage.draw()")
     alive = stage(page, "const dead = stage.log.dead(stage.log.length - 1);"
-                        " return stage.log.nodes.map((one) => one.id).filter((id) => !dead[id])")  # fmt: skip
+                        " return [...dead.keys()].filter((id) => !dead[id])")  # fmt: skip
     assert marks(page) == alive
     hidden = stage(page, "return stage.log.nodes.length") - len(alive)
     expect(page.locator(".fs-standing").first).to_contain_text(f"{hidden} pruned tokens hidden")
@@ -357,10 +381,11 @@ def test_what_is_pruned_can_be_hidden(page: Page) -> None:
 def test_children_are_sorted_by_probability_or_as_they_were_made(page: Page) -> None:
     at_end(page)
     order = """
-        const box = (id) => document.querySelector(`.fs-tree .fs-node[data-id="${id}"] .fs-dot`).getBoundingClientRect();
-        const y = (id) => box(id).y + box(id).height / 2;
+        const mark = (id) => document.querySelector(`.fs-tree .fs-node[data-id="${id}"]`);
+        const y = (id) => mark(id).transform.baseVal[0].matrix.f;
         return stage.log.nodes.filter((node) => node.children.length > 1).map((node) => {
-            const probs = [...node.children].sort((a, b) => y(a) - y(b)).map((id) => stage.log.nodes[id].prob);
+            const ids = [...node.children].sort((a, b) => y(a) - y(b));
+            const probs = ids.map((id) => stage.log.nodes[id].prob);
             return probs.every((prob, at) => !at || prob <= probs[at - 1]);
         });
     """
@@ -393,7 +418,7 @@ def test_placed_nodes_do_not_move_while_a_run_grows(page: Page) -> None:
     moved = stage(page, """
         const { header, steps } = stage.log;
         const before = new Map(), moved = [];
-        stage.apply({ run: 'growing', seq: 0, header, steps: steps.slice(0, 6), title: 'growing', note: '' });
+        stage.apply({ run: 'growing', seq: 0, header, steps: steps.slice(0, 6) });
         stage.tree.centre(24, 0, 0.17, true);
         for (let seq = 6; seq < steps.length; seq += 3) {
             stage.apply({ run: 'growing', seq, steps: steps.slice(seq, seq + 3) });
@@ -410,7 +435,7 @@ def test_placed_nodes_do_not_move_while_a_run_grows(page: Page) -> None:
     assert moved[1] > 100
 
 
-# -- search and bookmarks -----------------------------------------------------------------------------
+# -- search and bookmarks ------------------------------------------------------
 
 
 def test_text_that_runs_over_several_tokens_is_found_counted_and_gone_through(page: Page) -> None:
@@ -436,7 +461,7 @@ def test_text_that_runs_over_several_tokens_is_found_counted_and_gone_through(pa
     box.fill(query)
     count = page.locator(".fs-search-count").first
     expect(count).to_have_text(f"{len(wanted)} found")
-    found = page.evaluate("() => Array.from(document.querySelectorAll('.fs-tree .fs-node.is-found'), (one) => Number(one.dataset.id))")
+    found = marks(page, ".is-found")
     parents = stage(page, f"return {wanted}.map((id) => stage.log.nodes[id].parent)")
     assert set(found) == {*wanted, *parents}
     box.press("Enter")
@@ -461,7 +486,10 @@ def test_going_to_a_match_brings_it_out_of_a_fold_and_in_sight(page: Page) -> No
     page.locator(".fs-search").first.press("Enter")
     settle(page)
     chosen = stage(page, "return stage.tree.selected")
-    box, tree = mark(page, chosen).locator(".fs-dot").bounding_box(), page.locator(".fs-tree-svg").first.bounding_box()
+    box, tree = (
+        mark(page, chosen).locator(".fs-dot").bounding_box(),
+        page.locator(".fs-tree-svg").first.bounding_box(),
+    )
     assert box and tree
     assert tree["x"] <= box["x"] <= tree["x"] + tree["width"]
     assert tree["y"] <= box["y"] <= tree["y"] + tree["height"]
@@ -503,7 +531,9 @@ def test_the_arrow_keys_move_among_what_is_shown_and_open_a_fold(page: Page) -> 
     page.locator(".fs-tree-svg").first.focus()
     page.keyboard.press("c")
     page.keyboard.press("ArrowRight")
-    assert stage(page, "return stage.tree.selected") == stage(page, f"return stage.log.nodes[{node}].children[0]")
+    assert stage(page, "return stage.tree.selected") == stage(
+        page, f"return stage.log.nodes[{node}].children[0]"
+    )
     expect(mark(page, node)).to_have_attribute("aria-expanded", "true")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("h")
@@ -514,7 +544,7 @@ def test_the_arrow_keys_move_among_what_is_shown_and_open_a_fold(page: Page) -> 
     expect(mark(page, node)).to_have_attribute("aria-selected", "true")
 
 
-# -- the map --------------------------------------------------------------------------------------------
+# -- the map -------------------------------------------------------------------
 
 
 def test_the_map_is_there_when_something_is_out_of_sight_and_moves_the_view(page: Page) -> None:
@@ -542,7 +572,10 @@ def test_the_map_is_there_when_something_is_out_of_sight_and_moves_the_view(page
     assert middle == pytest.approx(columns * (box["width"] - 20) / box["width"], abs=columns * 0.06)
     canvas.press("ArrowLeft")
     settle(page)
-    assert stage(page, "const { left, right } = stage.tree.window; return (left + right) / 2") < middle - 1
+    assert (
+        stage(page, "const { left, right } = stage.tree.window; return (left + right) / 2")
+        < middle - 1
+    )
 
 
 def test_the_map_can_be_put_away_and_fetched_back(page: Page) -> None:
@@ -559,5 +592,10 @@ def test_the_map_can_be_put_away_and_fetched_back(page: Page) -> None:
 def test_the_sheet_of_keys_names_those_of_the_tools(page: Page) -> None:
     page.locator("body").press("?")
     sheet = page.locator("dialog.fs-dialog[open]")
-    for words in ("search in the text", "fold or unfold the token", "next bookmark", "hide what is pruned"):
+    for words in (
+        "search in the text",
+        "fold or unfold the token",
+        "next bookmark",
+        "hide what is pruned",
+    ):
         expect(sheet).to_contain_text(words)
