@@ -61,7 +61,6 @@ export function build() {
   parts.results.append(parts.resultsTitle, parts.resultsBody);
   parts.root = el("div", { class: "fs-stage fs-board is-empty", "data-state": "empty" },
     el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note), parts.legend),
-    el("div", { class: "fs-waiting", "aria-hidden": "true" }),
     parts.alert, parts.picker,
     el("div", { class: "fs-order" }, parts.order, parts.status),
     parts.sameTree, parts.panels, parts.hidden,

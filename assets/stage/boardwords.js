@@ -6,7 +6,7 @@ import { status } from "./page.js";
 import { drawLegend } from "./tree.js";
 
 const BADGES = {
-  waiting: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "runs side by side",
+  loading: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "runs side by side",
 };
 
 export class BoardWords {
@@ -31,7 +31,7 @@ export class BoardWords {
 
   /** What the board as a whole is doing: "empty", or a key of BADGES. */
   stand(how) {
-    if (how !== "waiting") this.rest = how;
+    if (how !== "loading") this.rest = how;
     this.parts.badge.textContent = BADGES[how] ?? "no comparison yet";
     this.parts.badge.className = `fs-badge is-${how}`;
     this.parts.root.dataset.state = how;

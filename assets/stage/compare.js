@@ -55,7 +55,7 @@ export class Board {
     const seek = (panel, step) => this.cursor.seek(panel, step);
     this.curves = new Curves(this.parts.curves, { seek });
     this.results = new Results(this.parts, (panel, node) => this.#showNode(panel, node));
-    this.picker = new Picker(this.parts.picker, { sources, show: (entries) => this.showRuns(entries), say: (sentence) => this.words.alert(sentence) });
+    this.picker = new Picker(this.parts.picker, { sources, show: (entries) => this.showRuns(entries), say: (words) => this.words.say(words), refuse: (words) => this.words.alert(words) });
     this.callbacks = {
       seek, point: (panel, id) => this.pointing.point(panel, id), select: (panel, id) => this.pointing.pin(panel, id),
       act: (panel, deed) => this.places.act(panel, deed), drop: (key, onto) => this.places.drop(key, onto),
@@ -85,7 +85,7 @@ export class Board {
       if (this.player.isLive) this.finish(message.failed ? "failed" : "stopped");
       else {
         this.words.say("Nothing was run; what you saw before is still here.");
-        this.words.stand(message.failed ? "failed" : this.words.rest);
+        this.words.stand(this.words.rest);
       }
     }
     if (message.compare && message.compare !== this.stopped) this.#news(message);
@@ -97,7 +97,7 @@ export class Board {
     page.queued();
     this.words.say("Waiting for the device …");
     this.isAsked = this.isWaiting = true;
-    this.words.stand("waiting");
+    this.words.stand("loading");
   }
 
   /** Stop was pressed: what runs is over, and what waits will not begin, whatever is still on its way. */

@@ -9,10 +9,10 @@ const HINT = "Runs that have ended: recorded ones, those of this visit, or trace
 export class Picker {
   /**
    * `sources()` gives what can be chosen besides opened files: `[{group, id, title, note, load}]`, `load()` a
-   * promise of a log. `show(entries)` gets `[{title, note, log}]`; `say(sentence)` what went wrong.
+   * promise of a log. `show(entries)` gets `[{title, note, log}]`; `say(words)` how things stand; `refuse(words)` what went wrong.
    */
-  constructor(host, { sources, show, say }) {
-    Object.assign(this, { sources, show, say });
+  constructor(host, { sources, show, say, refuse }) {
+    Object.assign(this, { sources, show, say, refuse });
     this.opened = [];
     this.selects = Array.from({ length: MOST }, (_, at) => el("select", { class: "fs-pick", "aria-label": `Run ${"ABCD"[at]}`, hidden: at > 1 }));
     this.more = el("button", { type: "button", class: "fs-button fs-pick-more", text: "+", title: "Another run", "aria-label": "Another run", onclick: () => this.#more() });
@@ -61,7 +61,7 @@ export class Picker {
         entries.push({ group: "Opened files", id: `file:${this.opened.length}:${file.name}`, title: file.name, note: "opened from this computer", log, load: async () => log });
         this.opened.push(entries.at(-1));
       } catch (error) {
-        this.say(`${error.message} Open .jsonl files that Forkscope recorded.`);
+        this.refuse(`${error.message} Open .jsonl files that Forkscope recorded.`);
         return;
       }
     }
@@ -69,11 +69,21 @@ export class Picker {
     this.refresh();
     if (entries.length === 1) {
       this.selects[1].value = entries[0].id;
-      this.say(`${entries[0].title} is the second run now; choose the first and show them side by side.`);
+      this.say(`${entries[0].title} is the second run now.`);
     } else {
+      this.#choose(entries.slice(0, MOST));
       this.show(entries.slice(0, MOST));
       if (entries.length > MOST) this.say(`Four runs fit the board: the first four of ${entries.length} files are shown.`);
     }
+  }
+
+  /** The selects say what is shown. */
+  #choose(entries) {
+    this.selects.forEach((select, at) => {
+      select.hidden = at > 1 && at >= entries.length;
+      select.value = entries[at]?.id ?? "";
+    });
+    this.more.hidden = this.selects.every((select) => !select.hidden);
   }
 
   #more() {
@@ -89,7 +99,7 @@ export class Picker {
     try {
       this.show(await Promise.all(chosen.map(async ({ title, note, load }) => ({ title, note, log: await load() }))));
     } catch (error) {
-      this.say(error.message);
+      this.refuse(error.message);
     }
   }
 }

@@ -42,6 +42,14 @@ function race(runs, at) {
   return `At ${seconds(now)} ${listed(parts)}.`;
 }
 
+/** On how many paths a tree goes on after `step`. */
+function living(run, step) {
+  const { paths, ends } = run.steps[step];
+  const ended = new Set(ends.map((end) => end.path));
+  const live = paths.filter((path) => !ended.has(path)).length;
+  return live ? `on ${plural(live, "path")}` : "at the end";
+}
+
 function standing({ run, step }) {
   const last = run.times.length - 1;
   if (last < 0) return run.state === "waiting" || run.state === "running" ? "has not begun to run" : "did not run";
@@ -49,7 +57,7 @@ function standing({ run, step }) {
   if (step === last) return `is running, ${run.isTree ? `at step ${last}` : `on its ${sample(run, step)}`} so far`;
   if (step < 0) return "is still reading the prompt";
   if (!run.isTree) return `is on its ${sample(run, step)}`;
-  return `is at step ${step} of ${last}, on ${plural(run.steps[step].paths.length, "path")}`;
+  return `is at step ${step} of ${last} ${living(run, step)}`;
 }
 
 function sample(run, step) {
@@ -62,7 +70,8 @@ function sameStep(runs, at) {
   const trees = stands.filter(({ run }) => run.isTree);
   const parts = [];
   const here = trees.filter(({ step }) => step === at);
-  if (here.length) parts.push(listed(here.map(({ run }) => run.word)));
+  const ways = [...new Set(here.map(({ run }) => living(run, at)))];
+  for (const way of ways) parts.push(`${listed(here.filter(({ run }) => living(run, at) === way).map(({ run }) => run.word))} ${way}`);
   for (const { run, step } of trees) if (step !== at) parts.push(`${run.word} ${run.state === "running" ? "has come to" : "ended at"} step ${step}`);
   for (const { run, step } of stands) {
     if (run.isTree) continue;

@@ -166,8 +166,10 @@ def test_the_race_is_told_in_words_and_same_step_says_where_naive_stands(compare
     at = deepcopy // 2
     compare.locator(".fs-board .fs-range").fill(str(at))
     share = round(at / (deepcopy - 1) * (naive - 1))
-    expect(line).to_contain_text(f"Step {at}: deep copy and copy-on-write; naive at the same share")
-    expect(line).to_contain_text(f"({share} of {naive - 1})")
+    expect(line).to_contain_text(f"Step {at}: deep copy and copy-on-write on")
+    expect(line).to_contain_text(
+        f"naive at the same share of its own steps ({share} of {naive - 1})"
+    )
     expect(line).to_contain_text(f"of {samples} samples")
     compare.locator('.fs-mode[data-mode="second"]').click()
     compare.locator(".fs-board .fs-range").fill("60")

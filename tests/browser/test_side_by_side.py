@@ -94,6 +94,10 @@ def test_two_thresholds_dropped_as_files_show_where_they_part_and_what_was_set(
     asked: list[str] = []
     compare.on("request", lambda request: asked.append(request.method))
     drop_files(compare, *thresholds)
+    picks = compare.locator(".fs-pick").evaluate_all(
+        "(all) => all.slice(0, 2).map((one) => one.selectedOptions[0].textContent)"
+    )
+    assert picks == [file.name for file in thresholds]
     same = parting(*(Trace.load(file) for file in thresholds))
     line = compare.locator(".fs-same-line.is-other")
     expect(line).to_contain_text(f"The same for {same} tokens; then B splits after")
@@ -137,13 +141,13 @@ def test_four_files_fit_a_fifth_is_said_to_be_left_out_and_one_alone_can_be_chos
     text = thresholds[0].read_text()
     drop(compare, *((f"{name}.jsonl", text) for name in "vwxyz"))
     compare.wait_for_function("() => window.forkscope.stages.compare.panels.length === 4")
-    alert = compare.locator(".fs-board .fs-alert")
-    expect(alert).to_contain_text("the first four of 5 files")
+    status = compare.locator(".fs-board-status")
+    expect(status).to_contain_text("the first four of 5 files")
     drop(compare, ("single.jsonl", thresholds[1].read_text()))
-    expect(alert).to_contain_text("single.jsonl is the second run now")
+    expect(status).to_contain_text("single.jsonl is the second run now")
     compare.locator(".fs-pick-go").click()
-    compare.wait_for_function("() => window.forkscope.stages.compare.panels.length === 2")
-    expect(compare.locator(".fs-board .fs-title").first).to_contain_text("B: single.jsonl")
+    title = compare.locator(".fs-board .fs-title").first
+    expect(title).to_contain_text("A: v.jsonl · B: single.jsonl · C: x.jsonl")
 
 
 def test_a_third_and_a_fourth_run_can_be_added(compare: Page) -> None:

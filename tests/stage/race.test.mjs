@@ -24,7 +24,7 @@ test("samples are counted by the ones that have ended", () => {
 
 test("the race: who has finished comes first, naive counts samples", () => {
   assert.equal(tellPlace([deep, naive, cow], TICKS / 2, "second"),
-    "At 1.20 s copy-on-write (0.30 s) has finished, deep copy is at step 1 of 2, on 2 paths and naive is on its second of 3 samples.");
+    "At 1.20 s copy-on-write (0.30 s) has finished, deep copy is at step 1 of 2 on 2 paths and naive is on its second of 3 samples.");
   assert.equal(tellPlace([deep, naive, cow], TICKS, "second"), "At 2.40 s copy-on-write (0.30 s), deep copy (1.60 s) and naive (2.40 s) have finished.");
   assert.equal(tellPlace([deep, cow], 0, "second"), "At 0.00 s deep copy is still reading the prompt and copy-on-write is still reading the prompt.");
 });
@@ -40,10 +40,16 @@ test("the race while some have not run, run now, or were stopped", () => {
 
 test("same step: what stands elsewhere is said to, and why", () => {
   assert.equal(tellPlace([deep, cow, naive], 1, "step"),
-    "Step 1: deep copy and copy-on-write; naive at the same share of its own steps (4 of 8), on its second of 3 samples.");
+    "Step 1: deep copy and copy-on-write on 2 paths; naive at the same share of its own steps (4 of 8), on its second of 3 samples.");
   const short = run("B", [1, 2], paths(1, 0));
-  assert.equal(tellPlace([run("A", [1, 2, 3], paths(1, 1, 0)), short], 2, "step"), "Step 2: A; B ended at step 1.");
+  assert.equal(tellPlace([run("A", [1, 2, 3], paths(1, 1, 0)), short], 2, "step"), "Step 2: A at the end; B ended at step 1.");
   assert.equal(tellPlace([naive], 4, "step"), "Step 4: naive on its second of 3 samples.");
+});
+
+test("same step: trees on other numbers of paths are told apart, and paths that end with the step are over", () => {
+  const [one, two] = [run("A", [1, 2], paths(3, 0)), run("B", [1, 2], paths(2, 0))];
+  two.steps[0].ends = [{ path: 1 }];
+  assert.equal(tellPlace([one, two, { ...one, word: "C" }], 0, "step"), "Step 0: A and C on 3 paths; B on 1 path.");
 });
 
 test("ratios carry their direction, and never divide by nothing", () => {
