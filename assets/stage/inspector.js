@@ -104,8 +104,10 @@ export class Inspector {
     this.host.replaceChildren(this.hint, this.body);
     const hold = () => (this.held ??= this.subject);
     const letGo = (event) => {
-      if (event.type === "focusout" && this.host.contains(event.relatedTarget)) return;
+      const isIn = this.host.contains(event.relatedTarget) || this.host.matches(":hover");
+      if (event.type === "focusout" && isIn) return;
       this.held = null;
+      this.actions.point(null); // what was pointed at in here may be gone
       this.actions.invalidate();
     };
     this.host.addEventListener("pointerenter", hold);
@@ -194,6 +196,7 @@ export class Inspector {
     const { log, scene } = this;
     const owned = ownership(log, scene.state, focus);
     const select = (subject) => {
+      this.actions.point(null); // its button goes with the list
       this.held = subject;
       this.actions.select(subject);
     };
