@@ -24,7 +24,7 @@ export function listed(words) {
 
 /**
  * All runs in one sentence at place `at` of the cursor. `runs`: `[{word, steps, times, isTree, state}]`,
- * `word` what a sentence calls it, `state` "waiting", "running", "done", "stopped", "failed" or "never".
+ * `word` what a sentence calls it, `state` "waiting", "running", "done", "recorded", "stopped", "failed" or "never".
  */
 export function tellPlace(runs, at, mode) {
   if (!runs.some((run) => run.times.length)) return "";
@@ -34,7 +34,6 @@ export function tellPlace(runs, at, mode) {
 function race(runs, at) {
   const now = secondsAt(runs, at);
   const stands = runs.map((run) => ({ run, step: stepAt(run, runs, at, "second") }));
-  const isOver = ({ run, step }) => run.state === "done" && step === run.times.length - 1;
   const over = stands.filter(isOver).sort((a, b) => a.run.times.at(-1) - b.run.times.at(-1));
   const parts = over.length
     ? [`${listed(over.map(({ run }) => `${run.word} (${seconds(run.times.at(-1))})`))} ${over.length > 1 ? "have" : "has"} finished`] : [];
@@ -42,12 +41,20 @@ function race(runs, at) {
   return `At ${seconds(now)} ${listed(parts)}.`;
 }
 
+const END = "at the end";
+
 /** On how many paths a tree goes on after `step`. */
 function living(run, step) {
   const { paths, ends } = run.steps[step];
   const ended = new Set(ends.map((end) => end.path));
   const live = paths.filter((path) => !ended.has(path)).length;
-  return live ? `on ${plural(live, "path")}` : "at the end";
+  return live ? `on ${plural(live, "path")}` : END;
+}
+
+/** Whether the run has ended, and not been cut off, at the step it stands at. A recorded one says so itself. */
+function isOver({ run, step }) {
+  if (step !== run.times.length - 1 || step < 0) return false;
+  return run.state === "done" || (run.state === "recorded" && living(run, step) === END);
 }
 
 function standing({ run, step }) {
@@ -62,7 +69,7 @@ function standing({ run, step }) {
 
 function sample(run, step) {
   const which = ordinal(sampleAt(run.steps, step));
-  return run.state === "done" ? `${which} of ${plural(sampleAt(run.steps, run.steps.length) - 1, "sample")}` : `${which} sample`;
+  return run.state === "done" || run.state === "recorded" ? `${which} of ${plural(sampleAt(run.steps, run.steps.length) - 1, "sample")}` : `${which} sample`;
 }
 
 function sameStep(runs, at) {

@@ -1,5 +1,6 @@
 // Runs that have ended, as the panels of a board. Pure functions of their logs.
 
+import { isTree } from "./counters.js";
 import { conditions, showSetting } from "./settings.js";
 
 const LETTERS = ["A", "B", "C", "D"];
@@ -17,7 +18,7 @@ export function sideBySide(runs) {
   return {
     kinds: runs.map((run, at) => ({
       key: LETTERS[at].toLowerCase(), title: run.title, word: LETTERS[at], sign: LETTERS[at],
-      data: { "data-run": LETTERS[at].toLowerCase() }, about: about(at) || run.note || "",
+      data: { "data-run": LETTERS[at].toLowerCase() }, isTree: isTree(run.log), about: about(at) || run.note || "",
     })),
     heading: runs.map(({ title }, at) => `${LETTERS[at]}: ${title}`).join(" · "),
     note: names.length

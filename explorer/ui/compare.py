@@ -80,20 +80,9 @@ def build(shared: Shared) -> None:
 
 def board_host(store: RunStore) -> gr.HTML:
     """The place where the board is mounted; give it the messages of `stream` as its value."""
-
-    def events_since(request: dict[str, Any]) -> str:
-        return store.events_since(str(request.get("run")), int(request.get("seq", 0)))
-
     known = [{"name": name, "title": title, "about": about(name)} for name, title in TITLES.items()]
     attach = f"compare.attach({{element, props, watch, server}}, {json.dumps(known)});"
-    return gr.HTML(
-        value="",
-        html_template="<div class='fs-host'></div>",
-        js_on_load=stage.script(attach, "compare"),
-        server_functions=[events_since],
-        apply_default_css=False,
-        elem_id="fs-stage-compare",
-    )
+    return stage.place(NAME, store, stage.script(attach, "compare"))
 
 
 @dataclass

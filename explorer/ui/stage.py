@@ -30,16 +30,21 @@ def script(body: str, module: str = "page") -> str:
 
 def host(name: str, store: RunStore, options: dict[str, Any] | None = None) -> gr.HTML:
     """A place where the stage `name` is mounted; give it batches as its value."""
+    options = {"shapes": shapes.listed()} | (options or {})
+    attach = f"page.attachStage({json.dumps(name)}, {{element, props, watch, server, trigger}}, "
+    return place(name, store, script(f"{attach}{json.dumps(options)});"))
+
+
+def place(name: str, store: RunStore, js_on_load: str) -> gr.HTML:
+    """An empty host that `js_on_load` fills, and that can ask for steps of `store`'s runs."""
 
     def events_since(request: dict[str, Any]) -> str:
         return store.events_since(str(request.get("run")), int(request.get("seq", 0)))
 
-    options = {"shapes": shapes.listed()} | (options or {})
-    attach = f"page.attachStage({json.dumps(name)}, {{element, props, watch, server, trigger}}, "
     return gr.HTML(
         value="",
         html_template="<div class='fs-host'></div>",
-        js_on_load=script(f"{attach}{json.dumps(options)});"),
+        js_on_load=js_on_load,
         server_functions=[events_since],
         apply_default_css=False,
         elem_id=f"fs-stage-{name}",

@@ -85,6 +85,8 @@ def test_two_recorded_runs_are_chosen_and_their_figures_are_pythons(compare: Pag
         digest = compare.locator(f'[data-panel="{key}"] .fs-digest')
         expect(digest).to_have_text(f"tree {expected['tree_digest'][:12]}")
     expect(compare.locator(".fs-curve-line")).to_have_count(6)
+    compare.locator('.fs-mode[data-mode="second"]').click()
+    expect(compare.locator(".fs-race")).to_contain_text("have finished.")
     expect(compare.locator(".fs-same-line")).to_contain_text("Their prompts differ already.")
 
 

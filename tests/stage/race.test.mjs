@@ -38,6 +38,13 @@ test("the race while some have not run, run now, or were stopped", () => {
   assert.equal(tellPlace([waiting], 0, "second"), "");
 });
 
+test("the race of recorded runs: one that ended has finished, one that was cut off was stopped", () => {
+  const ended = { ...cow, word: "A", state: "recorded" };
+  const cut = { ...run("B", [0.1, 0.6], paths(1, 2)), state: "recorded" };
+  assert.equal(tellPlace([ended, cut], TICKS, "second"), "At 0.60 s A (0.30 s) has finished and B was stopped at step 1.");
+  assert.equal(tellPlace([{ ...naive, state: "recorded" }], 4, "step"), "Step 4: naive on its second of 3 samples.");
+});
+
 test("same step: what stands elsewhere is said to, and why", () => {
   assert.equal(tellPlace([deep, cow, naive], 1, "step"),
     "Step 1: deep copy and copy-on-write on 2 paths; naive at the same share of its own steps (4 of 8), on its second of 3 samples.");
