@@ -323,7 +323,9 @@ export class Tree {
       else this.actions.select(subjectOf(event));
     });
     this.svg.addEventListener("keydown", (event) => {
-      const to = this.log && this.scene && !event.ctrlKey && !event.metaKey && !event.altKey ? arrow(event.key, this.log, this.layout, this.scene.state.numNodes, this.selected) : null;
+      if (!this.scene || event.ctrlKey || event.metaKey || event.altKey) return;
+      this.#lay(this.#shape); // it may have changed since it was drawn
+      const to = arrow(event.key, this.log, this.layout, this.scene.state.numNodes, this.selected);
       if (to === null) return;
       event.preventDefault();
       this.actions.select({ kind: "node", id: to }, { reveal: true });

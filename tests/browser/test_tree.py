@@ -194,24 +194,30 @@ def test_words_of_folds_keep_out_of_each_others_way(page: Page) -> None:
 
 def test_scrubbing_three_thousand_nodes_redraws_in_less_than_fifty_milliseconds(page: Page) -> None:
     assert big(page, 100, 30) >= 3000
-    rounds = stage(page, """
-        stage.tree.fit(true);
-        const medians = [];
-        for (let round = 0; round < 8; round++) {
-            const took = [];
-            for (let i = 0; i < 21; i++) {
+    stage(page, "stage.tree.fit(true); stage.draw()")
+    settle(page)
+    meter = page.context.new_cdp_session(page)
+    meter.send("Performance.enable")
+
+    def seconds() -> float:
+        """CPU time of the page's thread so far: the machine may be busy with other things."""
+        metrics = meter.send("Performance.getMetrics")["metrics"]
+        return next(float(one["value"]) for one in metrics if one["name"] == "ThreadTime")
+
+    rounds = []
+    for _ in range(4):
+        before = seconds()
+        drawn = stage(page, """
+            const before = stage.drawn;
+            for (let i = 0; i < 25; i++) {
                 stage.player.seek((i * 37) % 100);
-                const began = performance.now();
-                stage.tree.draw(stage.scene());
-                stage.tree.svg.getBoundingClientRect();
-                took.push(performance.now() - began);
-                await new Promise(requestAnimationFrame);
+                await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
             }
-            medians.push(took.sort((a, b) => a - b)[10]);
-        }
-        return medians;
-    """)  # fmt: skip
-    assert min(rounds) < 50, rounds
+            return stage.drawn - before;
+        """)  # fmt: skip
+        assert drawn >= 25
+        rounds.append((seconds() - before) / drawn)
+    assert min(rounds) < 0.050, rounds
 
 
 def test_the_newest_tokens_stay_in_sight_however_fast_they_come(page: Page) -> None:
