@@ -8,6 +8,7 @@ import { PROMPT } from "./log.js";
 import { beside } from "./outline.js";
 import { childrenOf, masses, shownNodes } from "./shape.js";
 import { nodeSubject } from "./subject.js";
+import { ViewLegend } from "./viewlegend.js";
 
 const NARROW = 46; // pixels: a column in which a usual token can be read
 const WIDE = 132; // no column is wider than this
@@ -33,8 +34,11 @@ export class Multiverse {
       class: "fs-icicle", tabindex: "0", role: "application",
       "aria-label": "Multiverse: the height of a block is its share of the run's probability. Arrow keys move, Enter makes a block the whole, Backspace goes back.",
     });
+    this.far = el("span", { class: "fs-fine fs-icicle-far" });
     this.words = el("p", { class: "fs-fine fs-icicle-words", "aria-live": "polite" });
-    host.append(el("div", { class: "fs-icicle-head" }, this.crumbs, this.whole), this.canvas, this.words);
+    this.legend = new ViewLegend([["hatched", "pruned"], ["edge", "finished"], ["length", "length limit"], ["undecided", "undecided"]]);
+    host.append(el("div", { class: "fs-icicle-head" }, this.crumbs, this.far, this.whole), this.canvas,
+      el("div", { class: "fs-icicle-foot" }, this.words, this.legend.row));
     this.#listen();
     this.reset(null);
   }
@@ -77,6 +81,7 @@ export class Multiverse {
     sharpCanvas(this.canvas, (context, width, height) => this.#paint(context, width, height));
     this.#breadcrumb();
     this.#caption();
+    this.legend.draw(scene.tau);
   }
 
   /** What is the whole at this moment. */
@@ -87,8 +92,7 @@ export class Multiverse {
 
   /** Make `id` the whole; `null` goes back by one. */
   renormalise(id) {
-    if (id === null && !this.back.length) return;
-    if (id === this.top) return;
+    if (id === this.top || (id === null && !this.back.length)) return;
     if (id !== null) this.back.push(this.root);
     this.root = id ?? this.back.pop();
     this.left = 0;
@@ -160,13 +164,14 @@ export class Multiverse {
     const { focus } = this.scene;
     const id = focus?.node ?? null;
     const words = id === null || !this.stack.heights[id + 1] ? this.#overview() : this.blockWords(id);
-    if (this.words.textContent !== words) this.words.textContent = words;
+    const far = this.room > 0.01 ? `${plural(Math.ceil(this.room), "column")} out of sight: drag` : "";
+    if (this.far.textContent !== far) this.far.textContent = far;
+    if (this.words.textContent !== words) this.words.textContent = this.words.title = words;
   }
 
   #overview() {
-    const whole = this.top === PROMPT ? "" : ` The whole height is ${probability(this.mass[this.top])} of it.`;
-    const far = this.room > 0.01 ? ` ${plural(Math.ceil(this.room), "column")} out of sight: drag sideways.` : "";
-    return `Height: share of the run's probability.${whole} Click a block to make it the whole.${far}`;
+    const whole = this.top === PROMPT ? "" : ` (the whole: ${probability(this.mass[this.top])})`;
+    return `Height: share of the run's probability${whole}. A click makes a block the whole.`;
   }
 
   /** One block in words. */
@@ -192,7 +197,10 @@ export class Multiverse {
 
   #listen() {
     const { canvas, actions } = this;
-    canvas.addEventListener("pointermove", (event) => !this.drag?.isMoving && actions.point(nodeSubject(this.#at(event))));
+    canvas.addEventListener("pointermove", (event) => {
+      this.#drag(event);
+      if (!this.drag?.isMoving) actions.point(nodeSubject(this.#at(event)));
+    });
     canvas.addEventListener("pointerleave", () => actions.point(null));
     canvas.addEventListener("blur", () => {
       if (this.current !== null) actions.point(null);
@@ -205,7 +213,6 @@ export class Multiverse {
     });
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     canvas.addEventListener("pointerdown", (event) => (this.drag = { x: event.clientX, left: this.left, isMoving: false }));
-    canvas.addEventListener("pointermove", (event) => this.#drag(event));
     new ResizeObserver(() => actions.invalidate()).observe(canvas);
     this.whole.addEventListener("click", () => {
       this.squeezed = !this.squeezed;
@@ -229,7 +236,8 @@ export class Multiverse {
   }
 
   #drag(event) {
-    if (!this.drag || !(event.buttons & 1)) return;
+    if (!(event.buttons & 1)) this.drag = null;
+    if (!this.drag) return;
     const far = event.clientX - this.drag.x;
     if (!this.drag.isMoving && (Math.abs(far) < 5 || !this.room)) return;
     this.drag.isMoving = true;
@@ -274,10 +282,9 @@ export class Multiverse {
 
   /** The next block of the same depth above or below. */
   #neighbour(id, way) {
-    const { tops, order } = this.stack;
     const { depth } = this.log.node(id);
-    const column = order.filter((at) => this.log.node(at).depth === depth);
-    return column[column.indexOf(id) + way] ?? (tops[id + 1] >= 0 ? id : PROMPT);
+    const column = this.stack.order.filter((at) => this.log.node(at).depth === depth);
+    return column[column.indexOf(id) + way] ?? id;
   }
 }
 

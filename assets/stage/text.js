@@ -9,6 +9,7 @@ import { beside, deepest, inSight, itemBeside, lines, outline } from "./outline.
 import { childrenOf, counts, masses, shownNodes } from "./shape.js";
 import { nodeSubject } from "./subject.js";
 import { Variant } from "./variant.js";
+import { ViewLegend } from "./viewlegend.js";
 import { Words } from "./words.js";
 
 const FEW = 120; // paragraphs up to which all are in the document
@@ -16,6 +17,10 @@ const LINE = 26; // pixels of a line of text
 const GAP = 6; // pixels between paragraphs
 const LETTER = 7.6; // pixels of a usual letter
 const SPARE = 500; // pixels of text kept above and below what is in sight
+const SIGNS = [
+  ["underline", "sure to unsure of what follows"], ["fork", "fork"], ["pruned", "pruned"], ["finished", "finished"], ["length", "length limit"],
+  ["caret", "goes on"],
+];
 
 export const KEYS = [
   { keys: "← →", words: "the token before, the token after (into the first variant)", where: "in the text" },
@@ -31,7 +36,8 @@ export class TextView {
     this.above = el("div", { class: "fs-outline-space", role: "presentation" });
     this.below = el("div", { class: "fs-outline-space", role: "presentation" });
     this.waiting = el("p", { class: "fs-hint fs-outline-waiting", text: "What is hoisted is not there yet at this step.", hidden: true });
-    host.append(this.root, this.waiting);
+    this.legend = new ViewLegend(SIGNS);
+    host.append(this.root, this.waiting, this.legend.row);
     this.actions = actions;
     this.#listen();
     this.reset(null);
@@ -62,6 +68,7 @@ export class TextView {
       this.#outline(scene);
       this.#window();
     }
+    this.legend.draw(tau);
     const id = scene.pinned?.kind === "node" ? scene.pinned.id : null;
     this.words.light(scene.focus, id);
     if (id !== this.pinned) this.#reach((this.pinned = id));

@@ -242,10 +242,14 @@ def test_the_text_marks_search_hits_bookmarks_and_forks_of_a_threshold_that_is_t
     )
     ids = "(words) => words.map((word) => Number(word.dataset.id))"
     assert gained
-    assert sorted(page.locator(".fs-text .is-gained").evaluate_all(ids)) == gained
+    assert sorted(page.locator(".fs-text .fs-word.is-gained").evaluate_all(ids)) == gained
+    legend = page.locator(".fs-text .fs-view-legend")
+    expect(legend).to_contain_text("would fork")
     stage(page, "stage.tryTau(0.99); stage.draw()")
-    assert page.locator(".fs-text .is-fork").count() == 0
-    assert page.locator(".fs-text .is-lost").count() > 0
+    assert page.locator(".fs-text .fs-word.is-fork").count() == 0
+    assert page.locator(".fs-text .fs-word.is-lost").count() > 0
+    stage(page, "stage.tryTau(null); stage.draw()")
+    expect(legend.get_by_text("would fork")).to_be_hidden()
 
 
 def test_views_honour_what_is_hoisted_and_hidden(page: Page) -> None:
@@ -402,7 +406,7 @@ def test_all_columns_of_the_multiverse_come_in_sight(page: Page) -> None:
     depths = "return new Set(stage.views.multiverse.found.map((one) => one.depth)).size"
     wanted = stage(page, "return Math.max(...stage.log.nodes.map((node) => node.depth)) + 2")
     assert stage(page, depths) < wanted
-    expect(page.locator(".fs-icicle-words")).to_contain_text("out of sight")
+    expect(page.locator(".fs-icicle-far")).to_contain_text("out of sight")
     first = "return Math.min(...stage.views.multiverse.found.map((one) => one.depth))"
     before = stage(page, first)
     box = page.locator(".fs-icicle").bounding_box()
@@ -414,6 +418,9 @@ def test_all_columns_of_the_multiverse_come_in_sight(page: Page) -> None:
     stage(page, "stage.draw()")
     assert stage(page, first) == before - 10
     assert subject(page) is None, "the end of a drag is no click"
+    page.mouse.move(box["x"] + 70, box["y"] + 42)
+    page.mouse.move(box["x"] + 72, box["y"] + 44)
+    assert stage(page, "return stage.focus()?.node") is not None, "and then it points again"
     page.locator(".fs-all-columns").click()
     stage(page, "stage.draw()")
     assert stage(page, depths) == wanted
