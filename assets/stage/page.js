@@ -51,7 +51,8 @@ function take(stage, batch) {
   page.isWaiting = false;
   if (batch.alert) {
     const wasLive = stage.player.isLive;
-    if (wasLive) stage.stop();
+    if (wasLive) stage.stop(batch.failed ? "failed" : "stopped");
+    else stage.describe({ badge: stage.badge });
     stage.say(batch.alert);
     status(wasLive ? "The run ended early; what came stays here."
       : "Nothing was run; what you saw before is still here.");
@@ -61,6 +62,7 @@ function take(stage, batch) {
     status(batch.done ? "Done." : "Running …");
   } else if (batch.status) {
     page.isWaiting = true;
+    stage.wait("loading");
     status(batch.status);
   }
 }
@@ -83,6 +85,7 @@ page.queued = () => {
   page.isWaiting = true;
   page.isStopped = false;
   status(waiting);
+  if (page.stages.explore?.isVisible()) page.stages.explore.wait("waiting");
   setTimeout(async () => {
     if (document.querySelector(".fs-status")?.textContent !== waiting) return;
     const answer = await fetch(`${window.gradio_config?.root ?? ""}/gradio_api/queue/status`);
@@ -92,6 +95,8 @@ page.queued = () => {
 
 /** Stop was pressed: the server frees the pool, what came stays on the page. */
 page.stop = () => {
+  const { explore } = page.stages;
+  if (explore && !explore.player.isLive) explore.describe({ badge: explore.badge }); // no longer waiting
   const running = Object.values(page.stages).filter((stage) => stage.player.isLive);
   running.forEach((stage) => stage.stop());
   status(running.length ? "Stopped. The cache is freed; what came stays here."

@@ -14,7 +14,7 @@ from explorer import metrics
 from explorer.config import InputError, RunConfig, explain
 from explorer.events import Origin
 from explorer.trace import Trace
-from explorer.ui import stage
+from explorer.ui import estimate, stage
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore, encode
@@ -96,7 +96,9 @@ def stream(shared: Shared, read: Callable[[], tuple[RunConfig, Origin | None]]) 
     except InputError as error:
         yield encode({"alert": str(error)})
     except Exception as error:
-        yield encode({"alert": f"The run failed ({type(error).__name__}: {error})."})
+        yield encode(
+            {"alert": f"The run failed ({type(error).__name__}: {error}).", "failed": True}
+        )
         raise
 
 
@@ -151,5 +153,5 @@ def _note(config: RunConfig) -> str:
     return (
         f"{config.model} on {config.cache.backend}: forks at entropy "
         f"{branching.entropy_threshold:g}, {branching.branch_factor} children, "
-        f"at most {branching.max_paths} paths"
+        f"at most {estimate.plural(branching.max_paths, 'path')}"
     )
