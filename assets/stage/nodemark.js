@@ -62,7 +62,17 @@ export class Mark {
     this.mark = svg("g", {
       class: "fs-node", "data-id": node.id, id: `${name}-${node.id}`, role: "treeitem", "aria-level": node.depth + 2,
       "aria-selected": "false", "aria-label": node.id === PROMPT ? `Prompt: ${log.promptText().trim().slice(-60)}` : this.token,
-    }, ...(node.id === PROMPT ? this.#promptParts(log) : this.#tokenParts()));
+    }, ...(node.id === PROMPT ? this.#promptParts(log) : [this.dot]));
+    this.near = node.id === PROMPT ? [] : this.#tokenParts();
+    this.isNear = false;
+  }
+
+  /** The token is written, and easy to point at, only near by: far out these parts would cost and not be seen. */
+  setNear(isNear) {
+    if (isNear === this.isNear) return;
+    this.isNear = isNear;
+    if (isNear) this.mark.append(...this.near);
+    else for (const part of this.near) part.remove();
   }
 
   #promptParts(log) {
@@ -75,7 +85,7 @@ export class Mark {
     const label = svg("text", {
       class: "fs-label", x: (-this.radius - 2).toFixed(1), y: -4.5, "text-anchor": "end", text: shorten(this.token, LABEL),
     });
-    return [svg("circle", { class: "fs-hit", r: 11 }), this.dot, label];
+    return [label, svg("circle", { class: "fs-hit", r: 11 })];
   }
 
   /** Put it at (x, y), its edge coming from `from`: `{x, y, radius}`, or null for the root. World pixels. */

@@ -234,14 +234,15 @@ export class Tree {
     const lit = scene.focus?.nodes ?? new Set();
     const pointed = this.#drawn(scene.focus?.node ?? null);
     const chosen = this.#drawn(this.selected);
+    const distance = FAR.filter((scale) => camera.scale < scale).length;
     for (const id of this.present) {
       const mark = this.marks.get(id);
+      mark.setNear(distance < 2);
       const { x, y } = this.placeOf(id);
       mark.moveTo(x, y, this.#origin(id));
       mark.paint(looks(scene, id, { live, lit, pointed, chosen }));
     }
     this.foldings.draw(this);
-    const distance = FAR.filter((scale) => camera.scale < scale).length;
     if (distance !== this.distance) this.svg.setAttribute("class", ["fs-tree-svg", "is-far", "is-farther", "is-distant", "is-remote"].slice(0, distance + 1).join(" "));
     this.distance = distance;
     const active = this.selected === null ? null : this.marks.get(this.selected)?.mark;
