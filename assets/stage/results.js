@@ -9,8 +9,8 @@ import { againstWords } from "./ratios.js";
 import { conditions, showSetting } from "./settings.js";
 import { drawTable } from "./table.js";
 
-/** Whether nothing more will come of a panel's run. */
-const isOver = (panel) => panel.state !== "running" && panel.state !== "waiting";
+/** Whether a panel holds its run whole: one that was stopped is compared as far as it came. */
+const isWhole = (panel) => panel.state === "done" || panel.state === "recorded";
 
 export class Results {
   /** `parts`: `sameTree`, `results`, `resultsTitle`, `resultsBody` of the board; `show(panel, node)` seeks. */
@@ -29,7 +29,7 @@ export class Results {
       if (found.a !== null) reference.marks.push(found.a);
       if (found.b !== null) panel.marks.push(found.b);
       panel.alike = found.kind === "text" ? 0 : found.same;
-      const isSame = { none: isOver(panel) && isOver(reference) ? true : null, samples: null }[found.kind];
+      const isSame = { none: isWhole(panel) && isWhole(reference) ? true : null, samples: null }[found.kind];
       panel.setVerdict(verdict(found.kind, isSame), isSame === undefined ? false : isSame);
     }
     if (reference) {
@@ -40,7 +40,7 @@ export class Results {
   }
 
   #difference(reference, panel) {
-    const partial = !(isOver(panel) && isOver(reference));
+    const partial = !(isWhole(panel) && isWhole(reference));
     const key = [reference.key, reference.length, panel.length, partial].join();
     const known = this.found.get(panel);
     if (known?.key === key && known.a === reference.log && known.b === panel.log) return known.found;
@@ -52,7 +52,7 @@ export class Results {
   #line(reference, told, areBackends) {
     const rows = [];
     const names = (pairs) => listed([reference, ...pairs.map(([panel]) => panel)].map((panel) => panel.word));
-    const same = told.filter(([panel, found]) => found.kind === "none" && isOver(panel) && isOver(reference));
+    const same = told.filter(([panel, found]) => found.kind === "none" && isWhole(panel) && isWhole(reference));
     const soFar = told.filter(([panel, found]) => found.kind === "none" && !same.some(([one]) => one === panel));
     if (same.length) rows.push(line("same", "✓", "Same tree", `${names(same)} made the same ${plural(same[0][1].same, "token")}: every parent, every end.`));
     for (const [panel, { same: tokens }] of soFar) rows.push(line("so-far", "…", "Same so far", `${reference.word} and ${panel.word}: ${plural(tokens, "token")}.`));
@@ -67,8 +67,8 @@ export class Results {
     }
     this.parts.sameTree.hidden = !rows.length;
     const key = rows.map((row) => row.textContent).join("\n");
-    if (key !== this.line) this.parts.sameTree.replaceChildren(...rows);
-    this.line = key;
+    if (key !== this.told) this.parts.sameTree.replaceChildren(...rows);
+    this.told = key;
   }
 
   #button(reference, panel, found) {

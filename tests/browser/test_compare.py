@@ -382,6 +382,7 @@ def test_stop_frees_the_cache_and_the_partial_panels_stay(
     assert board(compare, "return board.panels[0].length") >= 8
     badges = compare.locator(".fs-panel .fs-badge")
     expect(badges).to_have_text(["stopped", "did not run", "did not run"])
+    expect(compare.locator(".fs-same-line")).to_have_count(0)
     small(compare)
     assert shown(compare, "same_tree")["cow"] == "true"
 

@@ -135,6 +135,12 @@ def test_a_run_and_itself_are_the_same_tree(compare: Page, thresholds: list[Path
     board(compare, "board.select({kind: 'node', id: 7}); board.draw()")
     texts = compare.locator(".fs-panel .fs-panel-text").all_inner_texts()
     assert texts[0] == texts[1], "what is pinned in one is pinned in the other"
+    stopped = "board.all[1].setState('stopped');"
+    board(
+        compare,
+        f"{stopped} board.results.compareTrees(board.panels, board.places.reference, false)",
+    )
+    expect(compare.locator(".fs-same-line.is-so-far")).to_contain_text(f"{nodes} tokens")
 
 
 def test_four_files_fit_a_fifth_is_said_to_be_left_out_and_one_alone_can_be_chosen(
