@@ -1,0 +1,132 @@
+"""What was recorded live is what is read back, and long runs neither slow nor swell the page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from explorer.experiments import stage as bench
+from explorer.experiments.base import QUICK
+from explorer.experiments.page import SIZE, server
+from tests.browser.conftest import ROOT
+from tests.browser.test_live import done, run, set_fields
+from tests.browser.test_recorded import stage
+
+pytestmark = pytest.mark.browser
+MANY = 20_000
+
+WRITE_DOWN = """async () => {
+  const stage = window.forkscope.stages.explore;
+  const { describe } = await import(document.querySelector('link[href$="/log.js"]').href);
+  const apply = stage.apply.bind(stage);
+  window.live = new Map();
+  stage.apply = (batch) => {
+    const taken = apply(batch);
+    const { log } = stage;
+    if (log) live.set(log.length - 1, JSON.stringify(describe(log, log.length - 1)));
+    return taken;
+  };
+}"""
+HELD_AGAINST = """async () => {
+  const { log } = window.forkscope.stages.explore;
+  const { describe } = await import(document.querySelector('link[href$="/log.js"]').href);
+  const cursors = [...live.keys()].filter((cursor) => cursor >= 0);
+  const read = (cursor) => JSON.stringify(describe(log, cursor));
+  const others = cursors.filter((cursor) => read(cursor) !== live.get(cursor));
+  return [cursors.length, Math.max(...cursors), others];
+}"""
+
+
+def test_every_state_seen_while_live_is_read_again_from_the_trace_that_the_command_line_saves(
+    page: Page, tmp_path: Path
+) -> None:
+    set_fields(page, "Once upon a time", max_new_tokens="60", max_paths="12")
+    page.evaluate(WRITE_DOWN)
+    run(page)
+    done(page)
+    config = stage(page, "return stage.log.header.config")
+    assert isinstance(config, dict)
+    trace = tmp_path / "saved.jsonl"
+    options = [
+        f"--{name.replace('_', '-')}={value}"
+        for group in ("sampling", "branching", "cache", "limits")
+        for name, value in config[group].items()
+        if value is not None
+    ]
+    command = [sys.executable, "-m", "explorer", "run", "--prompt", config["prompt"]]
+    subprocess.run([*command, *options, "--trace", str(trace)], cwd=ROOT, check=True)
+    page.set_input_files(".fs-file", trace)
+    page.wait_for_function(
+        "() => document.querySelector('.fs-title').textContent === 'saved.jsonl'"
+    )
+    seen, last, others = page.evaluate(HELD_AGAINST)
+    assert seen >= 3
+    assert last == stage(page, "return stage.log.length - 1") == 59
+    assert others == []
+
+
+@pytest.fixture(scope="module")
+def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("long") / "long.jsonl"
+    bench.long_trace(MANY, QUICK.long_max_paths).save(path)
+    return path
+
+
+def test_a_trace_of_20000_nodes_opens_and_is_scrubbed_with_few_elements(
+    page: Page, long_file: Path
+) -> None:
+    page.set_input_files(".fs-file", long_file)
+    page.wait_for_function(
+        "() => document.querySelector('.fs-title').textContent === 'long.jsonl'", timeout=60_000
+    )
+    page.evaluate(bench.PROBE, "explore")
+    stage(page, "stage.player.pause()")
+    assert int(stage(page, "return stage.log.nodes.length")) >= MANY  # type: ignore[call-overload]
+    steps = int(stage(page, "return stage.log.length"))  # type: ignore[call-overload]
+    cursors = [(at * 97 + 5) % steps for at in range(12)]
+    waits = sorted(page.evaluate(bench.ALL_SEEKS, [cursors]))
+    assert waits[len(waits) // 2] < 1000, (
+        waits
+    )  # the bench holds it to far less, on a quiet machine
+    for fit in (False, True):
+        if fit:
+            stage(page, "stage.fit(); stage.draw()")
+        assert page.locator(".fs-tree-svg *").count() < 20_000
+    assert stage(page, "return stage.log.at(7).cursor") == 7
+
+
+@pytest.fixture
+def flood(browser: Browser, tmp_path: Path) -> Iterator[bench.Flood]:
+    path = tmp_path / "flood.jsonl"
+    bench.long_trace(300, 20, 20).save(path)
+    with server("-m", "explorer.ui.flood", path) as (_, url):
+        context = browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
+        yield bench.Flood(context.new_page(), url, QUICK)
+        context.close()
+
+
+def test_run_after_run_leaves_no_elements_and_loses_no_step(flood: bench.Flood) -> None:
+    plan = {"nodes": 300, "rate": 10, "updates": 10}
+    count = "() => document.querySelectorAll('*').length"
+    flood.stream(plan, 1)
+    before = flood.page.evaluate(count)
+    told = flood.stream(plan, 3)
+    assert told["lost"] == 0
+    assert len(told["waits"]) == 30
+    assert abs(flood.page.evaluate(count) - before) < 0.02 * before
+    flood.devtools.send("HeapProfiler.collectGarbage")
+    kept = flood.metrics()["Nodes"]
+    flood.stream(plan, 3)
+    flood.devtools.send("HeapProfiler.collectGarbage")
+    assert flood.metrics()["Nodes"] < 1.1 * kept
+
+
+def test_what_is_zoomed_by_hand_stays_while_a_run_streams_in(flood: bench.Flood) -> None:
+    assert flood.zoomed({"nodes": 300, "rate": 10, "updates": 15}) == 0
+    assert json.loads(flood.page.locator("#fs-flood-plan textarea").input_value())["nodes"] == 300
