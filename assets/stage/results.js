@@ -79,11 +79,11 @@ export class Results {
 
   /** The figures of the panels that have ended. `notes`: what the figures cannot say. */
   draw(panels, reference, { warmUp, notes, isEnded }) {
-    const ended = panels.filter((panel) => panel.result);
+    const ended = panels.filter((panel) => panel.result && panel.log); // figures may come before the steps
     const { results, resultsTitle, resultsBody } = this.parts;
     results.hidden = !ended.length;
     if (!ended.length) return;
-    const key = JSON.stringify([isEnded, panels.length, reference.key, ended.map((panel) => [panel.key, panel.title, panel.digest, panel.result.seconds.total])]);
+    const key = JSON.stringify([isEnded, panels.length, reference.key, ended.map((panel) => [panel.key, panel.title, panel.digest, panel.result.seconds.total, this.found.get(panel)?.found.kind])]);
     if (key === this.drawn) return; // news that change no figure
     this.drawn = key;
     const isOpen = resultsBody.querySelector("details")?.open ?? false;
