@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,15 @@ def test_a_trace_named_on_the_command_line_opens(
         assert watch.complaints == []
     finally:
         app.stop()
+
+
+def test_the_terminal_says_where_the_page_is_and_nothing_else(app: App) -> None:
+    deadline = time.monotonic() + 10
+    while "Ctrl+C" not in app.log() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert f"Forkscope is on {app.url} (Ctrl+C ends it)." in app.log().splitlines()
+    assert "share" not in app.log()
+    assert "public link" not in app.log()
 
 
 def test_a_file_that_is_no_trace_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -22,10 +22,6 @@ LONG = {"max_new_tokens": "1900", "max_paths": "20"}
 
 
 def set_fields(page: Page, prompt: str, **values: str) -> None:
-    # The server fills the form when a page opens: what is typed before that would be overwritten.
-    page.wait_for_function(
-        "() => window.isFilled ||= document.querySelector('#fs-prompt textarea').value !== ''"
-    )
     page.locator("#fs-prompt textarea").fill(prompt)
     for title in ("Branching", "Limits"):
         header = page.locator("#fs-sidebar button.label-wrap", has_text=title)
@@ -105,6 +101,8 @@ def test_stop_frees_the_pool_and_what_came_stays(page: Page, app: App) -> None:
     wait_for_steps(page, 10)
     page.locator("#fs-stop").click(force=True)  # at once, while the page is busy drawing
     expect(page.locator(".fs-badge").first).to_have_text("stopped")
+    page.wait_for_timeout(500)
+    assert page.get_by_text("Error", exact=True).filter(visible=True).count() == 0
     wait_until(lambda: len(app.ended_runs()) > before)
     assert_freed_early(app)
     assert int(stage(page, "return stage.log.length")) >= 10  # type: ignore[call-overload]
@@ -260,6 +258,49 @@ LATER = """async ([what]) => {
 }"""
 
 
+STATES = "() => [document.body.dataset.run, document.querySelector('.fs-status').textContent]"
+
+
+def test_run_and_stop_say_how_things_stand(page: Page) -> None:
+    run_button, stop_button = page.locator("#fs-run"), page.locator("#fs-stop")
+    expect(run_button).to_be_enabled()
+    expect(stop_button).to_be_disabled()
+    assert page.evaluate(STATES) == ["idle", "Ready."]
+    set_fields(page, "Once upon a time", max_new_tokens="1900", max_paths="2")
+    run(page)
+    page.wait_for_function("() => document.body.dataset.run === 'running'")
+    expect(run_button).to_be_disabled()
+    expect(stop_button).to_be_enabled()
+    assert page.evaluate(STATES) == ["running", "Running …"]
+    stop_button.click(force=True)
+    expect(run_button).to_be_enabled()
+    expect(stop_button).to_be_disabled()
+    expect(page.locator(".fs-status")).to_contain_text("Stopped. The cache is freed")
+
+
+def test_a_run_that_waits_can_be_called_off(
+    page: Page, app: App, context: BrowserContext, watch: Watch
+) -> None:
+    busy = open_page(app.url, context, watch)
+    set_fields(busy, "Once upon a time", max_new_tokens="1900", max_paths="2")
+    run(busy)
+    wait_for_steps(busy, 3)
+    page.bring_to_front()
+    before = stage(page, "return stage.badge")
+    run(page)
+    page.wait_for_function("() => document.body.dataset.run === 'waiting'")
+    expect(page.locator(".fs-badge").first).to_have_text("waiting")
+    expect(page.locator("#fs-run")).to_be_disabled()
+    page.locator("#fs-stop").click()
+    expect(page.locator(".fs-status")).to_have_text("Stopped before anything ran.")
+    expect(page.locator("#fs-run")).to_be_enabled()
+    assert stage(page, "return stage.badge") == before
+    expect(page.locator(".fs-badge").first).to_have_text("recorded run")
+    busy.bring_to_front()
+    busy.locator("#fs-stop").click(force=True)
+    expect(busy.locator(".fs-badge").first).to_have_text("stopped")
+
+
 def test_what_is_on_its_way_after_stop_is_not_taken(page: Page) -> None:
     after = page.evaluate(LATER, ["stop"])
     assert after["length"] == 3
@@ -275,7 +316,7 @@ def test_a_live_run_does_not_take_the_stage_back_from_what_was_opened_since(page
 
 def test_a_models_name_in_the_budget_stays_text(page: Page) -> None:
     name = "![x](https://forkscope.invalid/x.png)<img src=https://forkscope.invalid/y.png>"
-    field = page.get_by_label("Model", exact=True)
+    field = page.locator("#fs-model input")
     field.fill(name)
     field.press("Enter")
     expect(page.locator("#fs-budget")).to_contain_text("unknown until ![x](https://")
