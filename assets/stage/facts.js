@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { numGiven, promptParts } from "./force.js";
 import { bytes, nats, plural, probability, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
-import { VERDICTS, show, verdictOf, whyNot } from "./whatif.js";
+import { show, verdictOf, whyNot } from "./whatif.js";
 
 export const STATUS = {
   finished: "ended here (end of text)",
@@ -12,6 +12,7 @@ export const STATUS = {
   pruned: "pruned: less probable than the paths that stayed",
   cancelled: "stopped here",
 };
+const SHORT = { forked: "still a fork", gained: "would fork", lost: "no fork", held: "no room", calm: "no fork" };
 const LONG = 400; // characters of a prompt shown before a path
 
 /** What continuing this token means, for the button's title. */
@@ -28,7 +29,7 @@ export function verdict(log, node, tau) {
   const { entropy_threshold: own } = log.header.config.branching;
   const sign = h >= own ? "≥" : "<";
   const words = `${sign} ${show(own)}: ${h >= own && factor === 1 ? "no room, or no second token" : did}`;
-  return tau === null || tau === undefined ? words : `${words}; at ${show(tau)}: ${VERDICTS[verdictOf(log, node, tau)]}`;
+  return tau === null || tau === undefined ? words : `${words}; at ${show(tau)}: ${SHORT[verdictOf(log, node, tau)]}`;
 }
 
 /** Prompt, what was given after it, and what grew: the end is what is seen first. */

@@ -4,7 +4,7 @@ import { candidateList } from "./candidates.js";
 import { el } from "./dom.js";
 import { STATUS, growTitle, numbers, pathText, verdict } from "./facts.js";
 import { forced, grown, numGiven } from "./force.js";
-import { nats, probability, shorten, visibleToken } from "./format.js";
+import { bytes, nats, probability, shorten, visibleToken } from "./format.js";
 import { ownerPanel } from "./holders.js";
 import { PROMPT } from "./log.js";
 import { ownership } from "./owner.js";
@@ -56,6 +56,7 @@ export class Inspector {
     this.#fill("head", [subjectKey(subject), id, pinned, node?.ended <= state.cursor, this.log.ends.length], () => this.#head(node, focus, pinned));
     this.#fill("path", [id, node && numGiven(log)], () => (node ? pathText(log, node) : []));
     this.#fill("stats", [id, decided, scene.tau, node?.ended <= state.cursor, node?.children.length], () => (node ? this.#stats(node, decided) : []));
+    if (node) this.#stored(focus);
     this.#fill("spark", [id, decided, scene.tau, scene.isDark, this.host.clientWidth, log.length > state.cursor], () => (node ? this.#spark(node) : []));
     this.#panels(node, decided, focus);
   }
@@ -69,10 +70,8 @@ export class Inspector {
 
   /** Open a tab by name; keyboard focus goes along. */
   open(tab, withFocus = false) {
-    this.tab = tab;
-    this.#tabs();
+    this.#choose(tab);
     if (withFocus) this.tabs[tab].focus();
-    this.actions.invalidate();
   }
 
   /** While pointer or keyboard are in here, what they came for stays. */
@@ -101,6 +100,8 @@ export class Inspector {
     }
     this.body = el("div", { class: "fs-in" }, parts.head, parts.path, parts.stats, parts.spark, this.list, parts.next, parts.owner, parts.trial, parts.facts);
     this.trial = new Trial(parts.trial);
+    this.more = el("button", { type: "button", class: "fs-link fs-in-stored", title: "Who owns this", onclick: () => this.open("owner", true) });
+    this.stored = el("dd", {}, this.more);
     this.host.replaceChildren(this.hint, this.body);
     const hold = () => (this.held ??= this.subject);
     const letGo = (event) => {
@@ -244,7 +245,14 @@ export class Inspector {
         `Of the next token, 0 sure to 1 (ln of the vocabulary): ${nats(node.decision.entropy)}`));
     }
     if (node.ended <= scene.state.cursor) rows.push(...stat("end", "", STATUS[node.status]));
-    return [el("dl", { class: "fs-stats" }, ...rows)];
+    return [el("dl", { class: "fs-stats" }, ...rows, el("dt", { text: "stored" }), this.stored)];
+  }
+
+  /** Whose bytes these are, in a line; more of it in its tab. */
+  #stored(focus) {
+    const { what, nbytes, share, note } = ownership(this.log, this.scene.state, focus);
+    const words = nbytes ? [what, bytes(nbytes), share.split(":")[0]].join(" · ") : note || what;
+    if (this.more.textContent !== words) this.more.textContent = words;
   }
 
   #spark(node) {

@@ -2,6 +2,7 @@
 
 import { entropyColor } from "./color.js";
 import { svg } from "./dom.js";
+import { numGiven } from "./force.js";
 import { count, shorten, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
 
@@ -77,8 +78,10 @@ export class Mark {
 
   #promptParts(log) {
     const words = log.promptText().trim();
-    return [svg("title", { text: words }), this.dot,
-      svg("text", { class: "fs-label fs-label-root", x: -12, y: 4, "text-anchor": "end", text: "prompt" })];
+    const given = numGiven(log);
+    const label = (y, text) => svg("text", { class: "fs-label fs-label-root", x: -12, y, "text-anchor": "end", text });
+    const more = given ? [label(18, `+${given} given`)] : [];
+    return [svg("title", { text: words }), this.dot, label(4, "prompt"), ...more];
   }
 
   #tokenParts() {

@@ -5,17 +5,9 @@
 
 import { PROMPT } from "./log.js";
 
-/** What a position of the recorded tree would do at another threshold. */
-export const VERDICTS = {
-  forked: "forked, and still would",
-  gained: "would fork; what lies behind was not explored",
-  lost: "forked, and would not",
-  cut: "would not be reached: a fork before it would not happen",
-  held: "reaches the threshold, but had no room or no second token",
-  calm: "below the threshold",
-};
-
-const NAMES = ["", ...Object.keys(VERDICTS)];
+// What a position would do: fork as it did; fork where it did not, with nothing explored behind it; no longer fork; not
+// be reached, because a fork before it would not happen; reach the threshold without room or a second token; stay calm.
+const NAMES = ["", "forked", "gained", "lost", "cut", "held", "calm"];
 const LOST = NAMES.indexOf("lost");
 const CUT = NAMES.indexOf("cut");
 

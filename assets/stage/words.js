@@ -2,7 +2,8 @@
 
 import { entropyColor, entropyPosition } from "./color.js";
 import { el } from "./dom.js";
-import { count } from "./format.js";
+import { numGiven } from "./force.js";
+import { count, plural } from "./format.js";
 import { PROMPT } from "./log.js";
 import { readable } from "./outline.js";
 
@@ -82,12 +83,22 @@ export class Words {
   /** The prompt: its last token is where the first decision was taken. */
   #prompt() {
     const texts = this.log.prompt.map((token) => readable(token.text, token.raw));
-    const last = el("span", { class: "fs-word-last", text: texts.pop() ?? "" });
-    const text = texts.join("");
-    if (text.length <= LONG || this.hasWholePrompt) return [text, last];
+    const given = numGiven(this.log);
+    const last = el("span", { class: `fs-word-last${given ? " fs-path-given" : ""}`, text: texts.pop() ?? "" });
+    if (given) {
+      const title = `${plural(given, "token")} given, not generated`;
+      const words = texts.splice(texts.length - (given - 1)).join("");
+      return [...this.#asked(texts.join("")), el("span", { class: "fs-path-given", title, text: words }), last];
+    }
+    return [...this.#asked(texts.join("")), last];
+  }
+
+  /** What was asked, its middle left out where it is long. */
+  #asked(text) {
+    if (text.length <= LONG || this.hasWholePrompt) return [text];
     const more = el("button", {
       type: "button", class: "fs-more", "data-more": true, text: `… ${count(text.length - LONG)} characters more …`,
     });
-    return [text.slice(0, LONG / 2), more, text.slice(-LONG / 2), last];
+    return [text.slice(0, LONG / 2), more, text.slice(-LONG / 2)];
   }
 }

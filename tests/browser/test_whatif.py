@@ -183,11 +183,17 @@ def test_a_click_on_a_candidate_forces_it_in_a_run_of_its_own(page: Page) -> Non
     assert f"forced at depth {len(given) - 1}" in words
     expect(page.locator("#fs-prompt textarea")).to_have_value(found["config"]["prompt"])
     assert shown_digest(page) == digest_by_command_line(header)
-    stage(page, "stage.select({ kind: 'node', id: -1 })")
+    pause(page, 1)
+    stage(page, "stage.select({ kind: 'node', id: -1 }, { reveal: true })")
     text = "".join(token["text"] for token in header["prompt"][-len(given) :])
     assert page.locator(".fs-path-given").text_content() == text
     page.get_by_role("tab", name="Numbers").click()
     expect(page.locator(".fs-inspector")).to_contain_text(f"{len(given)} tokens")
+    mark = page.locator('.fs-node[data-id="-1"]').first
+    expect(mark).to_contain_text(f"+{len(given)} given")
+    stage(page, "stage.show('text')")
+    expect(page.locator(".fs-text .fs-word.is-prompt .fs-path-given").first).to_be_visible()
+    stage(page, "stage.show('tree')")
     page.locator(".fs-origin-back").click()
     expect(page.locator(".fs-title").first).to_have_text("A story opens")
     pinned = stage(page, "return stage.pinned")
