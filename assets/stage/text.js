@@ -53,6 +53,8 @@ export class TextView {
     this.key = "";
     this.current = null; // where the arrow keys are
     this.pinned = null;
+    this.levels = 0;
+    this.letters = null; // of a line, as wide as the view is
     this.root.replaceChildren(this.above, this.below);
     this.root.scrollTop = 0;
   }
@@ -84,7 +86,10 @@ export class TextView {
       mass: masses(log, state.cursor), counts: counts(log, state.cursor),
       live: new Set(state.isOver ? [] : state.rows.map((row) => row.node)),
     };
-    this.root.style.setProperty("--levels", Math.max(1, deepest(this.items)));
+    const levels = Math.max(1, deepest(this.items));
+    if (levels === this.levels) return;
+    this.levels = levels; // set only where it changed, for then all is laid out anew
+    this.root.style.setProperty("--levels", levels);
   }
 
   /** Put the paragraphs near the part in sight into the document, in their order, and take the others out. */
@@ -117,11 +122,13 @@ export class TextView {
   }
 
   /** Pixels of a paragraph: as it was measured, else as its letters need. */
-  #height(item) {
-    const known = this.heights.get(item.key);
-    if (known?.length === item.ids.length) return known.height;
-    const width = Math.min(520, this.root.clientWidth * 0.6);
-    return GAP + LINE * lines(this.log, item.ids, Math.max(12, width / LETTER));
+  #height({ key, ids }) {
+    const known = this.heights.get(key);
+    if (known?.length === ids.length) return known.height;
+    this.letters ??= Math.max(12, Math.min(520, this.root.clientWidth * 0.6) / LETTER);
+    const height = GAP + LINE * lines(this.log, ids, this.letters);
+    this.heights.set(key, { length: ids.length, height });
+    return height;
   }
 
   #measure(items) {
@@ -163,6 +170,10 @@ export class TextView {
       const span = event.target.closest?.("[data-id]");
       return span ? Number(span.dataset.id) : null;
     };
+    new ResizeObserver(() => {
+      this.letters = null;
+      this.heights.clear();
+    }).observe(root);
     root.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     onHover(root, (event) => actions.point(nodeSubject(idOf(event))), () => actions.point(null));
     root.addEventListener("click", (event) => this.#click(event, idOf(event)));
