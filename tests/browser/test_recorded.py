@@ -191,7 +191,7 @@ def test_dark_and_light_change_every_colour_and_no_state(page: Page) -> None:
         "stage.tree.group.getAttribute('transform'), "
         "document.querySelector('.fs-node[data-id=\"0\"] .fs-dot').style.fill]"
     )
-    stage(page, "stage.tree.following = false; stage.select(0)")
+    stage(page, "stage.tree.following = false; stage.select({ kind: 'node', id: 0 })")
     stage(page, "stage.tree.camera.zoom(1.3, 200, 100); stage.draw()")
     light = stage(page, state)
     page.locator(".fs-theme").click()
@@ -232,7 +232,7 @@ def hostile_trace(page: Page, tmp_path: Path) -> Path:
 def test_hostile_text_stays_text(page: Page, tmp_path: Path) -> None:
     page.set_input_files(".fs-file", hostile_trace(page, tmp_path))
     expect(page.locator(".fs-title").first).to_contain_text("${window.pwned=1}")
-    stage(page, "stage.player.toLive(); stage.select(2); stage.draw()")
+    stage(page, "stage.player.toLive(); stage.select({ kind: 'node', id: 2 }); stage.draw()")
     page.locator(".fs-run-details summary").first.click()
     page.locator(".fs-card-pool canvas").first.hover(position={"x": 8, "y": 8})
     page.wait_for_timeout(300)
