@@ -135,7 +135,7 @@ function runState() {
 }
 
 /** Run and Stop, also those of the narrow title bar, as things stand. */
-function showRunState() {
+export function showRunState() {
   const state = runState();
   if (state === "running") page.isWaiting = false;
   document.body.dataset.run = state;

@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { History } from "./history.js";
-import { fileUrl, mark, page, showTab, stageNamed } from "./page.js";
+import { fileUrl, mark, page, showRunState, showTab, stageNamed } from "./page.js";
 import { Shelf } from "./shelf.js";
 import { watchTheme } from "./theme.js";
 import { attachWelcome } from "./welcome.js";
@@ -56,6 +56,7 @@ class Runs {
     };
     attachWelcome(stage, { ready: () => this.#ready(), run: () => document.querySelector("#fs-run").click() });
     if (stage.log) this.#opened();
+    showRunState();
   }
 
   /** Put a recorded run on the stage, from its first step. */

@@ -28,7 +28,7 @@ def still(browser: Browser) -> Iterator[BrowserContext]:
 
 def test_a_first_visit_says_what_moves_and_offers_to_watch_or_to_run(page: Page) -> None:
     line = page.locator(LINE)
-    expect(line).to_contain_text("every dot is a token")
+    expect(line).to_contain_text("a dot is a token")
     watch, run = line.get_by_role("button", name="Watch"), line.get_by_role("button", name="Run it")
     first, second = watch.bounding_box(), run.bounding_box()
     assert first is not None and second is not None
