@@ -189,7 +189,7 @@ def test_a_hostile_prompt_comes_through_the_server_as_text(page: Page) -> None:
     set_fields(page, " ".join(HOSTILE), max_new_tokens="4", max_paths="2")
     run(page)
     done(page)
-    stage(page, "stage.select(0); stage.draw()")
+    stage(page, "stage.select({ kind: 'node', id: 0 }); stage.draw()")
     assert HOSTILE[0] in page.locator(".fs-inspector").first.inner_text()
     assert page.evaluate("window.pwned") is None
     assert page.locator(".fs-stage img, .fs-stage script").count() == 0
