@@ -8,8 +8,7 @@ import { PROMPT } from "./log.js";
 // What a position would do: fork as it did; fork where it did not, with nothing explored behind it; no longer fork; not
 // be reached, because a fork before it would not happen; reach the threshold without room or a second token; stay calm.
 const NAMES = ["", "forked", "gained", "lost", "cut", "held", "calm"];
-const LOST = NAMES.indexOf("lost");
-const CUT = NAMES.indexOf("cut");
+const [, FORKED, GAINED, LOST, CUT, HELD, CALM] = NAMES.keys();
 
 /** Why trying a threshold says nothing of this run, or "" where it does. */
 export function whyNot(log) {
@@ -19,25 +18,23 @@ export function whyNot(log) {
   return "";
 }
 
-/** Live paths at the start of step `index`, when its decisions were taken. */
-function pathsBefore(log, index) {
-  return log.steps[index - 1]?.paths.length || 1;
-}
-
 /** Whether a position over the threshold has more than one way to go: never with exactly one place left. */
-function hasRoom(log, node) {
-  const room = log.header.config.branching.max_paths - pathsBefore(log, node.decided);
-  const { entropy, candidates } = node.decision;
-  return room !== 1 && (entropy > 0 || candidates.filter((one) => one.prob > 0).length > 1);
+function hasRoom(log, { decided, decision }) {
+  const live = log.steps[decided - 1]?.paths.length || 1; // at the start of the step
+  if (log.header.config.branching.max_paths - live === 1) return false;
+  return decision.entropy > 0 || decision.candidates.filter((one) => one.prob > 0).length > 1;
 }
 
 /** The verdict on one decided node, branches that would not exist left aside. */
 export function verdictOf(log, node, tau) {
+  return NAMES[codeOf(log, node, tau, log.header.config.branching.entropy_threshold)];
+}
+
+function codeOf(log, node, tau, own) {
   const { normalized_entropy: h, factor } = node.decision;
-  if (factor > 1) return h >= tau ? "forked" : "lost";
-  if (h < tau) return "calm";
-  const own = log.header.config.branching.entropy_threshold;
-  return h < own && hasRoom(log, node) ? "gained" : "held";
+  if (factor > 1) return h >= tau ? FORKED : LOST;
+  if (h < tau) return CALM;
+  return h < own && hasRoom(log, node) ? GAINED : HELD;
 }
 
 /**
@@ -49,11 +46,12 @@ export function tryThreshold(log, cursor, tau) {
   const codes = new Uint8Array(log.nodes.length + 1); // by id + 1: which of NAMES, 0 none
   const gone = new Uint8Array(log.nodes.length); // on a branch that would not exist
   const counts = new Uint32Array(NAMES.length);
+  const own = log.header.config.branching.entropy_threshold;
   let cut = 0;
   let forks = 0;
   const judge = (node, isCut) => {
     if (node.decided > cursor) return;
-    const code = isCut ? CUT : NAMES.indexOf(verdictOf(log, node, tau));
+    const code = isCut ? CUT : codeOf(log, node, tau, own);
     codes[node.id + 1] = code;
     counts[code] += 1;
     if (node.decision.factor === 1) return;
@@ -65,7 +63,7 @@ export function tryThreshold(log, cursor, tau) {
     if (node.step > cursor) break; // ids rise with the steps
     const { id, parent } = node;
     const isSpare = codes[parent + 1] === LOST && log.node(parent).children[0] !== id;
-    gone[id] = Number(isSpare || (parent !== PROMPT && gone[parent] === 1));
+    if (isSpare || (parent !== PROMPT && gone[parent] === 1)) gone[id] = 1;
     judge(node, gone[id] === 1);
   }
   const of = Object.fromEntries(NAMES.map((name, code) => [name, counts[code]]));
