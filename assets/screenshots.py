@@ -100,6 +100,17 @@ class Stand:
         self.page.evaluate(FRAMES)
         self.page.wait_for_function(STILL)
 
+    def picture(self, width: int) -> bytes:
+        """What is in sight; on a phone the whole page, as in a window of its height."""
+        if width > 600:
+            return self.page.screenshot()
+        height = self.page.evaluate("document.scrollingElement.scrollHeight")
+        self.page.set_viewport_size(ViewportSize(width=width, height=height))
+        self.settle()
+        png = self.page.screenshot()
+        self.page.set_viewport_size(ViewportSize(width=width, height=SIZES[width]))
+        return png
+
 
 def first_visit(stand: Stand) -> None:
     stand.open("localStorage.clear()")
@@ -247,7 +258,7 @@ def pictures(out: Path, wanted: Iterable[tuple[int, str, str]]) -> Iterator[Path
                     SHOTS[name](stand)
                     stand.settle()
                     path = out / f"{name}-{width}{'' if theme == 'light' else '-dark'}.png"
-                    save(stand.page.screenshot(full_page=width < 600), path)
+                    save(stand.picture(width), path)
                     yield path
 
 
