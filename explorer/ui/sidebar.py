@@ -23,8 +23,11 @@ from explorer.ui.shared import Shared, SidebarParts
 from explorer.ui.stage import ASSETS, script
 
 TRACES = ASSETS / "traces"
-# A look at the form carries its time: an answer that comes late is not taken for a newer one.
-TURN = "(...values) => [...values.slice(0, -1), performance.now()]"
+# Looks at the form are numbered: an answer that comes late is not taken for a newer one.
+TURN = """(...values) => {
+  window.forkscopeLooks = (window.forkscopeLooks ?? 0) + 1;
+  return [...values.slice(0, -1), window.forkscopeLooks];
+}"""
 
 
 def recorded_runs(trace: str | None = None) -> list[dict[str, Any]]:
