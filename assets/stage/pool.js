@@ -3,6 +3,7 @@
 // lightness, which every eye sees, and stay greyer than the greens of the reference counts and the plasma of
 // entropy; neighbouring rows differ, distant ones may share a tint: pointing at a path tells which slots are its own.
 
+import { behind, box, roundness } from "./cellshape.js";
 import { slotColor } from "./color.js";
 import { el, fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
 import { count, visibleToken } from "./format.js";
@@ -270,34 +271,6 @@ function written(log, state) {
 function tints(element) {
   const style = getComputedStyle(element);
   return [1, 2, 3, 4].map((at) => style.getPropertyValue(`--fs-own-${at}`).trim());
-}
-
-/** Private cells are round where they are large enough to show it. */
-function roundness(refs, cell) {
-  if (cell < 6) return 0;
-  return refs === 1 ? cell / 2 - 0.5 : cell > 9 ? 2.5 : 1;
-}
-
-function box(context, x, y, size, round) {
-  context.beginPath();
-  if (round) context.roundRect(x, y, size, size, round);
-  else context.rect(x, y, size, size);
-}
-
-/** A dashed, stepped line behind the first `mark` cells. */
-function behind(context, mark, capacity, columns, cell) {
-  const row = Math.floor(mark / columns);
-  const x = (mark % columns) * cell - 0.75;
-  context.setLineDash([3, 2]);
-  context.beginPath();
-  if (row < Math.ceil(capacity / columns)) context.moveTo(columns * cell, row * cell - 0.75);
-  if (x > 0) {
-    context.lineTo(x, row * cell - 0.75);
-    context.lineTo(x, (row + 1) * cell - 0.75);
-  }
-  context.lineTo(0, (x > 0 ? row + 1 : row) * cell - 0.75);
-  context.stroke();
-  context.setLineDash([]);
 }
 
 /** What a slot holds and who sees it, in words. */
