@@ -72,6 +72,8 @@ function sample(run, step) {
   return run.state === "done" || run.state === "recorded" ? `${which} of ${plural(sampleAt(run.steps, run.steps.length) - 1, "sample")}` : `${which} sample`;
 }
 
+const CAME = { running: "has come to", stopped: "was stopped at", failed: "was broken off at" };
+
 function sameStep(runs, at) {
   const stands = runs.filter((run) => run.times.length).map((run) => ({ run, step: stepAt(run, runs, at, "step") }));
   const trees = stands.filter(({ run }) => run.isTree);
@@ -79,7 +81,7 @@ function sameStep(runs, at) {
   const here = trees.filter(({ step }) => step === at);
   const ways = [...new Set(here.map(({ run }) => living(run, at)))];
   for (const way of ways) parts.push(`${listed(here.filter(({ run }) => living(run, at) === way).map(({ run }) => run.word))} ${way}`);
-  for (const { run, step } of trees) if (step !== at) parts.push(`${run.word} ${run.state === "running" ? "has come to" : "ended at"} step ${step}`);
+  for (const { run, step } of trees) if (step !== at) parts.push(`${run.word} ${CAME[run.state] ?? "ended at"} step ${step}`);
   for (const { run, step } of stands) {
     if (run.isTree) continue;
     const where = trees.length ? ` at the same share of its own steps (${step} of ${run.times.length - 1}),` : "";

@@ -50,6 +50,10 @@ test("same step: what stands elsewhere is said to, and why", () => {
     "Step 1: deep copy and copy-on-write on 2 paths; naive at the same share of its own steps (4 of 8), on its second of 3 samples.");
   const short = run("B", [1, 2], paths(1, 0));
   assert.equal(tellPlace([run("A", [1, 2, 3], paths(1, 1, 0)), short], 2, "step"), "Step 2: A at the end; B ended at step 1.");
+  const ends = { running: "has come to", stopped: "was stopped at", failed: "was broken off at" };
+  for (const [state, words] of Object.entries(ends)) {
+    assert.equal(tellPlace([run("A", [1, 2, 3], paths(1, 1, 0)), { ...short, state }], 2, "step"), `Step 2: A at the end; B ${words} step 1.`);
+  }
   assert.equal(tellPlace([naive], 4, "step"), "Step 4: naive on its second of 3 samples.");
 });
 
