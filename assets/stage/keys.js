@@ -7,37 +7,32 @@ import { KEYS as IN_MULTIVERSE } from "./multiverse.js";
 import { KEYS as IN_PANELS } from "./paneltools.js";
 import { KEYS as IN_POOL } from "./pool.js";
 import { KEYS as IN_TABLE } from "./rows.js";
+import { VIEWS } from "./skeleton.js";
 import { nodeSubject } from "./subject.js";
 import { KEYS as IN_TEXT } from "./text.js";
 import { KEYS as ON_TIMELINE } from "./timeline.js";
 import { KEYS as TOOLS } from "./tools.js";
 
-/** `[group, [{keys, words, deed}]]`; `keys` as KeyboardEvent.key names them, separated by blanks. */
+/** `[group, [{keys, also?, words, deed}]]`: keys as KeyboardEvent.key names them, by blanks; `also`: not on the sheet. */
 export const KEYS = [
   ["Time", [
     { keys: "Space", words: "play or pause", deed: (stage) => stage.player.toggle() },
-    { keys: ".", words: "one step on", deed: (stage) => stage.player.step(1) },
-    { keys: ",", words: "one step back", deed: (stage) => stage.player.step(-1) },
+    { keys: ". ,", words: "one step on, one step back", deed: (stage, { key }) => stage.player.step(key === "." ? 1 : -1) },
     { keys: "Home", words: "first step", deed: (stage) => stage.player.seek(0) },
     { keys: "End l", words: "newest step, back to live", deed: (stage) => stage.player.toLive() },
-    { keys: "n", words: "next fork", deed: (stage) => stage.player.jump(["fork"], 1) },
-    { keys: "p", words: "previous fork", deed: (stage) => stage.player.jump(["fork"], -1) },
-    { keys: "x", words: "next prune or finish", deed: (stage) => stage.player.jump(["prune", "finish"], 1) },
-    { keys: "X", words: "previous prune or finish", deed: (stage) => stage.player.jump(["prune", "finish"], -1) },
-    { keys: "[", words: "slower", deed: (stage) => stage.player.faster(-1) },
-    { keys: "]", words: "faster", deed: (stage) => stage.player.faster(1) },
+    { keys: "n p", words: "next, previous fork", deed: (stage, { key }) => stage.player.jump(["fork"], key === "n" ? 1 : -1) },
+    { keys: "x X", words: "next, previous prune or finish", deed: (stage, { key }) => stage.player.jump(["prune", "finish"], key === "x" ? 1 : -1) },
+    { keys: "[ ]", words: "slower, faster", deed: (stage, { key }) => stage.player.faster(key === "]" ? 1 : -1) },
   ]],
   ["Tree", TOOLS],
   ["View", [
     { keys: "0", words: "whole tree", deed: (stage) => stage.fit() },
-    { keys: "+ =", words: "zoom in", deed: (stage) => stage.tree.zoom(1.25) },
-    { keys: "- −", words: "zoom out", deed: (stage) => stage.tree.zoom(0.8) },
+    { keys: "+ -", also: "= −", words: "zoom in, zoom out", deed: (stage, { key }) => stage.tree.zoom("+=".includes(key) ? 1.25 : 0.8) },
     { keys: "f", words: "follow the newest tokens", deed: (stage) => stage.follow() },
-    { keys: "v", words: "next view: tree, text, multiverse, table", deed: (stage) => stage.nextView?.() },
-    ...["tree", "text", "multiverse", "table"].map((name, at) => (
-      { keys: String(at + 1), words: name, deed: (stage) => stage.show?.(name) })),
+    { keys: "v", words: "next view", deed: (stage) => stage.nextView?.() },
+    { keys: "1 2 3 4", words: "tree, text, multiverse, table", deed: (stage, { key }) => stage.show?.(Object.keys(VIEWS)[key - 1]) },
     { keys: "w", words: "who owns this: into the KV pool", deed: (stage) => stage.parts.pool?.focus() },
-    { keys: "g", words: "grow from here: continue the token in focus in a run of its own", deed: (stage) => stage.inspector?.grow() },
+    { keys: "g", words: "grow a run from the token in focus", deed: (stage) => stage.inspector?.grow() },
     { keys: "Escape", words: "let go", deed: (stage) => stage.select(null) },
   ]],
 ];
@@ -63,7 +58,7 @@ export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON
 
 const NAMES = { Space: " " };
 const DEEDS = new Map(KEYS.flatMap(([, rows]) =>
-  rows.flatMap(({ keys, deed }) => keys.split(" ").map((key) => [NAMES[key] ?? key, deed]))));
+  rows.flatMap(({ keys, also = "", deed }) => `${keys} ${also}`.trim().split(" ").map((key) => [NAMES[key] ?? key, deed]))));
 
 const MOVES = {
   ArrowLeft: (log, id) => (id === PROMPT ? PROMPT : log.node(id).parent),
