@@ -8,6 +8,8 @@ export const BADGES = {
   done: "live run, finished", stopped: "stopped", failed: "failed",
 };
 
+const BYTES = [["unique", "kv_live_nbytes"], ["allocated", "kv_nbytes"], ["logical", "kv_logical_nbytes"]];
+
 /** Say what is shown; `isMoving`: five times a second, which is no speech for a screen reader. */
 export function drawWords(parts, { log, state }, isMoving) {
   say(parts.narration, narrate(log, state.cursor));
@@ -18,9 +20,9 @@ export function drawWords(parts, { log, state }, isMoving) {
   say(parts.poolNote, memory && hasPool
     ? `${count(memory.shared_kv_tokens)} shared · ${count(memory.private_kv_tokens)} private · ${count(memory.capacity - memory.unique_kv_tokens)} free`
     : "");
-  say(parts.memoryNote, memory
-    ? `in use ${bytes(memory.kv_live_nbytes)} · allocated ${bytes(memory.kv_nbytes)} · one cache a path ${bytes(memory.kv_logical_nbytes)}`
-    : "");
+  for (const [kind, name] of BYTES) {
+    say(parts.memoryKeys.querySelector(`[data-bytes="${kind}"]`), memory ? bytes(memory[name]) : "");
+  }
   parts.noPool.hidden = hasPool;
   say(parts.noPool, hasPool ? "" : `Backend “${log.header.config.cache.backend}” keeps no shared pool, so there are no slots to draw.`);
 }

@@ -15,6 +15,14 @@ export function swatch(kind, text) {
   return el("span", { class: "fs-swatch-row" }, el("i", { class: `fs-swatch is-${kind}` }), el("span", { text }));
 }
 
+/** A key of a legend with a figure behind its words. */
+function figure(kind, text, title) {
+  const row = swatch(kind, text);
+  row.setAttribute("title", title);
+  row.append(el("b", { class: "fs-figure", "data-bytes": kind }));
+  return row;
+}
+
 /** The views of the token tree: name -> what its tab says. One is shown at a time. */
 export const VIEWS = { tree: "Tree", text: "Text", multiverse: "Multiverse", table: "Table" };
 
@@ -35,7 +43,7 @@ export function skeleton(host) {
     el("details", { class: "fs-run-details" }, el("summary", { text: "This run" }), parts.details));
   const memory = card("memory", "Memory",
     el("header", {}, el("h3", { text: "Memory" })), parts.sentence,
-    el("div", { class: "fs-canvas-box" }, parts.memory), parts.memoryNote, parts.memoryKeys, parts.projector);
+    el("div", { class: "fs-canvas-box" }, parts.memory), parts.memoryKeys, parts.projector);
   parts.root = el("div", { class: "fs-stage is-empty" },
     parts.welcome,
     el("header", { class: "fs-top" }, parts.badge,
@@ -100,8 +108,8 @@ function sideParts() {
     details: el("dl", { class: "fs-facts fs-details" }),
     sentence: el("p", { class: "fs-sentence" }),
     memory: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Bytes over time" }),
-    memoryNote: el("p", { class: "fs-fine" }),
-    memoryKeys: el("div", { class: "fs-keys" }, swatch("unique", "in use: each token once"), swatch("allocated", "allocated"), swatch("logical", "one cache a path: what deep copies need")),
+    memoryKeys: el("div", { class: "fs-keys" }, figure("unique", "in use", "Every stored token once"), figure("allocated", "allocated", "Storage, each once"),
+      figure("logical", "one cache a path", "What deep copies would need")),
     projector: el("div", { class: "fs-projector" }),
   };
 }
