@@ -1,7 +1,7 @@
 // Everything known of what is in focus, at the cursor: first what matters, the rest a tab away.
 
 import { candidateList } from "./candidates.js";
-import { el } from "./dom.js";
+import { el, keptSize } from "./dom.js";
 import { STATUS, growTitle, numbers, pathText, verdict } from "./facts.js";
 import { forced, grown, numGiven } from "./force.js";
 import { bytes, nats, probability, shorten, visibleToken } from "./format.js";
@@ -19,6 +19,7 @@ const OWNED = new Set(["slot", "cell", "layer", "step", "path"]); // of these, w
 export class Inspector {
   constructor(host, actions) {
     this.host = host;
+    this.size = keptSize(host);
     this.actions = actions;
     this.tab = "next";
     this.#build();
@@ -57,7 +58,7 @@ export class Inspector {
     this.#fill("path", [id, node && numGiven(log)], () => (node ? pathText(log, node) : []));
     this.#fill("stats", [id, decided, scene.tau, node?.ended <= state.cursor, node?.children.length], () => (node ? this.#stats(node, decided) : []));
     if (node) this.#stored(focus);
-    this.#fill("spark", [id, decided, scene.tau, scene.isDark, this.host.clientWidth, log.length > state.cursor], () => (node ? this.#spark(node) : []));
+    this.#fill("spark", [id, decided, scene.tau, scene.isDark, this.size.width, log.length > state.cursor], () => (node ? this.#spark(node) : []));
     this.#panels(node, decided, focus);
   }
 
@@ -260,7 +261,7 @@ export class Inspector {
     const { entropy_threshold: threshold } = log.header.config.branching;
     return [sparkline({
       log, id: node.id, cursor: scene.state.cursor, threshold: whyNot(log) ? null : threshold, tau: scene.tau, isDark: scene.isDark,
-      width: Math.max(180, this.host.clientWidth || 280), height: 34,
+      width: Math.max(180, this.size.width || 280), height: 34,
       onpoint: (id) => actions.point(id === null ? null : { kind: "node", id }),
       onselect: (id) => {
         this.held = { kind: "node", id };

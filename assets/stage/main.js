@@ -71,18 +71,18 @@ export class Stage {
       tree: this.tree, text: new TextView(parts.text, actions), multiverse: new Multiverse(parts.multiverse, actions),
       table: new NodeTable(parts.table, actions),
     };
-    this.panels = [ // always drawn
+    this.panels = [ // always drawn; canvases last: their text settles the styles of what was changed before it
       this.tools,
-      new Minimap(parts.minimap, actions, this.tree),
       new ShapeKey(parts.shapes, actions, this.tree),
-      this.pool,
-      new Layers(parts.layers, actions),
-      new MemoryStrip(parts.memory, actions),
-      this.timeline,
       new Projector(parts.projector, options.shapes),
       new Threshold(parts, actions),
       new OriginLine(parts.origin, actions),
       this.inspector,
+      new Minimap(parts.minimap, actions, this.tree),
+      this.pool,
+      new Layers(parts.layers, actions),
+      new MemoryStrip(parts.memory, actions),
+      this.timeline,
     ];
     this.#listen(host);
     this.show("tree");
@@ -249,9 +249,9 @@ export class Stage {
     if (!log) return;
     const scene = this.scene();
     this.views[this.view].draw(scene);
-    for (const panel of this.panels) panel.draw(scene);
     drawWords(parts, scene, player.playing || player.following);
     parts.follow.setAttribute("aria-pressed", String(this.tree.following));
+    for (const panel of this.panels) panel.draw(scene);
     this.drawn += 1;
   }
 

@@ -19,7 +19,7 @@ export class Minimap {
     this.canvas = el("canvas", { class: "fs-map", tabindex: "0", role: "img", "aria-label": "Map of the whole tree; the frame is what is in sight. Arrow keys move it." });
     this.toggle = el("button", { type: "button", class: "fs-map-toggle", onclick: () => this.#open(!this.isOpen) });
     host.append(this.canvas, this.toggle);
-    tree.moved = () => this.scene && this.#show();
+    tree.moved = () => this.scene && !tree.isDrawing && this.#show();
     this.#listen();
     this.#open(true);
   }

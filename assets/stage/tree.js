@@ -36,6 +36,7 @@ export class Tree {
     this.name = `fs${Math.random().toString(36).slice(2, 8)}`;
     this.actions = actions;
     this.laneFloor = 0; // pixels: far out, lanes are not lower than this, so that a long tree fills its card
+    this.isDrawing = false; // a frame is being drawn: what follows the view is drawn after it
     this.moved = () => {}; // told when the view or the layout has changed
     this.camera = new Camera(this.svg, this.group, {
       moved: () => this.#later(),
@@ -69,8 +70,10 @@ export class Tree {
     if (!this.log) return;
     this.scene = scene;
     this.#lay(scene.shape);
+    this.isDrawing = true;
     if (this.following) this.follow(scene.state);
     this.#refresh();
+    this.isDrawing = false;
   }
 
   /** Keep the newest column in sight, as large as the column allows. */
