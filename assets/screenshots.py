@@ -18,8 +18,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize
 
+from explorer.browser import chromium, server
 from explorer.config import RunConfig
-from explorer.experiments.page import chromium, server
 from explorer.generate import run
 from explorer.models import load_model
 from explorer.trace import Trace

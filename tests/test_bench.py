@@ -227,7 +227,8 @@ def names(nodes: int) -> dict[str, str]:
 def test_without_a_browser_its_cases_are_named_as_not_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(page, "find_chromium", lambda: None)
+    for module in (page, browser):
+        monkeypatch.setattr(module, "find_chromium", lambda: None)
     monkeypatch.setattr(page, "server", lambda: nullcontext((2.5, "")))
     show = lambda done, total, name: None  # noqa: E731
     first, *others = [

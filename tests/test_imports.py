@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "cli": {"experiments", "generate", "tiny", "ui", "terminal", "options", "catalogue", "export"},
     "ui": {"experiments", "generate", "catalogue", "export", "shapes"},
     "views": {"trace", "metrics"},
-    "experiments": {"metrics", "generate", "machine"},
+    "experiments": {"metrics", "generate", "machine", "browser"},
     "terminal": {"metrics"},
     "export": {"metrics"},
     "options": {"config"},
@@ -41,13 +41,13 @@ ARROWS: dict[str, set[str]] = {
     "hub": {"config"},
     "trace": {"events", "config"},
     "tiny": set(),
-    **{leaf: set() for leaf in ("attention", "text", "meter", "machine", "sketches")},
+    **{leaf: set() for leaf in ("attention", "text", "meter", "machine", "sketches", "browser")},
     **{leaf: set() for leaf in ("config", "events")},
 }
 HOMES = {"gradio": {"ui", "app"}, "plotly": {"views"}}
 TORCHLESS = {
     *("config", "events", "trace", "metrics", "views", "export", "options", "terminal"),
-    *("machine", "cli", "branching", "path", "tree", "text", "ui", "app", "__main__"),
+    *("machine", "browser", "cli", "branching", "path", "tree", "text", "ui", "app", "__main__"),
 }
 FAMILIES = ("backends", "cache", "policies", "experiments", "views")
 

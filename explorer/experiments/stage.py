@@ -10,8 +10,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
+from explorer import browser as pages
 from explorer.config import RunConfig
-from explorer.experiments import page as pages
 from explorer.experiments.base import QUICK, Conditions, Goal, Show, Unmeasured, case, make_model
 from explorer.trace import Trace
 

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from explorer.experiments.page import FLAGS
+from explorer.browser import FLAGS
 from tests.browser.find_chromium import find
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from explorer.browser import SIZE, server
 from explorer.experiments import stage as bench
 from explorer.experiments.base import QUICK
-from explorer.experiments.page import SIZE, server
 from tests.browser.conftest import ROOT
 from tests.browser.test_live import done, run, set_fields
 from tests.browser.test_recorded import stage
