@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from explorer import experiments, metrics
+from explorer import browser, experiments, metrics
 from explorer.cli import main
 from explorer.experiments import FULL, QUICK, page, speed, stage
 from explorer.experiments.base import Goal, Unmeasured, alternate, case, make_model
