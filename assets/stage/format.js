@@ -17,8 +17,10 @@ export function shorten(text, limit) {
   return chars.length <= limit ? text : chars.slice(0, limit - 1).join("") + "…";
 }
 
+const INTEGERS = new Intl.NumberFormat("en-US"); // made once: toLocaleString makes one at every call
+
 export function count(value) {
-  return value.toLocaleString("en-US");
+  return INTEGERS.format(value);
 }
 
 export function plural(value, noun) {

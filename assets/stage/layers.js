@@ -50,13 +50,14 @@ export class Layers {
       this.cell = (width - LABELS) / Math.max(1, state.capacity);
       context.font = `${Math.max(7, Math.min(10.5, row - 2))}px ${fontOf(this.canvas, colors)}`;
       context.textBaseline = "middle";
+      const spans = state.numPrompt ? this.#spans(state, colors, focus?.slots ?? null) : null;
       layers.forEach((live, layer) => {
         const y = layer * row;
         context.globalAlpha = focus && focus.layer !== null && focus.layer !== layer ? 0.5 : 1;
         context.fillStyle = focus?.layer === layer ? colors.accent : colors.muted;
         if (row >= 7 || layer % Math.ceil(9 / row) === 0 || focus?.layer === layer) context.fillText(`L${layer} · ${count(live)}`, 0, y + row / 2);
         const faded = context.globalAlpha;
-        if (state.numPrompt) this.#cells(context, state, colors, focus?.slots ?? null, y, row, faded);
+        if (spans) this.#cells(context, spans, y, row, faded);
         else this.#bar(context, live / state.capacity, colors, y, row, width);
       });
       context.globalAlpha = 1;
@@ -88,16 +89,33 @@ export class Layers {
     context.fillRect(LABELS, y, (width - LABELS) * share, tall);
   }
 
-  #cells(context, state, colors, lit, y, row, faded) {
-    const tall = row > 4 ? row - 1.5 : row;
+  /** Neighbouring slots that look alike, once for all layers: `{color, alpha, at: [x, width, x, width, ...]}`. */
+  #spans(state, colors, lit) {
+    const looks = new Map();
+    const { cell } = this;
+    const { refs, capacity } = state;
+    const look = (slot) => refs[slot] * 2 + (lit?.has(slot) ? 1 : 0);
     let from = 0;
-    const look = (slot) => state.refs[slot] * 2 + (lit?.has(slot) ? 1 : 0);
-    for (let slot = 1; slot <= state.capacity; slot++) {
-      if (slot < state.capacity && look(slot) === look(from)) continue;
-      context.globalAlpha = faded * (lit && state.refs[from] && !lit.has(from) ? 0.28 : 1);
-      context.fillStyle = slotColor(state.refs[from], colors);
-      context.fillRect(LABELS + from * this.cell, y, (slot - from) * this.cell + 0.25, tall);
+    for (let slot = 1; slot <= capacity; slot++) {
+      if (slot < capacity && look(slot) === look(from)) continue;
+      const color = slotColor(refs[from], colors);
+      const alpha = lit && refs[from] && !lit.has(from) ? 0.28 : 1;
+      const key = `${color} ${alpha}`;
+      if (!looks.has(key)) looks.set(key, { color, alpha, at: [] });
+      looks.get(key).at.push(LABELS + from * cell, (slot - from) * cell + 0.25);
       from = slot;
+    }
+    return [...looks.values()];
+  }
+
+  #cells(context, spans, y, row, faded) {
+    const tall = row > 4 ? row - 1.5 : row;
+    for (const { color, alpha, at } of spans) {
+      context.globalAlpha = faded * alpha;
+      context.fillStyle = color;
+      context.beginPath();
+      for (let i = 0; i < at.length; i += 2) context.rect(at[i], y, at[i + 1], tall);
+      context.fill();
     }
     context.globalAlpha = 1;
   }

@@ -26,6 +26,8 @@ import { Timeline } from "./timeline.js";
 import { Tools } from "./tools.js";
 import { Tree } from "./tree.js";
 
+const READ = 240; // milliseconds between two drawings of what is read
+
 /**
  * Put a stage into `host`. Options: `heal(run, seq)` (a promise of the missing batch), `request(kind, data)`
  * (ask the server side for something), `opened(stage)` and `ended(stage)` (a run began here, or ended).
@@ -48,6 +50,7 @@ export class Stage {
     this.shape = new Shape(); // what of the tree is shown, and in what order
     this.view = "tree";
     this.frame = 0;
+    this.readAt = -Infinity; // when what is read was drawn last
     this.drawn = 0; // frames drawn, for measurements
     this.left = new Set(); // live runs that were stopped, or left for another: nothing of them is taken
     this.actions = {
@@ -71,19 +74,17 @@ export class Stage {
       tree: this.tree, text: new TextView(parts.text, actions), multiverse: new Multiverse(parts.multiverse, actions),
       table: new NodeTable(parts.table, actions),
     };
-    this.panels = [ // always drawn; canvases last: their text settles the styles of what was changed before it
+    this.panels = [ // drawn every time; canvases last: their text settles the styles of what was changed before it
       this.tools,
       new ShapeKey(parts.shapes, actions, this.tree),
-      new Projector(parts.projector, options.shapes),
       new Threshold(parts, actions),
       new OriginLine(parts.origin, actions),
-      this.inspector,
-      new Minimap(parts.minimap, actions, this.tree),
       this.pool,
       new Layers(parts.layers, actions),
-      new MemoryStrip(parts.memory, actions),
       this.timeline,
     ];
+    this.readings = [this.inspector, new Projector(parts.projector, options.shapes), new Minimap(parts.minimap, actions, this.tree),
+      new MemoryStrip(parts.memory, actions)];
     this.#listen(host);
     this.show("tree");
     this.clear();
@@ -252,7 +253,22 @@ export class Stage {
     drawWords(parts, scene, player.playing || player.following);
     parts.follow.setAttribute("aria-pressed", String(this.tree.following));
     for (const panel of this.panels) panel.draw(scene);
+    this.#drawReadings(scene);
     this.drawn += 1;
+  }
+
+  /** What is read, not watched, is drawn a few times a second while steps come fast and nothing is in focus. */
+  #drawReadings(scene) {
+    const now = performance.now();
+    const isMoving = this.player.playing || this.player.following;
+    const wait = isMoving && !scene.focus ? this.readAt + READ - now : 0;
+    clearTimeout(this.later);
+    if (wait > 0) {
+      this.later = setTimeout(() => this.log && this.isVisible() && this.#drawReadings(this.scene()), wait);
+      return;
+    }
+    this.readAt = now;
+    for (const panel of this.readings) panel.draw(scene);
   }
 
   /** Everything that views draw from. */
@@ -271,7 +287,7 @@ export class Stage {
     this.run = run;
     this.pinned = this.pointed = this.tau = this.healing = null;
     this.shape.reset();
-    for (const view of [...Object.values(this.views), ...this.panels]) view.reset(log);
+    for (const view of [...Object.values(this.views), ...this.panels, ...this.readings]) view.reset(log);
     this.player.reset({ live });
     this.say("");
     this.parts.root.classList.toggle("is-empty", !log);

@@ -13,11 +13,12 @@ import { holderOf, originOf, placedOf, sight } from "./sight.js";
 
 export { drawLegend } from "./legend.js";
 
-const MARGIN = 120; // pixels around the view in which marks are ready
+const MARGIN = 60; // pixels around the view in which marks are ready
 const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
 const TALL = 16; // pixels of a lane that the whole tree is drawn with at most
 const EDGE = 36; // pixels that the newest tokens keep from the rim when followed
+const LEAD = 3; // columns by which the view goes ahead where steps come fast: it moves once in as many
 const FAST = 160; // milliseconds between two steps below which the view keeps up and does not glide
 const NONE = { threshold: 0, stride: 1 };
 
@@ -211,7 +212,9 @@ export class Tree {
     const { camera } = this;
     const right = column * DX * camera.scale + camera.x;
     const [high, low] = [top, bottom].map((lane) => lane * this.#lanePixels(camera.scale) + camera.y);
-    const dx = Math.min(0, box.width - EDGE - right) + Math.max(0, Math.min(EDGE, 74) - right);
+    const over = Math.min(0, box.width - EDGE - right);
+    const lead = over && this.followed.isFast ? LEAD * DX * camera.scale : 0;
+    const dx = over - lead + Math.max(0, Math.min(EDGE, 74) - right);
     const isTall = low - high > box.height - EDGE;
     const dy = isTall ? box.height / 2 - (low + high) / 2 : Math.max(0, EDGE / 2 - high) + Math.min(0, box.height - EDGE / 2 - low);
     if (dx || (dy && !isTall)) camera.set(camera.x + dx, camera.y + dy, camera.scale);
