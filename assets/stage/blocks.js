@@ -5,6 +5,7 @@ import { inkOn, mix } from "./contrast.js";
 import { count, shorten, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
 import { counts } from "./shape.js";
+import { markOf } from "./whatif.js";
 
 const LEVELS = 64; // shades of the entropy scale that blocks are painted in
 const FADED = 0.7; // of the ground in a pruned block's colour
@@ -162,21 +163,23 @@ export class BlockPainter {
     else for (let at = 0; at < h; at += 4) context.fillRect(x + w - wide, y + at, wide, 2);
   }
 
-  /** While a threshold is tried out: a disc where a token would fork now, a ring where it would no more. */
+  /** While a threshold is tried out: a disc where a fork would be, a ring where none would, struck where none is reached. */
   #trial(block) {
-    const { tau, log, state } = this.scene;
-    const node = log.node(block.ids[0]);
-    if (tau === null || node.decided > state.cursor) return;
-    const would = node.decision.normalized_entropy >= tau;
-    if (would === node.decision.factor > 1) return;
+    const tried = markOf(this.scene.trial, this.scene.log.node(block.ids[0]));
+    if (!tried) return;
     const [x, y, w, h] = this.#box(block);
     const { context, shades: { colors } } = this;
+    const [cx, cy, r] = [x + w - 6, y + Math.min(h / 2, 7), Math.min(4, h / 2)];
     context.beginPath();
-    context.arc(x + w - 6, y + Math.min(h / 2, 7), Math.min(4, h / 2), 0, 2 * Math.PI);
-    context.fillStyle = would ? colors.accent : colors.surface;
-    context.strokeStyle = would ? colors.surface : colors.accent;
+    context.arc(cx, cy, r, 0, 2 * Math.PI);
+    context.fillStyle = tried === "gained" ? colors.accent : colors.surface;
+    context.strokeStyle = tried === "gained" ? colors.surface : colors.accent;
     context.lineWidth = 1.5;
     context.fill();
+    if (tried === "cut") {
+      context.moveTo(cx - r, cy);
+      context.lineTo(cx + r, cy);
+    }
     context.stroke();
   }
 

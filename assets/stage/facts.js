@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { numGiven, promptParts } from "./force.js";
 import { bytes, nats, plural, probability, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
-import { show, verdictOf, whyNot } from "./whatif.js";
+import { show, whyNot } from "./whatif.js";
 
 export const STATUS = {
   finished: "ended here (end of text)",
@@ -12,7 +12,7 @@ export const STATUS = {
   pruned: "pruned: less probable than the paths that stayed",
   cancelled: "stopped here",
 };
-const SHORT = { forked: "still a fork", gained: "would fork", lost: "no fork", held: "no room", calm: "no fork" };
+const SHORT = { forked: "still a fork", gained: "would fork", lost: "no fork", cut: "not reached", held: "no room", calm: "no fork" };
 const LONG = 400; // characters of a prompt shown before a path
 
 /** What continuing this token means, for the button's title. */
@@ -21,15 +21,15 @@ export function growTitle(node, cursor) {
   return `Continue from exactly these tokens${after}, in a run of its own (g)`;
 }
 
-/** What the threshold did here, and what one that is tried out would do. */
-export function verdict(log, node, tau) {
+/** What the threshold did here, and what `tau`, which is tried out, would do by `trial`. */
+export function verdict(log, node, tau, trial) {
   const { factor, normalized_entropy: h } = node.decision;
   const did = factor > 1 ? `split into ${factor}` : "one token drawn";
   if (whyNot(log)) return did;
   const { entropy_threshold: own } = log.header.config.branching;
   const sign = h >= own ? "≥" : "<";
   const words = `${sign} ${show(own)}: ${h >= own && factor === 1 ? "no room, or no second token" : did}`;
-  return tau === null || tau === undefined ? words : `${words}; at ${show(tau)}: ${SHORT[verdictOf(log, node, tau)]}`;
+  return trial ? `${words}; at ${show(tau)}: ${SHORT[trial.at(node.id)]}` : words;
 }
 
 /** Prompt, what was given after it, and what grew: the end is what is seen first. */

@@ -56,7 +56,7 @@ export class Inspector {
     this.#show({ hasNode: node !== null, decided });
     this.#fill("head", [subjectKey(subject), id, pinned, node?.ended <= state.cursor, this.log.ends.length], () => this.#head(node, focus, pinned));
     this.#fill("path", [id, node && numGiven(log)], () => (node ? pathText(log, node) : []));
-    this.#fill("stats", [id, decided, scene.tau, node?.ended <= state.cursor, node?.children.length], () => (node ? this.#stats(node, decided) : []));
+    this.#fill("stats", [id, decided, scene.tau, scene.trial?.at(id), node?.ended <= state.cursor, node?.children.length], () => (node ? this.#stats(node, decided) : []));
     if (node) this.#stored(focus);
     this.#fill("spark", [id, decided, scene.tau, scene.isDark, this.size.width, log.length > state.cursor], () => (node ? this.#spark(node) : []));
     this.#panels(node, decided, focus);
@@ -80,7 +80,7 @@ export class Inspector {
     const held = this.held && focusOn(log, state, this.held);
     const found = held ?? (this.held ? null : focus);
     if (found) return { ...found, id: found.node };
-    const id = front(log, state);
+    const id = standIn(log, state);
     const subject = { kind: "node", id };
     return { ...focusOn(log, state, subject), subject, id };
   }
@@ -242,7 +242,7 @@ export class Inspector {
         "In the distribution that was sampled, and by the model itself (temperature 1, no filter)"));
     }
     if (decided) {
-      rows.push(...stat("entropy", node.decision.normalized_entropy.toFixed(3), verdict(log, node, scene.tau),
+      rows.push(...stat("entropy", node.decision.normalized_entropy.toFixed(3), verdict(log, node, scene.tau, scene.trial),
         `Of the next token, 0 sure to 1 (ln of the vocabulary): ${nats(node.decision.entropy)}`));
     }
     if (node.ended <= scene.state.cursor) rows.push(...stat("end", "", STATUS[node.status]));
@@ -271,7 +271,8 @@ export class Inspector {
   }
 }
 
-function front(log, state) {
+/** The node that is shown where nothing is in focus. */
+function standIn(log, state) {
   return state.isOver ? state.numNodes - 1 : (state.rows[0]?.node ?? PROMPT);
 }
 

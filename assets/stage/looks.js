@@ -2,6 +2,7 @@
 
 import { PROMPT } from "./log.js";
 import { FLAGS } from "./nodemark.js";
+import { markOf } from "./whatif.js";
 
 /** The bits of `FLAGS` by name. */
 const BIT = Object.fromEntries(FLAGS.map((name, at) => [name.slice(3), 1 << at]));
@@ -11,20 +12,20 @@ const BIT = Object.fromEntries(FLAGS.map((name, at) => [name.slice(3), 1 << at])
  * focus; `pointed`, `chosen`: the node in focus and the chosen one, or who stands for them.
  */
 export function looks(scene, id, { live, lit, pointed, chosen }) {
-  const { log, state, shape, tau } = scene;
+  const { log, state, shape, trial } = scene;
   const node = log.node(id);
   const isDecided = node.decided <= state.cursor;
   const ended = node.ended <= state.cursor ? node.status : "";
   const isFork = isDecided && node.decision.factor > 1;
-  const wouldFork = tau !== null && isDecided && node.decision.normalized_entropy >= tau;
+  const tried = markOf(trial, node);
   const isCollapsed = shape.collapsed.has(id);
   const hasChildren = node.children.length > 0 && log.nodes[node.children[0]].step <= state.cursor;
   const is = {
     dead: id !== PROMPT && scene.dead[id] === 1, live: live.has(id) && node.ended > state.cursor,
     open: id !== PROMPT && !isDecided && !ended, fork: isFork, pruned: ended === "pruned",
     finished: ended === "finished", lit: lit.has(id), hovered: id === pointed, selected: id === chosen,
-    bookmarked: shape.bookmarks.has(id), found: shape.found.has(id), would: wouldFork && !isFork,
-    wouldnt: tau !== null && isFork && !wouldFork, collapsed: isCollapsed,
+    bookmarked: shape.bookmarks.has(id), found: shape.found.has(id), would: tried === "gained",
+    wouldnt: tried === "lost", cut: tried === "cut", collapsed: isCollapsed,
   };
   let flags = 0;
   for (const name in BIT) if (is[name]) flags |= BIT[name];

@@ -25,6 +25,7 @@ import { Threshold } from "./threshold.js";
 import { Timeline } from "./timeline.js";
 import { Tools } from "./tools.js";
 import { Tree } from "./tree.js";
+import { trialOf } from "./whatif.js";
 
 const READ = 240; // milliseconds between two drawings of what is read
 
@@ -277,6 +278,7 @@ export class Stage {
     const state = log.at(player.cursor);
     this.colors ??= palette(this.parts.root);
     return {
+      trial: trialOf(log, state.cursor, tau), badge: this.badge,
       log, state, pinned, tau, shape, dead: log.dead(state.cursor), colors: this.colors, isDark: isDark(), focus: this.focus(),
     };
   }

@@ -3,7 +3,7 @@
 import { entropyColor } from "./color.js";
 import { svg } from "./dom.js";
 import { numGiven } from "./force.js";
-import { count, shorten, visibleToken } from "./format.js";
+import { plural, probability, shorten, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
 
 export const DX = 92; // pixels between depths
@@ -19,12 +19,13 @@ const WORDS = 16; // letters of a fold's words, less the digits of its tokens
 /** What a mark can be; each is a class. */
 export const FLAGS = [
   "is-dead", "is-live", "is-open", "is-fork", "is-pruned", "is-finished", "is-lit", "is-hovered", "is-selected",
-  "is-bookmarked", "is-found", "is-would", "is-wouldnt", "is-collapsed",
+  "is-bookmarked", "is-found", "is-would", "is-wouldnt", "is-cut", "is-collapsed",
 ];
 const EXTRAS = { // shapes that only some marks need, by flag
   "is-fork": (r) => svg("circle", { class: "fs-ring", r: (r + 3).toFixed(2) }),
   "is-would": (r) => svg("circle", { class: "fs-would", r: (r + 4.5).toFixed(2) }),
   "is-wouldnt": (r) => svg("path", { class: "fs-wouldnt", d: `M${-r - 6} ${r + 6}L${r + 6} ${-r - 6}` }),
+  "is-cut": (r) => svg("path", { class: "fs-cut", d: `M${-r - 8} ${r + 5}L${r + 2} ${-r - 5}M${-r - 2} ${r + 5}L${r + 8} ${-r - 5}` }),
   "is-found": (r) => svg("circle", { class: "fs-hit-ring", r: (r + 6.5).toFixed(2) }),
   "is-bookmarked": (r) => svg("path", { class: "fs-flag", d: `M0 ${-r}V${-r - 12}L9 ${-r - 8.5}L0 ${-r - 5}` }),
 };
@@ -40,11 +41,9 @@ export function radiusOf(node) {
   return node.id === PROMPT ? ROOT : 2.8 + 4.6 * Math.sqrt(node.prob);
 }
 
-/** "812 tokens · 31 %" */
+/** "812 tokens · 0.310" */
 export function foldWords({ tokens, mass }) {
-  const share = mass * 100;
-  const percent = share >= 99.95 ? "100" : share >= 10 ? share.toFixed(0) : share >= 0.1 ? share.toFixed(1) : "<0.1";
-  return `${count(tokens)} ${tokens === 1 ? "token" : "tokens"} · ${percent} %`;
+  return `${plural(tokens, "token")} · ${probability(mass)}`;
 }
 
 export class Mark {

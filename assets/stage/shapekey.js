@@ -17,6 +17,7 @@ const SOMETIMES = { // what must hold of a scene -> the shape
   found: ["found", "", ["circle", { class: "fs-hit-ring", r: 6 }], ["circle", { class: "fs-dot", r: 3 }]],
   would: ["would fork, not explored", "", DOT, ["circle", { class: "fs-would", r: 6.6 }]],
   wouldnt: ["would not fork", "is-wouldnt", DOT, ["circle", { class: "fs-ring", r: 6.4 }], ["path", { class: "fs-wouldnt", d: "M-7 7L7 -7" }]],
+  cut: ["fork not reached", "is-cut", DOT, ["circle", { class: "fs-ring", r: 6.4 }], ["path", { class: "fs-cut", d: "M-9 6.5L2 -6.5M-2 6.5L9 -6.5" }]],
 };
 
 export class ShapeKey {
@@ -31,10 +32,10 @@ export class ShapeKey {
     for (const row of Object.values(this.sometimes)) row.hidden = true;
   }
 
-  draw({ shape, tau }) {
+  draw({ shape, trial }) {
     const is = {
       folds: shape.collapsed.size > 0 || this.tree.level.threshold > 0, bookmarks: shape.bookmarks.size > 0,
-      found: shape.found.size > 0, would: tau !== null, wouldnt: tau !== null,
+      found: shape.found.size > 0, would: trial?.gained > 0, wouldnt: trial?.lost > 0, cut: trial?.cut > 0,
     };
     for (const [name, row] of Object.entries(this.sometimes)) if (row.hidden === is[name]) row.hidden = !is[name];
   }

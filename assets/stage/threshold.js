@@ -4,7 +4,7 @@ import { entropyPosition, isDark } from "./color.js";
 import { el, inside } from "./dom.js";
 import { atThreshold } from "./force.js";
 import { drawLegend } from "./legend.js";
-import { noteOf, sentenceOf, show, tryThreshold, whyNot } from "./whatif.js";
+import { noteOf, sentenceOf, show, whyNot } from "./whatif.js";
 
 const STEP = 0.005;
 const KEYED = { ArrowLeft: -STEP, ArrowDown: -STEP, ArrowRight: STEP, ArrowUp: STEP, PageDown: -10 * STEP, PageUp: 10 * STEP };
@@ -29,7 +29,7 @@ export class Threshold {
     this.row.hidden = true;
   }
 
-  draw({ log, state, tau, isDark: dark }) {
+  draw({ log, state, tau, trial, isDark: dark }) {
     const own = log.header.config.branching.entropy_threshold;
     const look = `${own} ${dark} ${whyNot(log)}`;
     if (look !== this.look || !this.handle?.isConnected) {
@@ -40,12 +40,11 @@ export class Threshold {
     if (key === this.key) return;
     this.key = key;
     this.tau = tau;
-    this.row.hidden = tau === null;
+    this.row.hidden = !trial;
     this.#place(tau ?? own, own);
-    if (tau === null) return;
-    const found = tryThreshold(log, state.cursor, tau);
-    this.sentence.textContent = sentenceOf(found, tau);
-    this.note.textContent = noteOf(found);
+    if (!trial) return;
+    this.sentence.textContent = sentenceOf(trial, tau);
+    this.note.textContent = noteOf(trial);
     this.run.title = `Start this run with entropy_threshold ${show(tau)}`;
     this.handle.setAttribute("aria-valuetext", `${show(tau)}; the run’s own is ${show(own)}. ${this.sentence.textContent}`);
   }

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { swatch } from "./skeleton.js";
 
-const TRIED = [["gained", "would fork"], ["lost", "would not"]];
+const TRIED = [["gained", "would fork"], ["lost", "would not"], ["cut", "not reached"]];
 
 export class ViewLegend {
   /** `signs`: `[[kind, words]]`, kinds as in views.css. */

@@ -3,6 +3,7 @@
 // What a trace can say: the entropy at every position it visited, so who reaches a threshold is exact. What it
 // cannot: what lies behind a fork that was not taken. Positions it never visited are not counted, and said so.
 
+import { count, plural } from "./format.js";
 import { PROMPT } from "./log.js";
 
 // What a position would do: fork as it did; fork where it did not, with nothing explored behind it; no longer fork; not
@@ -23,11 +24,6 @@ function hasRoom(log, { decided, decision }) {
   const live = log.steps[decided - 1]?.paths.length || 1; // at the start of the step
   if (log.header.config.branching.max_paths - live === 1) return false;
   return decision.entropy > 0 || decision.candidates.filter((one) => one.prob > 0).length > 1;
-}
-
-/** The verdict on one decided node, branches that would not exist left aside. */
-export function verdictOf(log, node, tau) {
-  return NAMES[codeOf(log, node, tau, log.header.config.branching.entropy_threshold)];
 }
 
 function codeOf(log, node, tau, own) {
@@ -73,30 +69,47 @@ export function tryThreshold(log, cursor, tau) {
   };
 }
 
-const forksOf = (count) => `${count.toLocaleString("en-US")} fork${count === 1 ? "" : "s"}`;
+const trials = new WeakMap(); // log -> {key, found}: its last answer
+
+/**
+ * `tryThreshold` for a frame, the same object while nothing changed; null where no threshold is tried out, or where
+ * one says nothing of this run. All that marks a position reads `markOf` of it, so that signs and sentence agree.
+ */
+export function trialOf(log, cursor, tau) {
+  if (tau === null || whyNot(log)) return null;
+  const key = `${cursor} ${tau} ${log.length}`;
+  if (trials.get(log)?.key !== key) trials.set(log, { key, found: tryThreshold(log, cursor, tau) });
+  return trials.get(log).found;
+}
+
+/**
+ * The sign that a decided node bears while a threshold is tried out (`trial`: see `trialOf`): "gained" where it would
+ * fork, "lost" where it would not, "cut" where a fork would not be reached; else "". A position that is held bears none.
+ */
+export function markOf(trial, node) {
+  const verdict = trial?.at(node.id);
+  if (verdict === "cut") return node.decision.factor > 1 ? "cut" : "";
+  return verdict === "gained" || verdict === "lost" ? verdict : "";
+}
 
 /** "9 forks; at 0.15: 14, of which 5 not explored", or what else is true; `found` is what `tryThreshold` gave. */
 export function sentenceOf(found, tau) {
-  const parts = [`${forksOf(found.forks)}; at ${show(tau)}: ${found.would.toLocaleString("en-US")}`];
-  if (found.gained) parts.push(`, of which ${found.gained.toLocaleString("en-US")} not explored`);
+  const parts = [`${plural(found.forks, "fork")}; at ${show(tau)}: ${count(found.would)}`];
+  if (found.gained) parts.push(`, of which ${count(found.gained)} not explored`);
   const gone = found.lost + found.cut;
-  if (gone) parts.push(`; ${forksOf(gone)} would not happen`);
+  if (gone) parts.push(`; ${plural(gone, "fork")} would not happen`);
   return `${parts.join("")}.`;
 }
 
 /** What the sentence leaves out, in a finer line. */
 export function noteOf(found) {
   const parts = [`Counted over the ${plural(found.positions, "position")} this run decided`];
-  if (found.cut) parts.push(`${found.cut} of the lost forks ${found.cut === 1 ? "stands" : "stand"} on a branch that another one opened`);
-  if (found.held) parts.push(`${found.held} more ${found.held === 1 ? "reaches" : "reach"} it without room for a second path`);
+  if (found.cut) parts.push(`${count(found.cut)} of the lost forks ${found.cut === 1 ? "stands" : "stand"} on a branch that another one opened`);
+  if (found.held) parts.push(`${count(found.held)} more ${found.held === 1 ? "reaches" : "reach"} it without room for a second path`);
   return `${parts.join("; ")}. A new run draws other tokens from the first difference on.`;
 }
 
 /** A threshold as people read it: at most three digits after the point. */
 export function show(tau) {
   return String(Number(tau.toFixed(3)));
-}
-
-function plural(value, noun) {
-  return `${value.toLocaleString("en-US")} ${noun}${value === 1 ? "" : "s"}`;
 }

@@ -6,10 +6,11 @@ import { numGiven } from "./force.js";
 import { count, plural } from "./format.js";
 import { PROMPT } from "./log.js";
 import { readable } from "./outline.js";
+import { markOf } from "./whatif.js";
 
 const LONG = 700; // characters of a prompt beyond which its middle is left out until somebody asks
 const CLASSES = [
-  "is-prompt", "is-decided", "is-fork", "is-dead", "is-gained", "is-lost", "is-bookmark", "is-found", "is-special",
+  "is-prompt", "is-decided", "is-fork", "is-dead", "is-gained", "is-lost", "is-cut", "is-bookmark", "is-found", "is-special",
 ];
 
 export class Words {
@@ -34,15 +35,15 @@ export class Words {
   }
 
   /** The element of token `id`, as it is in `scene`. */
-  paint(id, { log, state, dead, isDark, tau, shape }) {
+  paint(id, { log, state, dead, isDark, trial, shape }) {
     const token = this.tokens.get(id) ?? this.#add(id);
     const node = log.node(id);
     const isDecided = node.decided <= state.cursor;
     const entropy = isDecided ? node.decision.normalized_entropy : 0;
     const isFork = isDecided && node.decision.factor > 1;
-    const would = tau === null || !isDecided ? isFork : entropy >= tau;
+    const tried = markOf(trial, node);
     const flags = [
-      id === PROMPT, isDecided, isFork && would, id !== PROMPT && dead[id] === 1, would && !isFork, isFork && !would,
+      id === PROMPT, isDecided, isFork && !tried, id !== PROMPT && dead[id] === 1, tried === "gained", tried === "lost", tried === "cut",
       shape.bookmarks.has(id), shape.found.has(id), id !== PROMPT && node.text === "",
     ];
     const key = flags.reduce((bits, flag, at) => bits | (Number(flag) << at), Number(isDark) << 12);
