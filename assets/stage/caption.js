@@ -18,7 +18,7 @@ export function drawWords(parts, { log, state }, isMoving) {
   const hasPool = log.head.numPrompt > 0 || log.length === 0;
   say(parts.sentence, memorySentence(memory, hasPool));
   say(parts.poolNote, memory && hasPool
-    ? `${count(memory.shared_kv_tokens)} shared · ${count(memory.private_kv_tokens)} private · ${count(memory.capacity - memory.unique_kv_tokens)} free`
+    ? `${count(memory.shared_kv_tokens)} shared · ${count(memory.private_kv_tokens)} own · ${count(memory.capacity - memory.unique_kv_tokens)} free`
     : "");
   for (const [kind, name] of BYTES) {
     say(parts.memoryKeys.querySelector(`[data-bytes="${kind}"]`), memory ? bytes(memory[name]) : "");

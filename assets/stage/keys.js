@@ -31,11 +31,19 @@ export const KEYS = [
     { keys: "f", words: "follow the newest tokens", deed: (stage) => stage.follow() },
     { keys: "v", words: "next view", deed: (stage) => stage.nextView?.() },
     { keys: "1 2 3 4", words: "tree, text, multiverse, table", deed: (stage, { key }) => stage.show?.(Object.keys(VIEWS)[key - 1]) },
-    { keys: "w", words: "who owns this: into the KV pool", deed: (stage) => stage.parts.pool?.focus() },
+    { keys: "w", words: "who owns this: into the KV pool", deed: (stage) => intoPool(stage) },
     { keys: "g", words: "grow a run from the token in focus", deed: (stage) => stage.inspector?.grow() },
     { keys: "Escape", words: "let go", deed: (stage) => stage.select(null) },
   ]],
 ];
+
+/** The keyboard goes to the slot of what is in focus. */
+function intoPool(stage) {
+  if (!stage.pool) return; // a board has none
+  const slot = stage.focus()?.slot ?? -1;
+  if (slot >= 0) stage.pool.at = slot;
+  stage.parts.pool.focus();
+}
 
 /** Keys of one focused view, for the sheet alone: the view listens itself. */
 const IN_TREE = ["In the tree", [

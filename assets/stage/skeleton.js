@@ -32,7 +32,8 @@ export function skeleton(host) {
   const tree = card("tree", "Token tree",
     el("div", { class: "fs-tree-bar" }, parts.viewTabs, parts.tools,
       el("div", { class: "fs-zoom" }, parts.follow, parts.fit, parts.zoomOut, parts.zoomIn)),
-    el("div", { class: "fs-views" }, ...Object.keys(VIEWS).map((name) => parts[name]), parts.minimap, parts.empty), parts.shapes);
+    el("div", { class: "fs-views" }, ...Object.keys(VIEWS).map((name) => parts[name]), parts.empty),
+    el("div", { class: "fs-tree-foot" }, parts.shapes, parts.minimap));
   const pool = card("pool", "KV pool",
     el("header", {}, el("h3", { text: "KV pool" }), parts.poolNote, parts.poolTools),
     el("div", { class: "fs-canvas-box" }, parts.pool, parts.tip, parts.noPool), parts.poolKeys);

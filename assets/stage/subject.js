@@ -71,7 +71,8 @@ function onNode(log, state, subject, id) {
 function onSlot(log, state, subject) {
   const token = state.tokens[subject.slot] ?? 0;
   if (!token) return null;
-  const holder = token > 0 ? onNode(log, state, subject, token - 1) : onNode(log, state, subject, PROMPT);
+  const holder = onNode(log, state, subject, token > 0 ? token - 1 : PROMPT);
+  if (token < 0 && -token < log.prompt.length) holder.node = null; // nothing was decided after this prompt token
   const slots = new Set([subject.slot]);
   const rows = state.rows.filter((row) => (row.bits[subject.slot >> 5] >>> (subject.slot & 31)) & 1);
   return { ...holder, slot: subject.slot, slots, paths: rows.map((row) => row.path) };

@@ -28,9 +28,9 @@ const GROUPS = [
     ["Computed positions per second", "", "tokens_per_second.computed", rate, "rate"],
   ]],
   ["KV cache at its peak", [
-    ["Unique tokens", "really stored", "counters.unique_kv_tokens_peak", count, "count"],
-    ["Logical tokens", "what one cache a path would store", "counters.logical_kv_tokens_peak", count, "count"],
-    ["Sharing", "1 − unique / logical", "counters.sharing_peak", percent, "share"],
+    ["Unique tokens", "really stored, the most at any step", "counters.unique_kv_tokens_peak", count, "count"],
+    ["Logical tokens", "what one cache a path would store, the most at any step", "counters.logical_kv_tokens_peak", count, "count"],
+    ["Sharing", "1 − unique / logical, at the step where it is highest", "counters.sharing_peak", percent, "share"],
     ["Allocated", "storage, each once", "counters.kv_nbytes_peak", bytes, "memory"],
     ["In use", "of the live tokens", "counters.kv_live_nbytes_peak", bytes, "memory"],
     ["Logical bytes", "what one cache a path would need", "counters.kv_logical_nbytes_peak", bytes, "memory"],

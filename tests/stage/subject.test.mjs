@@ -31,6 +31,8 @@ test("a slot is the token that it holds at the cursor, and nothing once it is fr
   assert.deepEqual([...focus.slots], [3]);
   assert.equal(focusOn(log, log.at(1), { kind: "slot", slot: 2 }), null);
   assert.equal(focusOn(log, log.at(1), { kind: "cell", layer: 1, slot: 3 }).layer, 1);
+  assert.equal(focusOn(log, log.at(1), { kind: "slot", slot: 0 }).node, null); // nothing was decided after “Once”
+  assert.equal(focusOn(log, log.at(1), { kind: "slot", slot: 1 }).node, -1); // the prompt's last token
 });
 
 test("a step lights the tokens that it made, a path its newest one", () => {
