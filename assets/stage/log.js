@@ -4,6 +4,7 @@
 // index of its step, and a view at cursor c ignores facts that are younger than c. What does change (which
 // path sees which slot) is a `State`, advanced a step at a time from the nearest checkpoint.
 
+import { readTrace } from "./parse.js";
 import { Checkpoints, PROMPT, State } from "./state.js";
 
 export { PROMPT, State };
@@ -180,31 +181,10 @@ export function describe(log, cursor) {
   };
 }
 
-/** Parse a trace file (JSON lines) up to its last whole line. Throws an Error of one sentence. */
-export function parseTrace(text, name = "This file") {
-  const lines = text.slice(0, text.lastIndexOf("\n") + 1).split("\n").filter((line) => line);
-  const header = lines.length ? parseLine(lines[0]) : null;
-  if (header?.format !== "forkscope-trace") throw new Error(`${name} is not a Forkscope trace.`);
-  if (header.version !== 1) {
-    throw new Error(`${name} is a trace of version ${header.version}; this page reads version 1.`);
-  }
+/** The log of a trace file (JSON lines) up to its last whole line. Throws an Error of one sentence. */
+export function parseTrace(text, name) {
+  const { header, steps } = readTrace(text, name);
   const log = new Log(header);
-  lines.slice(1).forEach((line, at) => {
-    const step = parseLine(line);
-    try {
-      if (step?.index !== log.length) throw new Error("another step is missing");
-      log.append(step);
-    } catch {
-      throw new Error(`${name} is damaged at line ${at + 2}.`);
-    }
-  });
+  for (const step of steps) log.append(step);
   return log;
-}
-
-function parseLine(line) {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }

@@ -1,0 +1,173 @@
+// A trace file, read with distrust: every field that the page goes by is held against what it must be, before
+// anything of the run is shown. Pure; what it lets through, log.js can take.
+
+const MOST = 2 ** 53 - 1;
+const FAR = 1e9; // for numbers that no run comes near to
+const ROOM = 2 ** 28; // bytes that a page keeps of who sees which slot
+const PATHS = 4096;
+
+const check = (words, holds) => Object.assign(holds, { words });
+const whole = (least, most = MOST) => check(
+  most === MOST ? `a whole number from ${least} on` : `a whole number from ${least} to ${most}`,
+  (value) => Number.isInteger(value) && value >= least && value <= most,
+);
+const number = (least = -FAR, most = FAR) => check(
+  `a number from ${least} to ${most}`,
+  (value) => Number.isFinite(value) && value >= least && value <= most * (1 + 1e-6), // sums of floats
+);
+const text = check("a text", (value) => typeof value === "string");
+const flag = check("yes or no", (value) => typeof value === "boolean");
+const oneOf = (...values) => check(`one of ${values.join(", ")}`, (value) => values.includes(value));
+const maybe = (spec) => ({ maybe: spec }); // may be null, or missing
+
+const COUNT = whole(0);
+const ID = whole(-1, 2 ** 31 - 1); // of a node; -1: the end of the prompt
+const PATH = whole(0, 2 ** 31 - 1);
+const TOKEN = whole(0, 2 ** 31 - 1);
+const SHARE = number(0, 1);
+
+const HEADER = {
+  software: check("a list of versions", (value) => isObject(value) && Object.values(value).every((one) => typeof one === "string")),
+  created: text,
+  config: {
+    prompt: text, prompt_ids: maybe([TOKEN]), prefix_ids: maybe([TOKEN]), chat_template: flag, model: text, device: text, dtype: text,
+    sampling: { temperature: number(0), top_k: maybe(COUNT), top_p: maybe(SHARE), seed: COUNT },
+    branching: { entropy_threshold: SHARE, branch_factor: whole(1, 4096), max_paths: whole(1, PATHS), select: text, width: text },
+    cache: { backend: text, prefill_chunk: whole(1) },
+    limits: { max_new_tokens: whole(1), max_finished: maybe(COUNT), num_samples: maybe(COUNT), num_candidates: COUNT },
+  },
+  model: {
+    name: text, architecture: text, num_parameters: COUNT, num_layers: whole(1, 100_000), num_kv_heads: COUNT, head_dim: COUNT,
+    vocab_size: whole(1, 2 ** 31 - 1), context: maybe(COUNT), device: text, dtype: text, kv_nbytes_per_token: COUNT, backends: [text],
+    reason: maybe(text),
+  },
+  prompt: [{ token: TOKEN, text, raw: text }],
+  origin: maybe({ created: text, kind: oneOf("forced", "grown", "threshold"), node: maybe(ID), depth: maybe(ID), text: maybe(text) }),
+};
+
+const MEMORY = {
+  unique_kv_tokens: COUNT, logical_kv_tokens: COUNT, shared_kv_tokens: COUNT, private_kv_tokens: COUNT, capacity: COUNT,
+  high_water: COUNT, kv_nbytes: COUNT, kv_live_nbytes: COUNT, kv_logical_nbytes: COUNT, layers: [COUNT],
+};
+const STEP = {
+  phase: oneOf("prefill", "decode"), positions: COUNT, seconds: number(0), overhead_seconds: number(0), paths: [PATH], parents: [COUNT],
+  decisions: [{
+    path: PATH, node: ID, entropy: number(), normalized_entropy: SHARE, raw_entropy: number(), factor: whole(1, 4096),
+    candidates: [{ token: TOKEN, text, raw_logprob: number(), prob: SHARE }],
+  }],
+  nodes: [{
+    id: ID, parent: ID, path: PATH, token: TOKEN, text, raw: text, prob: SHARE, raw_prob: SHARE, logprob: number(), raw_logprob: number(),
+    perturbed: maybe(number()),
+  }],
+  forks: [{ path: PATH, children: [PATH] }],
+  ends: [{ path: PATH, node: ID, status: oneOf("finished", "length", "pruned", "cancelled") }],
+  slots: [COUNT], freed: [COUNT], memory_forward: MEMORY, memory: MEMORY, peak_memory_nbytes: COUNT,
+};
+
+/**
+ * `{header, steps}` of a trace file (JSON lines), up to its last whole line. Throws an Error of one sentence, which
+ * names the file, the line and what is wrong with it.
+ */
+export function readTrace(file, name = "This file") {
+  const lines = file.slice(0, file.lastIndexOf("\n") + 1).split("\n");
+  const header = parsed(lines[0]);
+  if (header?.format !== "forkscope-trace") throw new Error(`${name} is not a Forkscope trace.`);
+  if (header.version !== 1) {
+    const version = Number.isInteger(header.version) ? `version ${header.version}` : "an unknown version";
+    throw new Error(`${name} is a trace of ${version}; this page reads version 1.`);
+  }
+  const expect = (wrong, line) => {
+    if (wrong) throw new Error(`${name} is damaged at line ${line}: ${wrong}.`);
+  };
+  expect(fault(header, HEADER, "the line"), 1);
+  const steps = [];
+  const order = new Order(header);
+  for (let at = 1; at < lines.length; at++) {
+    if (!lines[at]) continue;
+    const step = parsed(lines[at]);
+    expect(fault(step, STEP, "the line") ?? order.fault(step), at + 1);
+    steps.push(step);
+  }
+  return { header, steps };
+}
+
+/** How a step goes on from those before it. */
+class Order {
+  constructor({ prompt }) {
+    Object.assign(this, { numPrompt: prompt.length, steps: 0, nodes: 0, rows: 1, wasOver: false, read: 0, capacity: 0 });
+  }
+
+  /** What is wrong with the next step, whose fields are what they must be; null: nothing. */
+  fault(step) {
+    if (step.index !== this.steps) return `step ${this.steps} is missing`;
+    const wrong = this.#sizes(step) ?? this.#slots(step) ?? this.#tree(step);
+    this.steps += 1;
+    this.nodes += step.nodes.length;
+    this.rows = step.paths.length || 1;
+    this.wasOver = !step.paths.length;
+    return wrong;
+  }
+
+  #sizes({ paths, parents, memory, memory_forward: forward }) {
+    if (paths.length > PATHS) return `paths has more than ${PATHS} entries`;
+    if (parents.length !== paths.length) return "parents does not have one entry for each of paths";
+    if (parents.some((row) => row >= this.rows)) return "parents names a path that is not there";
+    this.capacity = Math.max(this.capacity, memory.capacity, forward.capacity);
+    if ((this.capacity / 8) * (32 + paths.length) > ROOM) return "memory.capacity is more slots than this page can show";
+    return null;
+  }
+
+  #slots({ phase, positions, slots, freed }) {
+    if (phase === "prefill") {
+      if (this.wasOver) this.read = 0; // the next of several samples
+      if (positions > this.numPrompt) return "positions is more than the prompt has";
+      this.read += slots.length;
+      if (this.read > this.numPrompt) return "slots has more entries than the prompt has tokens";
+    } else if (slots.length && slots.length !== this.rows) return "slots does not have one entry for each path before it";
+    if ([...slots, ...freed].some((slot) => slot >= this.capacity)) return "a slot lies outside memory.capacity";
+    return new Set(slots).size < slots.length ? "slots names one slot twice" : null;
+  }
+
+  #tree({ decisions, nodes, ends }) {
+    const known = this.nodes + nodes.length;
+    for (const [at, { id, parent }] of nodes.entries()) {
+      if (id !== this.nodes + at) return `nodes[${at}].id is not ${this.nodes + at}`;
+      if (parent >= this.nodes) return `nodes[${at}].parent is not a node before it`;
+    }
+    if (decisions.some(({ node }) => node >= this.nodes)) return "decisions names a node that is not there";
+    return ends.some(({ node }) => node >= known) ? "ends names a node that is not there" : null;
+  }
+}
+
+/** The first field of `value` that is not as `spec` has it, in words; null: none. */
+function fault(value, spec, where) {
+  if (spec.maybe) return value === null || value === undefined ? null : fault(value, spec.maybe, where);
+  if (value === undefined) return `${where} is missing`;
+  if (typeof spec === "function") return spec(value) ? null : `${where} is not ${spec.words}`;
+  if (Array.isArray(spec)) {
+    if (!Array.isArray(value)) return `${where} is not a list`;
+    for (let at = 0; at < value.length; at++) {
+      const wrong = fault(value[at], spec[0], `${where}[${at}]`);
+      if (wrong) return wrong;
+    }
+    return null;
+  }
+  if (!isObject(value)) return `${where} is not an object`;
+  for (const name of Object.keys(spec)) {
+    const wrong = fault(value[name], spec[name], where === "the line" ? name : `${where}.${name}`);
+    if (wrong) return wrong;
+  }
+  return null;
+}
+
+function isObject(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}
+
+function parsed(line) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
