@@ -210,7 +210,7 @@ test("how far subtrees reach is what walking them finds", () => {
   }
 });
 
-test("20,000 nodes are laid out in a moment, tree or samples", () => {
+test("20,000 nodes are laid out, every one a lane from the others of its column, tree or samples", () => {
   const bush = new Log(header);
   bushy(520, 40).forEach((one) => bush.append(one));
   const samples = new Log(header);
@@ -219,8 +219,8 @@ test("20,000 nodes are laid out in a moment, tree or samples", () => {
   }
   for (const log of [bush, samples]) {
     assert.ok(log.nodes.length >= 20000);
-    const began = performance.now();
-    new Layout().update(log);
-    assert.ok(performance.now() - began < 1500, `${performance.now() - began} ms`);
+    const layout = new Layout();
+    layout.update(log);
+    check(log, layout, new Shape(), "large");
   }
 });
