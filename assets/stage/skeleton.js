@@ -23,6 +23,8 @@ function figure(kind, text, title) {
   return row;
 }
 
+const GAP = 10; // pixels between two rows of the stage
+
 /** The views of the token tree: name -> what its tab says. One is shown at a time. */
 export const VIEWS = { tree: "Tree", text: "Text", multiverse: "Multiverse", table: "Table" };
 
@@ -52,9 +54,19 @@ export function skeleton(host) {
     parts.whatif, parts.alert,
     el("div", { class: "fs-grid" }, tree, el("div", { class: "fs-maps" }, pool, layers),
       el("div", { class: "fs-side" }, inspector, memory)),
-    el("div", { class: "fs-dock" }, parts.narration, parts.timeline, parts.player));
+    el("div", { class: "fs-dock fs-dock-timed" }, parts.narration, parts.timeline, parts.player));
   host.append(parts.root);
+  leaveRoom(parts.root, [parts.welcome, parts.root.querySelector(".fs-top"), parts.whatif, parts.alert]);
   return parts;
+}
+
+/** The tree's card is as high as the window leaves it: lines that come and go above it are counted. */
+function leaveRoom(root, rows) {
+  const observer = new ResizeObserver(() => {
+    const above = rows.reduce((sum, row) => sum + (row.offsetHeight ? row.offsetHeight + GAP : 0), 0);
+    root.style.setProperty("--fs-above", `${above}px`);
+  });
+  rows.forEach((row) => observer.observe(row));
 }
 
 function head() {

@@ -33,7 +33,7 @@ def build(trace: str | None = None, limits: Limits | None = None) -> gr.Blocks:
     entries = sidebar.recorded_runs(trace)
     with gr.Blocks(title="Forkscope", fill_width=True, analytics_enabled=False) as page:
         bar = script("page.attachBar({element});")
-        gr.HTML(html_template=BAR, js_on_load=bar, apply_default_css=False)
+        gr.HTML(html_template=BAR, js_on_load=bar, apply_default_css=False, elem_id="fs-title-bar")
         with gr.Row(elem_id="fs-page"):
             with gr.Column(elem_id="fs-sidebar", scale=0, min_width=290):
                 shared = sidebar.build(ModelCache(), RunStore(), entries, limits)
