@@ -37,7 +37,7 @@ export class Projector {
     this.select = el("select", { class: "fs-speed fs-model-choice", "aria-label": "Model" },
       ...this.shapes.map(({ name, title }) => el("option", { value: name, text: title })),
       el("option", { value: OWN, text: "your own shape" }));
-    this.select.addEventListener("change", () => this.#choose(this.shapes.find(({ name }) => name === this.select.value) ?? this.shape));
+    this.select.addEventListener("change", () => this.#choose(this.shapes.find(({ name }) => name === this.select.value) ?? this.#own()));
     const typed = () => this.#typed();
     this.inputs = Object.fromEntries(FIELDS.map(([name, words, most]) =>
       [name, el("input", { type: "number", min: 1, max: most, step: 1, inputmode: "numeric", "aria-label": words, oninput: typed })]));
@@ -65,17 +65,28 @@ export class Projector {
   /** A model of the list, or what is typed in. */
   #choose(shape) {
     this.shape = shape;
-    this.select.value = this.shapes.includes(shape) ? shape.name : OWN;
+    const isListed = this.shapes.includes(shape);
+    this.from = { ...shape, model: isListed ? shape.title : this.from.model }; // what typing sets out from
+    this.select.value = isListed ? shape.name : OWN;
     for (const [name] of FIELDS) this.inputs[name].value = String(shape[name]);
     this.dtype.value = shape.dtype;
     this.refusal.hidden = true;
     this.#changed();
   }
 
-  /** Somebody typed: another shape than any of the list, without window or latent vector. */
+  /** A shape of one's own to begin with: the one that was shown, windows and latent vector too. */
+  #own() {
+    const from = this.shape ?? this.from;
+    return { ...from, name: OWN, title: "Your shape", source: from.name === OWN ? from.source : `as ${from.title} has it` };
+  }
+
+  /** Somebody typed: another shape than any of the list, without window or latent vector, which is said. */
   #typed() {
     const sizes = Object.fromEntries(FIELDS.map(([name]) => [name, this.inputs[name].value === "" ? NaN : Number(this.inputs[name].value)]));
-    const shape = { ...sizes, name: OWN, title: "Your shape", dtype: this.dtype.value, source: "as typed in", window: null, window_layers: 0, latent: null };
+    const { window, latent } = this.from;
+    const dropped = [window && "sliding windows", latent && "latent attention"].filter(Boolean).join(" and ");
+    const source = dropped ? `as typed in, without the ${dropped} of ${this.from.model}` : "as typed in";
+    const shape = { ...sizes, name: OWN, title: "Your shape", dtype: this.dtype.value, source, window: null, window_layers: 0, latent: null };
     const why = complaint(shape);
     this.select.value = OWN;
     this.refusal.textContent = why ?? "";

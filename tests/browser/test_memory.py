@@ -194,10 +194,9 @@ def test_the_first_private_slot_behind_a_shared_prefix_is_shown_moving_once(page
     page.wait_for_function(
         f"() => {{ const stage = window.forkscope.stages.explore; {ink} }}", timeout=1500
     )
-    page.wait_for_timeout(900)
+    page.wait_for_function("() => !window.forkscope.stages.explore.pool.pulse.frame")
     assert overlay.get_attribute("data-moves") is None
     assert stage(page, ink) == 0
-    assert stage(page, "return stage.pool.pulse.frame") == 0
     pause(page, step - 1)
     assert overlay.get_attribute("data-moves") is None  # backwards nothing is copied
     pause(page, step + 5)
@@ -431,6 +430,34 @@ def test_for_your_model_takes_a_shape_of_ones_own_and_refuses_what_cannot_be(pag
     page.wait_for_function("() => window.forkscope.stages.explore.log.length === 20")
     expect(form.get_by_label("layers")).to_have_value("1000")
     assert figure(page, "peak-sharing") != ""
+
+
+@pytest.mark.parametrize(
+    ("model", "title", "kept", "lost"),
+    [
+        ("gpt-oss-20b", "gpt-oss 20B", "12 of 24 layers keep", "sliding windows"),
+        ("deepseek-v3", "DeepSeek-V3", "Latent attention keeps", "latent attention"),
+    ],
+)
+def test_your_own_shape_begins_as_the_model_shown_and_says_what_typing_drops(
+    page: Page, model: str, title: str, kept: str, lost: str
+) -> None:
+    pause(page, 26)
+    page.locator(".fs-project summary").first.click()
+    choice = page.locator(".fs-model-choice").first
+    note = page.locator(".fs-project-note").first
+    choice.select_option(model)
+    before = figure(page, "peak-sharing")
+    choice.select_option("own")
+    expect(choice).to_have_value("own")
+    expect(page.locator(".fs-project-headline").first).to_contain_text("Your shape")
+    expect(note).to_contain_text(f"as {title} has it")
+    expect(note).to_contain_text(kept)
+    assert figure(page, "peak-sharing") == before
+    page.locator(".fs-project-form").first.get_by_label("layers").fill("10")
+    expect(choice).to_have_value("own")
+    expect(note).to_contain_text(f"as typed in, without the {lost} of {title}")
+    expect(note).not_to_contain_text(kept)
 
 
 def test_the_prediction_moves_with_the_cursor(page: Page) -> None:
