@@ -9,7 +9,7 @@ import { Curves } from "./curves.js";
 import { plural } from "./format.js";
 import { Healing } from "./healing.js";
 import { bindKeys } from "./keys.js";
-import { page } from "./page.js";
+import { healer, leave, letGo, page } from "./page.js";
 import { Panel, sharedScale } from "./panel.js";
 import { Picker } from "./picker.js";
 import { Places } from "./places.js";
@@ -27,9 +27,9 @@ const HEIGHTS = [140, 184, 420]; // pixels of the panels' trees: least, usual, m
  * `backends`: `[{name, title, about}]`, all there are.
  */
 export function attach({ element, props, watch, server }, backends) {
-  const heal = async (run, seq) => JSON.parse(await server.events_since({ run, seq }));
-  const board = new Board(element.querySelector(".fs-host"), { heal, backends });
+  const board = new Board(element.querySelector(".fs-host"), { heal: healer(server), backends });
   page.stages.compare = board;
+  letGo.set("compare", (token) => server.leave(token));
   const take = () => props.value && board.take(JSON.parse(props.value));
   watch("value", take);
   take();
@@ -42,8 +42,6 @@ export class Board {
     this.healing = new Healing(heal);
     this.id = null;
     this.height = HEIGHTS[1];
-    this.isAsked = false; // Compare was pressed, and nothing has come
-    this.isWaiting = true; // what comes is news
     this.frame = 0;
     this.parts = build();
     this.parts.panels.append(...backends.map(introduce));
@@ -78,9 +76,10 @@ export class Board {
 
   /** A message of the server: a word (`status`), why nothing came of it (`alert`), or news of a run. */
   take(message) {
+    if (!page.requests.takes("compare", message)) return; // of a comparison that was stopped, or left
     if (message.status) this.words.say(message.status);
     if (message.alert) {
-      this.isAsked = this.isWaiting = page.isWaiting = false;
+      page.requests.close("compare");
       this.words.alert(message.alert);
       if (this.player.isLive) this.finish(message.failed ? "failed" : "stopped");
       else {
@@ -88,34 +87,38 @@ export class Board {
         this.words.stand(this.words.rest);
       }
     }
-    if (message.compare && message.compare !== this.stopped) this.#news(message);
+    if (message.compare) this.#news(message);
   }
 
   /** Compare was pressed. */
-  queued() {
+  wait() {
     this.words.alert("");
-    page.queued();
     this.words.say("Waiting for the device …");
-    this.isAsked = this.isWaiting = true;
     this.words.stand("loading");
   }
 
-  /** Stop was pressed: what runs is over, and what waits will not begin, whatever is still on its way. */
+  /** Another one is asked for: the live one is stopped, on the server too. */
+  leave() {
+    if (!this.player.isLive) return;
+    leave("compare");
+    this.finish("stopped");
+  }
+
+  /** Stop was pressed: what came stays. */
   stop() {
-    if (this.player.isLive) this.finish("stopped");
-    else if (this.isAsked) {
-      page.isWaiting = false;
-      this.words.say("Stopped before anything ran.");
-      this.words.stand(this.words.rest);
-    }
-    this.isAsked = this.isWaiting = false;
+    this.finish("stopped");
+  }
+
+  /** What was waited for will not come. */
+  rest() {
+    this.words.say("Stopped before anything ran.");
+    this.words.stand(this.words.rest);
   }
 
   /** No more will come: all have run (`done`), Stop was pressed (`stopped`), or it broke off (`failed`). */
   finish(how) {
     if (how === "done") this.words.say("Done.");
     else {
-      this.stopped = this.id;
       for (const panel of this.all) {
         if (panel.state === "running") panel.setState(how);
         if (panel.state === "waiting") panel.setState("never");
@@ -123,6 +126,7 @@ export class Board {
       this.words.say(how === "failed" ? "Broken off. What came stays here." : "Stopped. The cache is freed; what came stays here.");
     }
     this.words.stand(how);
+    page.requests.close("compare");
     this.player.finish();
     this.#sync();
   }
@@ -141,8 +145,8 @@ export class Board {
       this.words.alert("Choose at least two runs that have a step.");
       return false;
     }
+    leave("compare"); // what waits in line would take the place of these
     this.id = this.warmUp = null;
-    this.isAsked = this.isWaiting = false;
     const { kinds, heading, note } = sideBySide(runs);
     this.#begin(kinds, RUNS, { live: false });
     this.all.forEach((panel, at) => {
@@ -206,10 +210,7 @@ export class Board {
   }
 
   #news(message) {
-    if (message.compare !== this.id) {
-      if (!this.isWaiting) return;
-      this.#start(message);
-    }
+    if (message.compare !== this.id) this.#start(message);
     const panel = this.all.find((one) => one.key === message.now);
     if (message.batch) panel.apply(message.batch);
     else panel.setState("running");
@@ -223,7 +224,6 @@ export class Board {
 
   #start({ compare, order }) {
     this.id = compare;
-    this.isAsked = this.isWaiting = false;
     this.warmUp = null;
     this.#begin(order.map((name, at) => {
       const { title, about } = this.backends.get(name);

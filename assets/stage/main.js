@@ -2,36 +2,20 @@
 
 import { BADGES, drawDetails, drawWords } from "./caption.js";
 import { isDark, palette } from "./color.js";
-import { Inspector } from "./inspector.js";
-import { bindKeys } from "./keys.js";
-import { Layers } from "./layers.js";
+import { furnish, listen } from "./furnish.js";
 import { Log, parseTrace } from "./log.js";
-import { marks } from "./marks.js";
-import { MemoryStrip } from "./memory.js";
-import { OriginLine } from "./origin.js";
-import { Multiverse } from "./multiverse.js";
-import { Minimap } from "./minimap.js";
-import { Player } from "./player.js";
-import { Pool } from "./pool.js";
-import { Projector } from "./projector.js";
-import { NodeTable } from "./rows.js";
 import { Shape } from "./shape.js";
-import { ShapeKey } from "./shapekey.js";
 import { VIEWS, skeleton } from "./skeleton.js";
 import { focusOn, isSame } from "./subject.js";
-import { TextView } from "./text.js";
-import { watchTheme } from "./theme.js";
-import { Threshold } from "./threshold.js";
-import { Timeline } from "./timeline.js";
-import { Tools } from "./tools.js";
-import { Tree } from "./tree.js";
+import { markTab } from "./tabs.js";
 import { trialOf } from "./whatif.js";
 
 const READ = 240; // milliseconds between two drawings of what is read
 
 /**
  * Put a stage into `host`. Options: `heal(run, seq)` (a promise of the missing batch), `request(kind, data)`
- * (ask the server side for something), `opened(stage)` and `ended(stage)` (a run began here, or ended).
+ * (ask the server side for something), `opened(stage)` and `ended(stage)` (a run began here, or ended), `left()`
+ * (a live run gave way to another one: the server need not go on), `waits()` (a run was asked for).
  */
 export function mount(host, options = {}) {
   return new Stage(host, options);
@@ -64,29 +48,8 @@ export class Stage {
       request: (kind, data) => options.request?.(kind, data),
       say: (sentence) => this.say(sentence),
     };
-    const { parts, actions } = this;
-    this.player = new Player(parts.player, () => this.invalidate(), undefined, { marks: () => marks(this.log) });
-    this.tree = new Tree(parts.tree, actions);
-    this.tools = new Tools(parts.tools, actions);
-    this.timeline = new Timeline(parts.timeline, actions, { toEnd: () => this.player.toLive() });
-    this.pool = new Pool(parts.pool, parts.tip, actions, parts.poolTools);
-    this.inspector = new Inspector(parts.inspector, actions);
-    this.views = { // of the tree: the one that is shown is drawn
-      tree: this.tree, text: new TextView(parts.text, actions), multiverse: new Multiverse(parts.multiverse, actions),
-      table: new NodeTable(parts.table, actions),
-    };
-    this.panels = [ // drawn every time; canvases last: their text settles the styles of what was changed before it
-      this.tools,
-      new ShapeKey(parts.shapes, actions, this.tree),
-      new Threshold(parts, actions),
-      new OriginLine(parts.origin, actions),
-      this.pool,
-      new Layers(parts.layers, actions),
-      this.timeline,
-    ];
-    this.readings = [this.inspector, new Projector(parts.projector, options.shapes), new Minimap(parts.minimap, actions, this.tree),
-      new MemoryStrip(parts.memory, actions)];
-    this.#listen(host);
+    Object.assign(this, furnish(this));
+    listen(this, host);
     this.show("tree");
     this.clear();
   }
@@ -100,6 +63,7 @@ export class Stage {
   /** Show a finished run: a `Log`, or the text of a trace file. `note` goes under the title. */
   load(trace, { title = "", note = "", name, badge = "recorded", cursor = null, autoplay = cursor === null, details = {} } = {}) {
     const log = trace instanceof Log ? trace : parseTrace(trace, name);
+    this.leave();
     this.#begin(log, `file:${title}`, { live: false });
     this.describe({ badge, title, note, details });
     this.player.grow(log.length);
@@ -136,19 +100,34 @@ export class Stage {
   /** Stop was pressed: what came stays, what is still on its way is not taken. */
   stop(badge = "stopped") {
     this.left.add(this.run);
+    this.healing = null;
     this.finish(badge);
+  }
+
+  /** Another run is opened, or asked for: the live one is stopped, on the server too. */
+  leave() {
+    if (!this.player.isLive) return;
+    this.stop();
+    this.options.left?.();
   }
 
   /** Something is on its way (a model that loads, a place in line): `words` on the badge, the run shown stays. */
   wait(words) {
     this.parts.root.dataset.state = "loading";
     this.parts.badge.textContent = words;
+    this.options.waits?.();
+  }
+
+  /** What was waited for will not come. */
+  rest() {
+    this.healing = null;
+    this.describe({ badge: this.badge });
   }
 
   /** Nothing came of it, or no more will: why, in a sentence. What was shown stays. */
-  fail(sentence) {
-    if (this.player.isLive) this.stop("failed");
-    else this.describe({ badge: this.badge });
+  fail(sentence, badge = "failed") {
+    if (this.player.isLive) this.stop(badge);
+    else this.rest();
     this.say(sentence);
   }
 
@@ -172,9 +151,9 @@ export class Stage {
     if (details) drawDetails(parts.details, this.log, (this.details = details));
   }
 
-  /** One sentence for the person; "" takes it away. */
-  say(sentence) {
-    this.parts.alert.textContent = sentence;
+  /** One sentence for the person, and what can be done about it (a button); "" takes it away. */
+  say(sentence, ...deeds) {
+    this.parts.alert.replaceChildren(sentence, ...deeds);
     this.parts.alert.hidden = !sentence;
   }
 
@@ -188,16 +167,14 @@ export class Stage {
   /** Pin something; null lets go. With `reveal` it is brought in sight. */
   select(subject, { reveal = false } = {}) {
     this.pinned = subject;
-    const id = subject?.kind === "node" ? subject.id : (this.focus()?.node ?? null);
-    this.tree.choose(subject ? id : null, reveal);
+    const id = subject?.kind === "node" ? subject.id : this.#focusOn(subject)?.node;
+    this.tree.choose(id ?? null, reveal);
     this.invalidate();
   }
 
   /** What lights up now: what is pointed at, else what is pinned. */
   focus() {
-    if (!this.log) return null;
-    const state = this.log.at(this.player.cursor);
-    return focusOn(this.log, state, this.pointed) ?? focusOn(this.log, state, this.pinned);
+    return this.#focusOn(this.pointed) ?? this.#focusOn(this.pinned);
   }
 
   /** Try another threshold on what is shown; null: the run's own again. */
@@ -210,14 +187,9 @@ export class Stage {
   show(view) {
     if (!this.views[view]) return;
     this.view = view;
-    const { parts } = this;
-    for (const name of Object.keys(VIEWS)) parts[name].hidden = name !== view;
-    for (const tab of parts.viewTabs.children) {
-      const isShown = tab.dataset.view === view;
-      tab.setAttribute("aria-selected", String(isShown));
-      tab.tabIndex = isShown ? 0 : -1;
-    }
-    parts.root.dataset.view = view;
+    for (const name of Object.keys(VIEWS)) this.parts[name].hidden = name !== view;
+    markTab(this.parts.viewTabs, view);
+    this.parts.root.dataset.view = view;
     this.invalidate();
   }
 
@@ -283,6 +255,10 @@ export class Stage {
     };
   }
 
+  #focusOn(subject) {
+    return this.log && subject ? focusOn(this.log, this.log.at(this.player.cursor), subject) : null;
+  }
+
   #begin(log, run, { live }) {
     if (this.run !== run) for (const old of [this.run, this.healing]) if (old && old !== run) this.left.add(old);
     this.log = log;
@@ -302,45 +278,11 @@ export class Stage {
     if (this.healing === batch.run || !this.options.heal) return;
     this.healing = batch.run;
     const from = batch.run === this.run ? this.log.length : 0;
-    this.options.heal(batch.run, from).then((missing) => {
+    this.options.heal(batch.run, from).catch(() => null).then((missing) => { // without it, the next batch asks again
+      if (this.healing !== batch.run) return; // stopped, or left for another
       this.healing = null;
       if (missing?.run) this.apply(missing);
-    }).catch(() => {
-      this.healing = null; // the next batch asks again
     });
-  }
-
-  #listen(host) {
-    const { parts } = this;
-    parts.fit.addEventListener("click", () => this.fit());
-    parts.zoomIn.addEventListener("click", () => this.tree.zoom(1.25));
-    parts.zoomOut.addEventListener("click", () => this.tree.zoom(0.8));
-    parts.follow.addEventListener("click", () => this.follow());
-    for (const tab of parts.viewTabs.children) tab.addEventListener("click", () => this.show(tab.dataset.view));
-    parts.viewTabs.addEventListener("keydown", (event) => this.#tabKey(event));
-    const resized = new ResizeObserver(() => this.invalidate());
-    for (const part of [parts.root, parts.pool, parts.layers, parts.memory, parts.tree]) resized.observe(part);
-    watchTheme(() => {
-      this.colors = null;
-      this.invalidate();
-    });
-    bindKeys(this);
-    host.addEventListener("dragover", (event) => event.preventDefault());
-    host.addEventListener("drop", (event) => {
-      event.preventDefault();
-      if (event.dataTransfer.files[0]) this.open(event.dataTransfer.files[0]);
-    });
-  }
-
-  /** Arrow keys move between the tabs of the views. */
-  #tabKey(event) {
-    const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!way) return;
-    const tabs = [...this.parts.viewTabs.children];
-    const tab = tabs.at((tabs.indexOf(event.target) + way) % tabs.length);
-    this.show(tab.dataset.view);
-    tab.focus();
-    event.preventDefault();
   }
 
   /** A trace file from this computer, read in the browser; false: another kind of file, nothing changed. */

@@ -1,67 +1,88 @@
 // Glue between the page's gr.HTML hosts and the stages: no drawing here.
 
-import { isStill } from "./dom.js";
+import { el, isStill } from "./dom.js";
 import { keysDialog } from "./keys.js";
 import { mount } from "./main.js";
+import { Requests } from "./requests.js";
 import { applySavedTheme, toggleTheme } from "./theme.js";
 
-/** The page's handle: `stages` by name, and the `history` of this visit's runs. */
+const WAITING = "Waiting for the device …";
+
+/** The page's handle: `stages` by name, what was asked for (`requests`), and the `history` of this visit's runs. */
 export const page = (window.forkscope ??= { stages: {}, waiting: {} });
+page.requests = new Requests(() => showRunState());
 
 /** A gr.HTML host becomes a stage: batches come as JSON in `props.value`, gaps heal through `server`. */
 export function attachStage(name, { element, props, watch, server, trigger }, options = {}) {
-  const heal = server?.events_since ? async (run, seq) => JSON.parse(await server.events_since({ run, seq })) : undefined;
-  const request = trigger ? (kind, data) => ask(stage, data, trigger) : undefined;
-  const stage = mount(element.querySelector(".fs-host"), { heal, request, ...options });
-  page.stages[name] = stage;
-  watch("value", () => {
-    if (props.value) take(stage, JSON.parse(props.value));
+  const stage = mount(element.querySelector(".fs-host"), {
+    heal: healer(server),
+    request: trigger ? (kind, data) => ask(name, data, trigger) : undefined,
+    left: () => {
+      leave(name);
+      status("Stopped. What came of it is in the list of this visit.");
+    },
+    ...options,
   });
-  if (props.value) take(stage, JSON.parse(props.value)); // it came before the stage was there
+  page.stages[name] = stage;
+  letGo.set(name, (token) => server.leave(token));
+  watch("value", () => {
+    if (props.value) take(name, JSON.parse(props.value));
+  });
+  if (props.value) take(name, JSON.parse(props.value)); // it came before the stage was there
   page.waiting[name]?.(stage);
   return stage;
 }
 
-/** Start a run made from the one on `stage`: `{changes, prefix_ids?, origin}`. One under way is stopped first. */
-async function ask(stage, data, trigger) {
-  const { config } = stage.log.header;
-  if (runState() !== "idle") {
-    document.querySelector("#fs-stop")?.click();
-    await until(() => page.isStopped, 3000);
-  }
-  page.queued();
-  trigger("select", { config, ...data });
+/** A promise of what a run has from step `seq` on. */
+export function healer(server) {
+  return async (run, seq) => JSON.parse(await server.events_since({ run, seq }));
 }
 
-/** Wait until `isSo()`, at most so many milliseconds. */
-function until(isSo, most) {
-  const began = performance.now();
-  return new Promise((resolve) => {
-    const look = () => (isSo() || performance.now() - began > most ? resolve() : setTimeout(look, 30));
-    look();
-  });
+/** By stage: says to the server that the request of this token is not wanted any more. */
+export const letGo = new Map();
+
+/** Whatever a stage has asked for is not wanted any more, whether it waits or runs: the server ends it. */
+export function leave(name) {
+  const token = page.requests.close(name);
+  if (token) letGo.get(name)?.(token)?.catch?.(() => {}); // a server that is gone runs nothing
+}
+
+/** Start a run made from the one on a stage: `{changes, prefix_ids?, origin}`. One under way is stopped first. */
+function ask(name, data, trigger) {
+  const stage = page.stages[name];
+  const { config } = stage.log.header;
+  const start = () => {
+    stage.say("");
+    trigger("select", { config, ...data, token: page.asked(name) });
+  };
+  if (isAtHand(stage, config.model)) start();
+  else {
+    stage.say(`This would load the model “${config.model}”, which the recorded run names. `,
+      el("button", { type: "button", class: "fs-button fs-load", text: "Load it and run", onclick: start }));
+  }
+}
+
+/** Whether a model comes with Forkscope, or is the one that the form names: others are loaded when somebody says so. */
+function isAtHand(stage, model) {
+  const own = document.querySelector("#fs-model input")?.value;
+  return model === own || (stage.options.bundled ?? []).includes(model);
 }
 
 /** A batch of steps, a word on how things stand (`status`), or why nothing came of it (`alert`). */
-function take(stage, batch) {
-  if (page.isStopped) {
-    if (batch.run) stage.left.add(batch.run); // it began while Stop was on its way
-    return;
-  }
-  page.isWaiting = false;
+function take(name, batch) {
+  const stage = page.stages[name];
+  if (!page.requests.takes(name, batch)) return; // of a run that was stopped, or left
   if (batch.alert) {
     const wasLive = stage.player.isLive;
-    if (wasLive) stage.stop(batch.failed ? "failed" : "stopped");
-    else stage.describe({ badge: stage.badge });
-    stage.say(batch.alert);
+    page.requests.close(name);
+    stage.fail(batch.alert, batch.failed ? "failed" : "stopped");
     status(wasLive ? "The run ended early; what came stays here."
       : "Nothing was run; what you saw before is still here.");
   } else if (batch.run) {
     if (!stage.apply(batch)) return;
-    if (batch.header) mark(null);
+    if (batch.done) page.requests.close(name);
     status(batch.done ? "Done." : "Running …");
   } else if (batch.status) {
-    page.isWaiting = true;
     stage.wait("loading");
     status(batch.status);
   }
@@ -79,30 +100,44 @@ export function status(words) {
   setTimeout(showRunState); // when who called has done all it does
 }
 
-/** Run was pressed: until the first word comes, say how long the line is. */
-page.queued = () => {
-  const waiting = "Waiting for the device …";
-  page.isWaiting = true;
-  page.isStopped = false;
-  status(waiting);
-  if (page.stages.explore?.isVisible()) page.stages.explore.wait("waiting");
-  setTimeout(async () => {
-    if (document.querySelector(".fs-status")?.textContent !== waiting) return;
-    const answer = await fetch(`${window.gradio_config?.root ?? ""}/gradio_api/queue/status`);
-    if (answer.ok) status(`The device is busy; ${(await answer.json()).queue_size} in line.`);
-  }, 1200);
+/**
+ * Run or Compare was pressed, or a stage asks for a run: the token of the request. What the stage had asked for
+ * before is left. Until the first word comes, people are told how long the line is.
+ */
+page.asked = (name) => {
+  const stage = page.stages[name];
+  stage?.leave();
+  leave(name);
+  const token = page.requests.ask(name);
+  status(WAITING);
+  stage?.wait("waiting");
+  setTimeout(tellLine, 1200);
+  return token;
 };
 
-/** Stop was pressed: the server frees the pool, what came stays on the page. */
-page.stop = () => {
-  const { explore } = page.stages;
-  if (explore && !explore.player.isLive) explore.describe({ badge: explore.badge }); // no longer waiting
-  const running = Object.values(page.stages).filter((stage) => stage.player.isLive);
-  running.forEach((stage) => stage.stop());
-  status(running.length ? "Stopped. The cache is freed; what came stays here."
-    : page.isWaiting ? "Stopped before anything ran." : "Nothing is running.");
-  page.isStopped = running.length > 0 || page.isWaiting;
-  page.isWaiting = false;
+async function tellLine() {
+  const isWaiting = () => document.querySelector(".fs-status")?.textContent === WAITING;
+  if (!isWaiting()) return;
+  try {
+    const answer = await fetch(`${window.gradio_config?.root ?? ""}/gradio_api/queue/status`);
+    const { queue_size: line } = await answer.json();
+    if (answer.ok && isWaiting()) status(`The device is busy; ${line} in line.`);
+  } catch {
+    // how long the line is stays unknown
+  }
+}
+
+/** Stop was pressed, of one stage or of all: the server frees the pool, what came stays on the page. */
+page.stop = (only = null) => {
+  const names = only ? [only] : Object.keys(page.stages);
+  const running = names.filter((name) => page.stages[name].player.isLive);
+  const waiting = names.filter((name) => page.requests.isOpen(name) && !running.includes(name));
+  [...running, ...waiting].forEach(leave);
+  for (const name of running) page.stages[name].stop();
+  for (const name of waiting) page.stages[name].rest();
+  if (running.length) status("Stopped. The cache is freed; what came stays here.");
+  else if (waiting.length) status("Stopped before anything ran.");
+  else if (!only) status("Nothing is running.");
 };
 
 /** The stage of that name, as soon as it is there. */
@@ -131,17 +166,18 @@ export function showTab(name) {
 /** "running" while a run grows, "waiting" while one was asked for, else "idle": what Run and Stop look like. */
 function runState() {
   if (Object.values(page.stages).some((stage) => stage.player.isLive)) return "running";
-  return page.isWaiting ? "waiting" : "idle";
+  return page.requests.isAny ? "waiting" : "idle";
 }
 
 /** Run and Stop, also those of the narrow title bar, as things stand. */
 export function showRunState() {
   const state = runState();
-  if (state === "running") page.isWaiting = false;
   document.body.dataset.run = state;
   const [run, stop] = ["#fs-run", "#fs-stop"].map((id) => document.querySelector(id));
   if (run) run.disabled = state !== "idle";
   if (stop) stop.disabled = state === "idle";
+  const compare = document.querySelector("#fs-compare-run");
+  if (compare) compare.disabled = page.requests.isOpen("compare");
   const bar = document.querySelector(".fs-bar-run");
   if (!bar) return;
   bar.textContent = state === "idle" ? "Run" : "Stop";

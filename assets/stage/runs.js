@@ -18,8 +18,9 @@ export async function attach({ element, trigger }, entries) {
   const runs = new Runs(host, entries, trigger);
   const first = entries.length ? textOf(entries[0]) : null; // on its way while the stage is made
   first?.catch(() => {}); // `play` says so
-  runs.listen(await stageNamed("explore"));
-  if (first) await runs.play(0, first);
+  const stage = await stageNamed("explore");
+  runs.listen(stage);
+  if (first && !stage.log && !page.requests.isOpen("explore")) await runs.play(0, first);
 }
 
 class Runs {
@@ -27,7 +28,7 @@ class Runs {
     this.entries = entries;
     this.trigger = trigger;
     this.key = null; // of the recorded run that is being opened
-    this.turn = 0;
+    this.turn = 0; // what was asked for last is what is shown
     this.history = new History(() => this.#changed());
     this.cards = entries.map((entry, at) => this.#card(entry, at));
     const [open, file] = this.#opener();
@@ -49,6 +50,10 @@ class Runs {
     this.stage = stage;
     stage.options.opened = () => this.#opened();
     stage.options.ended = () => this.#ended();
+    stage.options.waits = () => {
+      this.turn += 1; // a recorded run that is still on its way is not wanted any more
+      this.#mark();
+    };
     const { changed } = stage.player;
     stage.player.changed = (cursor) => {
       changed(cursor);
@@ -68,16 +73,19 @@ class Runs {
     mark(this.cards[at]);
     try {
       const trace = known?.log ?? await (text ?? textOf(entry));
-      if (turn !== this.turn) return; // another one was asked for meanwhile
+      if (turn !== this.turn) return; // another one was asked for, or came, meanwhile
       this.key = key;
       this.stage.load(trace, {
         title: known?.title ?? entry.title, note: entry.blurb, name: entry.title,
         details: entry.digest ? { "tree digest": entry.digest } : {},
       });
     } catch (error) {
+      if (turn !== this.turn) return;
       this.stage.say(error.message);
+      this.#mark();
+    } finally {
+      this.key = null;
     }
-    this.key = null;
   }
 
   /** Put a run of this visit on the stage where it was left. `id`: of the entry, or `created` of its header. */
@@ -87,7 +95,7 @@ class Runs {
     showTab("Explore");
     if (entry === this.history.current) return true;
     const { log, title, note, badge, details, cursor } = entry;
-    this.stage.load(log, { title, note, badge: badge === "left" ? "stopped" : badge, details, cursor: Math.max(0, cursor) });
+    this.stage.load(log, { title, note, badge, details, cursor: Math.max(0, cursor) });
     this.trigger("select", { config: log.header.config });
     return true;
   }
@@ -140,14 +148,18 @@ class Runs {
   #opened() {
     const { stage, history } = this;
     if (!stage.log) return;
-    const before = history.current;
-    if (before?.badge === "live" && before.log !== stage.log) before.badge = "left";
+    this.turn += 1;
     const { log, title, note, badge, details } = stage;
     history.add({ log, title, note, badge, details, ...(this.key ? { key: this.key } : {}) });
     history.current.cursor = stage.player.cursor;
-    mark(this.cards.find((card) => `recorded:${card.dataset.run}` === history.current.key) ?? null);
+    this.#mark();
     clearInterval(this.growing);
     if (badge === "live") this.growing = setInterval(() => this.#grow(), GROWS_EVERY);
+  }
+
+  /** The card of the run on the stage, if it is a recorded one. */
+  #mark() {
+    mark(this.cards.find((card) => `recorded:${card.dataset.run}` === this.history.current?.key) ?? null);
   }
 
   #ended() {
@@ -184,7 +196,7 @@ class Runs {
   /** A recorded run is on the stage: the one that is there already, or the first. */
   async #ready() {
     showTab("Explore");
-    if (!this.history.current?.key) await this.play(0);
+    if (!this.history.current?.key && this.entries.length) await this.play(0);
   }
 }
 

@@ -7,7 +7,7 @@ import { Silhouette } from "./silhouette.js";
 
 const UNDO_SECONDS = 8;
 const FEW = 4000; // nodes of a growing run whose picture is drawn anew every second
-const BADGES = { recorded: "recorded", live: "live", done: "finished", stopped: "stopped", failed: "failed", left: "left early" };
+const BADGES = { recorded: "recorded", live: "live", done: "finished", stopped: "stopped", failed: "failed" };
 
 export class Shelf {
   /** `deeds`: `open(id)` puts a run on the stage, `compare(entries)` compares some. */

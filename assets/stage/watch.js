@@ -10,8 +10,10 @@ export function beats(log) {
 }
 
 function reading(log) {
-  const last = log.steps.findLastIndex((step) => step.phase === "prefill");
-  if (last < 0) return null;
+  if (log.steps[0]?.phase !== "prefill") return null;
+  const isNaive = log.header.config.cache.backend === "naive"; // each sample reads it anew
+  const read = isNaive ? 1 : log.steps.findIndex((step) => step.phase !== "prefill");
+  const last = (read < 0 ? log.length : read) - 1;
   const kept = log.at(last).numPrompt;
   const where = kept ? ` Their keys and values fill the first ${plural(kept, "slot")} of the KV pool.` : "";
   return { step: last, words: `The model has read the prompt, ${plural(log.prompt.length, "token")}.${where}` };
@@ -57,6 +59,9 @@ function finishing(log) {
 function ending(log) {
   if (!log.length) return null;
   const returned = log.ends.filter((end) => end.status !== "pruned").length;
+  if (log.header.config.cache.backend === "naive") {
+    return { step: log.length - 1, words: `The run is over: ${plural(returned, "sample")}, one after another, each with a cache of its own.` };
+  }
   const fullest = log.steps.flatMap((step) => [step.memory, step.memory_forward]).filter(Boolean)
     .reduce((most, memory) => (memory.logical_kv_tokens > most.logical_kv_tokens ? memory : most));
   const { unique_kv_tokens: unique, logical_kv_tokens: logical } = fullest;
@@ -72,7 +77,11 @@ export function readingTime(words) {
 /** Plays the stage's run from beat to beat. `say(words, at, all)` tells one; `over(isWhole)` when it ends. */
 export class Watch {
   constructor(stage, { say, over, time = readingTime }) {
-    Object.assign(this, { stage, say, over, time, log: stage.log, beats: beats(stage.log), at: 0, until: null });
+    Object.assign(this, { stage, say, over, time, log: stage.log, beats: stage.log ? beats(stage.log) : [], at: 0, until: null });
+    if (!this.beats.length) {
+      stage.say("There is no step to watch.");
+      return void this.stop();
+    }
     stage.player.seek(0);
     if (!isStill() && this.beats[0]?.step > 0) stage.player.play();
     this.#tick();

@@ -24,7 +24,7 @@ from explorer.trace import Trace
 from explorer.ui import stage
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
-from explorer.ui.runs import LiveRun, RunStore, encode
+from explorer.ui.runs import Left, LiveRun, RunStore, token_of, told
 from explorer.ui.shared import DEVICE, Shared
 
 NAME = "compare"
@@ -39,8 +39,11 @@ TITLES = {
 CHOSEN = ("naive", "deepcopy", "cow")
 BACKENDS = Path(__file__).parents[1] / "backends"
 MOST = 160  # characters said of a backend
-ASKING = "(...values) => { window.forkscope.stages.compare?.queued(); return values; }"
-STOPPING = "() => window.forkscope.stages.compare?.stop()"
+# What the page names its request: made where Compare is pressed, in the place of the last input.
+ASKING = """(...values) => [
+  ...values.slice(0, -1), window.forkscope?.asked?.("compare") ?? null,
+]"""
+STOPPING = '() => window.forkscope.stop("compare")'
 
 
 def build(shared: Shared) -> None:
@@ -60,22 +63,22 @@ def build(shared: Shared) -> None:
     host = board_host(shared.store)
 
     def run(*values: Any) -> Iterator[str]:
-        *form, chosen = values
-        yield from stream(shared, form, chosen)
+        *form, chosen, token = values
+        yield from stream(shared, form, chosen, token_of(token))
 
     event = start.click(
         run,
-        [*shared.form.components, backends],
+        [*shared.form.components, backends, gr.Textbox(visible=False)],
         host,
         js=ASKING,
         show_progress="hidden",
         concurrency_id=DEVICE,
         concurrency_limit=1,
-        trigger_mode="once",
+        trigger_mode="multiple",  # "once" would swallow a press while a stopped one winds up
         api_visibility="private",
     )
-    for button in (stop, shared.stop):
-        button.click(None, None, None, cancels=[event], js=STOPPING, queue=False)
+    stop.click(None, None, None, cancels=[event], js=STOPPING, queue=False)
+    shared.stop.click(None, None, None, cancels=[event], queue=False)
 
 
 def board_host(store: RunStore) -> gr.HTML:
@@ -90,6 +93,7 @@ class Board:
     """What every message tells of a comparison, so that a page that missed some can catch up."""
 
     order: Sequence[str]
+    token: str | None = None  # the page's name for the request that this answers
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     runs: dict[str, LiveRun] = field(default_factory=dict)
 
@@ -107,20 +111,26 @@ class Board:
         }
         if batch is not None:
             fields["batch"] = orjson.Fragment(batch)
-        return encode(fields | more)
+        return told(fields | more, self.token)
 
 
-def stream(shared: Shared, values: Sequence[Any], backends: Sequence[str]) -> Iterator[str]:
-    """Messages to the board. Whatever ends it, keys and values are freed."""
+def stream(
+    shared: Shared, values: Sequence[Any], backends: Sequence[str], token: str | None = None
+) -> Iterator[str]:
+    """Messages to the board, each with the page's name for the request. Whatever ends it, the
+    page's leaving too, keys and values are freed."""
     try:
+        shared.store.check(token)
         config = shared.config(values)
         order = compare.order_of(backends)
-        yield from live(config, order, shared.models, shared.store, shared.limits)
+        yield from live(config, order, shared.models, shared.store, shared.limits, token)
+    except Left:
+        return
     except InputError as error:
-        yield encode({"alert": str(error)})
+        yield told({"alert": str(error)}, token)
     except Exception as error:
         words = f"The comparison failed ({type(error).__name__}: {error})."
-        yield encode({"alert": words, "failed": True})
+        yield told({"alert": words, "failed": True}, token)
         raise
 
 
@@ -130,19 +140,25 @@ def live(
     models: ModelCache,
     store: RunStore,
     limits: Limits | None = None,
+    token: str | None = None,
 ) -> Iterator[str]:
-    """Load, then run every backend in `order`; a summary after each of them."""
+    """Load, then run every backend in `order`; a summary after each of them.
+
+    Raises Left when the page that asked for it under `token` has left it.
+    """
     if models.peek(config.model, config.device, config.dtype) is None:
-        yield encode({"status": f"Loading {config.model} …"})
+        yield told({"status": f"Loading {config.model} …"}, token)
     model = models.get(config.model, config.device, config.dtype)
     from explorer.generate import num_open
 
-    yield encode({"status": f"Warming up {TITLES[order[0]].lower()} …"})
-    board, traces = Board(order), dict[str, Trace]()
+    store.check(token)
+    yield told({"status": f"Warming up {TITLES[order[0]].lower()} …"}, token)
+    board, traces = Board(order, token), dict[str, Trace]()
     most = limits.num_samples if limits else compare.MAX_SAMPLES
     parts = compare.stream(model, config, order, most)
     try:
-        for name, group in groupby(stage.within(parts, limits), key=itemgetter(0)):
+        wanted = store.wanted(stage.within(parts, limits), token)
+        for name, group in groupby(wanted, key=itemgetter(0)):
             yield from _run(board, name, group, traces, store)
     finally:
         parts.close()  # type: ignore[attr-defined]  # a generator: this frees keys and values

@@ -17,13 +17,17 @@ from explorer.trace import Trace
 from explorer.ui import estimate, stage
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
-from explorer.ui.runs import RunStore, encode
+from explorer.ui.runs import Left, RunStore, token_of, told
 from explorer.ui.shared import DEVICE, Shared
 
 NAME = "explore"
 TAB = "Explore"
 LOG = logging.getLogger("forkscope")
 LONGEST = 200  # characters kept of the token that an origin names
+# What the page names its request: made where Run is pressed, in the place of the last input.
+ASKING = """(...values) => [
+  ...values.slice(0, -1), window.forkscope?.asked?.("explore") ?? null,
+]"""
 _ORIGIN: TypeAdapter[Origin | None] = TypeAdapter(Origin | None)
 
 
@@ -32,10 +36,12 @@ def build(shared: Shared) -> None:
     host = stage.host(NAME, shared.store)
 
     def run(*values: Any) -> Iterator[str]:
-        yield from stream(shared, lambda: (shared.config(values), None))
+        *form, token = values
+        yield from stream(shared, lambda: (shared.config(form), None), token_of(token))
 
     def run_asked(event: gr.EventData) -> Iterator[str]:
-        yield from stream(shared, lambda: asked(event._data, shared.limits))
+        token = event._data.get("token") if isinstance(event._data, dict) else None
+        yield from stream(shared, lambda: asked(event._data, shared.limits), token_of(token))
 
     def fill(event: gr.EventData) -> list[Any]:
         try:
@@ -45,16 +51,17 @@ def build(shared: Shared) -> None:
 
     quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
     shared.run.click(lambda: gr.Tabs(selected=TAB), None, shared.tabs, **quiet)
-    shared.run.click(None, js="() => window.forkscope.queued()", queue=False)
     computing: dict[str, Any] = dict(
         show_progress="hidden",
         concurrency_id=DEVICE,
         concurrency_limit=1,
+        trigger_mode="multiple",  # "once" would swallow a press while a stopped run winds up
         api_visibility="private",
     )
+    inputs = [*shared.form.components, gr.Textbox(visible=False)]
     events = [
-        shared.run.click(run, shared.form.components, host, trigger_mode="once", **computing),
-        host.select(run_asked, None, host, trigger_mode="multiple", **computing),
+        shared.run.click(run, inputs, host, js=ASKING, **computing),
+        host.select(run_asked, None, host, **computing),
     ]
     host.select(fill, None, shared.form.components, **quiet)
     shared.stop.click(
@@ -87,18 +94,24 @@ def asked(data: Any, limits: Limits | None = None) -> tuple[RunConfig, Origin | 
     return config, origin
 
 
-def stream(shared: Shared, read: Callable[[], tuple[RunConfig, Origin | None]]) -> Iterator[str]:
-    """Batches of the live run that `read` describes. Whatever ends it, its keys and values are
-    freed."""
+def stream(
+    shared: Shared,
+    read: Callable[[], tuple[RunConfig, Origin | None]],
+    token: str | None = None,
+) -> Iterator[str]:
+    """Batches of the live run that `read` describes, each with the page's name for the request.
+    Whatever ends it, the page's leaving too, its keys and values are freed."""
     try:
+        shared.store.check(token)
         config, origin = read()
-        yield from live(config, shared.models, shared.store, shared.limits, origin)
+        yield from live(config, shared.models, shared.store, shared.limits, origin, token)
+    except Left:
+        return
     except InputError as error:
-        yield encode({"alert": str(error)})
+        yield told({"alert": str(error)}, token)
     except Exception as error:
-        yield encode(
-            {"alert": f"The run failed ({type(error).__name__}: {error}).", "failed": True}
-        )
+        words = f"The run failed ({type(error).__name__}: {error})."
+        yield told({"alert": words, "failed": True}, token)
         raise
 
 
@@ -108,19 +121,25 @@ def live(
     store: RunStore,
     limits: Limits | None = None,
     origin: Origin | None = None,
+    token: str | None = None,
 ) -> Iterator[str]:
-    """Load, run and finish one run, as batches; what people are told is in their `status`."""
+    """Load, run and finish one run, as batches; what people are told is in their `status`.
+
+    Raises Left when the page that asked for it under `token` has left it.
+    """
     if models.peek(config.model, config.device, config.dtype) is None:
-        yield encode({"status": f"Loading {config.model} …"})
+        yield told({"status": f"Loading {config.model} …"}, token)
     model = models.get(config.model, config.device, config.dtype)
     from explorer.generate import generate, num_open, prepare
 
+    store.check(token)
     header = prepare(model, config, origin)
-    run = store.open(header, stage.title_of(header), _note(config))
+    run = store.open(header, stage.title_of(header), _note(config), token)
     trace = Trace(header)
     steps = generate(model, config)
+    parts = store.wanted(stage.within(steps, limits), token)
     try:
-        sent = yield from stage.batches(run, _kept(stage.within(steps, limits), trace))
+        sent = yield from stage.batches(run, _kept(parts, trace))
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
         LOG.info("a run ended after %d steps; caches open: %d", len(trace), num_open())

@@ -6,15 +6,23 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from explorer.events import Header, Step
 
+Part = TypeVar("Part")
 KEPT_RUNS = 8
 KEPT_NBYTES = 64 * 2**20  # of encoded steps, over all runs
+KEPT_LEFT = 256  # requests that were left, of which something may still be in line
+LONGEST_TOKEN = 64  # characters by which a page names a request
+
+
+class Left(Exception):
+    """The page no longer wants what it asked for."""
 
 
 @dataclass
@@ -27,6 +35,7 @@ class LiveRun:
     note: str = ""
     steps: list[bytes] = field(default_factory=list)
     nbytes: int = 0
+    token: str | None = None  # the page's name for the request that this answers
     details: dict[str, Any] | None = None  # given at the end
 
     def append(self, step: Step) -> None:
@@ -36,6 +45,8 @@ class LiveRun:
     def batch(self, seq: int) -> str:
         """Everything from step `seq` on, as the JSON text a stage applies; `sent`: when (epoch)."""
         fields: dict[str, Any] = {"run": self.id, "seq": seq, "sent": time.time()}
+        if self.token is not None:
+            fields["token"] = self.token
         if seq == 0:
             fields |= {
                 "header": orjson.Fragment(self.header),
@@ -49,14 +60,20 @@ class LiveRun:
 
 
 class RunStore:
-    """The newest runs, bounded in number and bytes. Run ids cannot be guessed."""
+    """The newest runs, bounded in number and bytes, and the requests that pages have left.
+
+    Run ids and the tokens of requests cannot be guessed.
+    """
 
     def __init__(self) -> None:
         self._runs: OrderedDict[str, LiveRun] = OrderedDict()
+        self._left: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def open(self, header: Header, title: str = "", note: str = "") -> LiveRun:
-        run = LiveRun(orjson.dumps(header), title=title, note=note)
+    def open(
+        self, header: Header, title: str = "", note: str = "", token: str | None = None
+    ) -> LiveRun:
+        run = LiveRun(orjson.dumps(header), title=title, note=note, token=token)
         with self._lock:
             self._runs[run.id] = run
             while len(self._runs) > 1 and (
@@ -71,6 +88,39 @@ class RunStore:
         with self._lock:
             run = self._runs.get(run_id)
         return run.batch(max(0, seq)) if run else encode({})
+
+    def leave(self, token: Any) -> None:
+        """The request that a page names so is not wanted any more, whether it has begun or not."""
+        name = token_of(token)
+        if name is None:
+            return
+        with self._lock:
+            self._left[name] = None
+            while len(self._left) > KEPT_LEFT:
+                self._left.popitem(last=False)
+
+    def check(self, token: str | None) -> None:
+        """Raises Left where the page has left this request."""
+        with self._lock:
+            if token in self._left:
+                raise Left
+
+    def wanted(self, parts: Iterator[Part], token: str | None) -> Iterator[Part]:
+        """`parts` for as long as the page wants them; then raises Left."""
+        self.check(token)
+        for part in parts:
+            yield part
+            self.check(token)
+
+
+def token_of(given: Any) -> str | None:
+    """What a page names its request, if it does."""
+    return given[:LONGEST_TOKEN] if isinstance(given, str) and given else None
+
+
+def told(fields: dict[str, Any], token: str | None) -> str:
+    """A message to the page that asked under this name."""
+    return encode(fields | ({} if token is None else {"token": token}))
 
 
 def encode(fields: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import gradio as gr
 from explorer import shapes
 from explorer.config import InputError
 from explorer.events import Header, Step
+from explorer.hub import BUNDLED
 from explorer.ui.limits import Limits
 from explorer.ui.runs import LiveRun, RunStore
 
@@ -30,25 +31,36 @@ def script(body: str, module: str = "page") -> str:
 
 def host(name: str, store: RunStore, options: dict[str, Any] | None = None) -> gr.HTML:
     """A place where the stage `name` is mounted; give it batches as its value."""
-    options = {"shapes": shapes.listed()} | (options or {})
+    options = {"shapes": shapes.listed(), "bundled": list(BUNDLED)} | (options or {})
     attach = f"page.attachStage({json.dumps(name)}, {{element, props, watch, server, trigger}}, "
     return place(name, store, script(f"{attach}{json.dumps(options)});"))
 
 
 def place(name: str, store: RunStore, js_on_load: str) -> gr.HTML:
-    """An empty host that `js_on_load` fills, and that can ask for steps of `store`'s runs."""
+    """An empty host that `js_on_load` fills, and that can ask for steps of `store`'s runs and say
+    that it does not want one any more."""
 
-    def events_since(request: dict[str, Any]) -> str:
-        return store.events_since(str(request.get("run")), int(request.get("seq", 0)))
+    def events_since(request: Any) -> str:
+        return missing(store, request)
+
+    def leave(token: Any) -> None:
+        store.leave(token)
 
     return gr.HTML(
         value="",
         html_template="<div class='fs-host'></div>",
         js_on_load=js_on_load,
-        server_functions=[events_since],
+        server_functions=[events_since, leave],
         apply_default_css=False,
         elem_id=f"fs-stage-{name}",
     )
+
+
+def missing(store: RunStore, request: Any) -> str:
+    """What a page asks for that missed something: `{run, seq}`; nothing where that is no such."""
+    asked = request if isinstance(request, dict) else {}
+    seq = asked.get("seq", 0)
+    return store.events_since(str(asked.get("run")), seq if isinstance(seq, int) else 0)
 
 
 def batches(run: LiveRun, steps: Iterator[Step]) -> Generator[str, None, int]:

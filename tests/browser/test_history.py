@@ -170,7 +170,7 @@ def test_a_run_that_was_left_keeps_what_had_come(page: Page) -> None:
         }"""
     )
     assert length == 8
-    expect(page.locator(ROW, has_text="left early")).to_have_count(1)
+    expect(page.locator(ROW, has_text="stopped ·")).to_have_count(1)
 
 
 def test_what_does_not_fit_goes_oldest_first_and_is_said(page: Page) -> None:
