@@ -81,8 +81,22 @@ export function narrate(log, cursor) {
   if (!step.forks.length) parts.unshift(step.phase === "prefill" ? prefillWords(step) : quietWords(step));
   const ended = new Set(step.ends.map((end) => end.path));
   const going = step.paths.filter((path) => !ended.has(path)).length;
-  const live = going ? `${plural(going, "path")} live` : "the run is over";
+  const live = going ? `${plural(going, "path")} live` : overWords(log, cursor);
   return `Step ${cursor}: ${parts.filter(Boolean).join("; ")}; ${live}.`;
+}
+
+/** How many samples a run draws one after another, by its settings; 0: it grows one tree. */
+export function numSamples({ header: { config } }) {
+  return config.cache.backend === "naive" ? (config.limits?.num_samples ?? config.branching.max_paths) : 0;
+}
+
+/** No path is live: the run is over, or the next sample begins. */
+function overWords(log, cursor) {
+  const total = numSamples(log);
+  const ends = log.ends.filter((end) => end.step <= cursor); // one a sample
+  const wanted = log.header.config.limits?.max_finished ?? Infinity;
+  const isEnough = ends.length >= total || ends.filter((end) => end.status === "finished").length >= wanted;
+  return total && (cursor < log.length - 1 || !isEnough) ? `sample ${count(ends.length)} of ${count(total)} is done` : "the run is over";
 }
 
 const ENDS = {

@@ -196,7 +196,7 @@ export class Inspector {
 
   #owner(focus) {
     const { log, scene } = this;
-    const owned = ownership(log, scene.state, focus);
+    const owned = ownership(log, scene.state, focus, scene.badge);
     const select = (subject) => {
       this.actions.point(null); // its button goes with the list
       this.held = subject;
@@ -251,7 +251,7 @@ export class Inspector {
 
   /** Whose bytes these are, in a line; more of it in its tab. */
   #stored(focus) {
-    const { what, nbytes, share, note } = ownership(this.log, this.scene.state, focus);
+    const { what, nbytes, share, note } = ownership(this.log, this.scene.state, focus, this.scene.badge);
     const words = nbytes ? [what, bytes(nbytes), share.split(":")[0]].join(" · ") : note || what;
     if (this.more.textContent !== words) this.more.textContent = words;
   }

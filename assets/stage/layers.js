@@ -1,5 +1,6 @@
 // Layers x slots: which slots each layer holds, and how many paths see them.
 
+import { hasPool } from "./caches.js";
 import { slotColor } from "./color.js";
 import { el, fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
 import { count, plural } from "./format.js";
@@ -162,6 +163,7 @@ export class Layers {
   #words(layer, slot) {
     const { state, log } = this;
     if (slot >= 0) return `layer ${layer}, slot ${count(slot)}: ${slotWords(log, state.tokens[slot], state.refs[slot])}`;
-    return `layer ${layer}: ${plural(state.memory.layers[layer], "live slot")}`;
+    const live = state.memory.layers[layer];
+    return `layer ${layer}: ${hasPool(log) ? plural(live, "live slot") : `${plural(live, "token")} kept`}`;
   }
 }

@@ -37,7 +37,7 @@ export class State {
 
   /** Apply one step; `wrote(token, slot)` hears which token went into which slot. */
   advance(step, wrote = () => {}) {
-    if (this.isOver) this.#restart();
+    if (this.isOver || (step.phase === "prefill" && this.rows[0].node !== PROMPT)) this.#restart(); // another sample
     this.#refs = null;
     this.cursor = step.index;
     this.reserve(step.slots.reduce((most, slot) => Math.max(most, slot + 1), step.memory.capacity));

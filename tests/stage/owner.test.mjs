@@ -3,11 +3,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { hasPool } from "../../assets/stage/caches.js";
+import { fateOf, fateWords, lastStep, lastWords, pathsOf } from "../../assets/stage/fate.js";
+import { bytes } from "../../assets/stage/format.js";
 import { Log, parseTrace } from "../../assets/stage/log.js";
-import { fateOf, fateWords, holdersOf, lastStep, lastWords, ownership, pathsOf } from "../../assets/stage/owner.js";
+import { holdersOf, ownership } from "../../assets/stage/owner.js";
 import { focusOn } from "../../assets/stage/subject.js";
 import { drawn } from "./random.mjs";
-import { byHand, header, recorded } from "./traces.mjs";
+import { backends, byHand, header, recorded } from "./traces.mjs";
 
 const MODEL = { ...header.model, num_layers: 2 };
 
@@ -17,9 +20,9 @@ function logOf(steps) {
   return log;
 }
 
-function about(log, cursor, subject) {
+function about(log, cursor, subject, badge) {
   const state = log.at(cursor);
-  return ownership(log, state, focusOn(log, state, subject));
+  return ownership(log, state, focusOn(log, state, subject), badge);
 }
 
 test("holders of every slot at every step are the paths whose set has it", () => {
@@ -113,7 +116,7 @@ test("every subject has an owner: node, prompt, slot, cell, layer, step and path
   assert.equal(about(log, 0, { kind: "layer", layer: 0 }).share, "2 live slots of 32 B");
   assert.equal(about(log, 1, { kind: "step", step: 1 }).share, "2 slots written, 1 freed");
   assert.match(about(log, 0, { kind: "path", path: 2 }).fate, /^will split at step 1 into paths 3 and 4/);
-  assert.match(about(log, 1, { kind: "path", path: 3 }).fate, /^its own slots are freed at step 2, when it reaches the length limit/);
+  assert.match(about(log, 1, { kind: "path", path: 3 }).fate, /^kept to the end of the run, step 2, when it reaches the length limit$/);
 });
 
 test("names of paths and their last words stay short", () => {
@@ -123,4 +126,129 @@ test("names of paths and their last words stay short", () => {
   const log = logOf(byHand);
   assert.equal(lastWords(log, 3), "b c");
   assert.equal(lastWords(log, -1), "Once upon");
+});
+
+// ---- all backends -----------------------------------------------------------------------------------
+
+/** What every path's cache holds after each step, by doing what the steps say to plain lists: prompt tokens below 0. */
+function kept(log) {
+  let rows = [{ path: 0, node: -1, tokens: [] }];
+  let isNew = false;
+  return log.steps.map((step) => {
+    if (isNew) rows = [{ path: 0, node: -1, tokens: [] }]; // the next sample
+    if (step.phase === "prefill") for (let i = 0; i < step.positions; i++) rows[0].tokens.push(-1 - rows[0].tokens.length);
+    else for (const row of rows) row.tokens.push(row.node);
+    const ended = step.ends.map((end) => end.path);
+    isNew = step.paths.every((path) => ended.includes(path));
+    if (step.paths.length) {
+      const newest = (path, old) => step.nodes.find((node) => node.path === path)?.id ?? old;
+      rows = step.paths.map((path, at) => ({ path, node: newest(path, rows[step.parents[at]].node), tokens: [...rows[step.parents[at]].tokens] }));
+    }
+    return rows.map((row) => ({ path: row.path, tokens: [...row.tokens] }));
+  });
+}
+
+for (const [name, text] of backends) {
+  const log = parseTrace(text, name);
+  const isPooled = name === "cow";
+  const each = name === "recompute" ? 0 : log.header.model.kv_nbytes_per_token;
+  const caches = kept(log);
+
+  test(`${name}: bytes of tokens, prompt, paths and layers are those that lists of tokens hold, at every step`, () => {
+    assert.equal(hasPool(log), isPooled);
+    caches.forEach((rows, cursor) => {
+      const where = `${name} at ${cursor}`;
+      const state = log.at(cursor);
+      for (let id = 0; id < state.numNodes; id++) {
+        const copies = rows.filter((row) => row.tokens.includes(id)).map((row) => row.path);
+        const found = about(log, cursor, { kind: "node", id });
+        assert.equal(found.nbytes, each * (isPooled ? Math.min(1, copies.length) : copies.length), `${where}, node ${id}`);
+        if (each && copies.length) assert.deepEqual(found.holders.map((one) => one.path), copies, `${where}, node ${id}`);
+        const first = caches.findIndex((all) => all.some((row) => row.tokens.includes(id)));
+        assert.equal(found.since, each && first >= 0 && first <= cursor ? first : null, `${where}, node ${id}`);
+      }
+      const read = rows.map((row) => row.tokens.filter((token) => token < 0).length);
+      assert.equal(about(log, cursor, { kind: "node", id: -1 }).nbytes, each * (isPooled ? read[0] : read.reduce((sum, one) => sum + one)), where);
+      for (const row of rows) assert.equal(about(log, cursor, { kind: "path", path: row.path }).nbytes, each * row.tokens.length, `${where}, path ${row.path}`);
+      if (!isPooled) {
+        const all = rows.reduce((sum, row) => sum + row.tokens.length, 0);
+        const { num_layers: layers } = log.header.model;
+        for (let layer = 0; layer < layers; layer++) assert.equal(about(log, cursor, { kind: "layer", layer }).nbytes * layers, each * all, where);
+      }
+      const before = cursor ? caches[cursor - 1] : [];
+      const isFirst = log.steps[cursor].phase === "prefill";
+      assert.equal(about(log, cursor, { kind: "step", step: cursor }).nbytes, each * (isFirst ? log.steps[cursor].positions : before.length), where);
+    });
+  });
+
+  test(`${name}: a path is there since the first step that names it`, () => {
+    const paths = new Set(log.steps.flatMap((step) => [...step.paths, ...step.nodes.map((node) => node.path)]));
+    for (const path of paths) {
+      const first = log.steps.find((step) => step.paths.includes(path) || step.nodes.some((node) => node.path === path)).index;
+      assert.equal(about(log, first, { kind: "path", path }).since, first, `path ${path}`);
+    }
+  });
+
+  test(`${name}: slots are spoken of only where there are any`, () => {
+    const said = [];
+    for (let cursor = 0; cursor < log.length; cursor++) {
+      const { rows, numNodes } = log.at(cursor);
+      for (let id = -1; id < numNodes; id++) said.push(about(log, cursor, { kind: "node", id }));
+      for (const { path } of rows) said.push(about(log, cursor, { kind: "path", path }));
+      said.push(about(log, cursor, { kind: "layer", layer: 0 }), about(log, cursor, { kind: "step", step: cursor }));
+    }
+    assert.equal(said.some((one) => /slot/.test(JSON.stringify({ ...one, holders: [] }))), isPooled);
+  });
+}
+
+test("a token that was just drawn is not stored yet with any backend, and the prompt grows chunk by chunk", () => {
+  for (const [name, text] of backends) {
+    const log = parseTrace(text, name);
+    const each = log.header.model.kv_nbytes_per_token;
+    const wanted = name === "recompute" ? "nothing is kept: every step computes its keys and values anew" : "not stored yet: the next forward pass writes it";
+    const step = log.steps.find((one) => one.nodes.length && one.paths.length && !one.ends.length);
+    const { id } = step.nodes[0];
+    assert.equal(about(log, step.index, { kind: "node", id }).note, wanted, name);
+    if (name === "recompute") continue;
+    const chunk = about(log, 0, { kind: "node", id: -1 });
+    assert.deepEqual([chunk.nbytes, chunk.note], [4 * each, `${log.prompt.length - 4} tokens not read yet`], name);
+  }
+});
+
+test("a path that ended with all the others kept what it had to the end; one that was pruned did not", () => {
+  const log = parseTrace(recorded.find(([name]) => name.startsWith("story"))[1], "story");
+  const fate = (status, ahead) => {
+    const end = log.ends.findLast((one) => one.status === status);
+    return about(log, end.step - ahead, { kind: "path", path: end.path }).fate.replaceAll(String(end.step), "N");
+  };
+  assert.equal(fate("length", 0), "reached the length limit at step N: its own slots were freed with the run");
+  assert.equal(fate("length", 1), "kept to the end of the run, step N, when it reaches the length limit");
+  assert.equal(fate("pruned", 0), "was pruned at step N: its own slots were freed then");
+  const naive = parseTrace(backends.get("naive"), "naive");
+  const [end] = naive.ends;
+  assert.equal(about(naive, end.step, { kind: "path", path: end.path }).fate, `reached the length limit at step ${end.step}: its cache was freed with its sample`);
+});
+
+test("a run that was stopped promises nothing any more", () => {
+  const [, text] = recorded.find(([name]) => name.startsWith("story"));
+  const whole = parseTrace(text, "story");
+  for (const log of [whole, ...[...backends].map(([name, one]) => parseTrace(one, name))]) {
+    const part = new Log(log.header);
+    const stop = log.steps.findIndex((step) => step.paths.length > 1 || (step.index > 3 && !step.ends.length)) + 1;
+    for (const step of log.steps.slice(0, stop + 1)) part.append(step);
+    const at = part.length - 1;
+    const { rows, numNodes } = part.at(at);
+    const subjects = [{ kind: "node", id: -1 }, { kind: "path", path: rows[0].path }, ...Array.from({ length: numNodes }, (_, id) => ({ kind: "node", id }))];
+    for (const subject of subjects) {
+      for (const badge of ["stopped", "failed"]) {
+        const { fate, note } = about(part, at, subject, badge);
+        assert.doesNotMatch(`${fate} ${note}`, /when .* ends|next forward pass|will be/, `${log.header.config.cache.backend} ${JSON.stringify(subject)}`);
+      }
+    }
+    if (log.header.config.cache.backend === "recompute") continue;
+    assert.equal(about(part, at, subjects[0], "stopped").fate, "the run was stopped: freed");
+    assert.equal(about(part, at, subjects[0], "failed").fate, "the run broke off: freed");
+    assert.equal(about(part, at, subjects[1], "stopped").fate, "the run was stopped: freed");
+    assert.match(about(part, at, subjects[0], "live").fate, /ends$/);
+  }
 });

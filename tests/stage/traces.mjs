@@ -12,6 +12,15 @@ export const recorded = readdirSync(folder)
   .filter((name) => name.endsWith(".jsonl"))
   .map((name) => [name, readFileSync(join(folder, name), "utf8")]);
 
+/**
+ * Runs of every backend by its name, small and real: forks, prunes, samples, and a prompt that is read in chunks of 4.
+ * Made by `python -m explorer run --prompt "Once upon a time, a little" --max-new-tokens 7 --max-paths 5
+ * --branch-factor 3 --entropy-threshold 0.12 --prefill-chunk 4 --num-samples 3 --num-candidates 1 --seed 3
+ * --backend NAME --trace tests/stage/backends/NAME.jsonl`.
+ */
+export const backends = new Map(["cow", "batched", "deepcopy", "recompute", "naive"].map((name) => (
+  [name, readFileSync(join(here, "backends", `${name}.jsonl`), "utf8")])));
+
 export const header = {
   format: "forkscope-trace", version: 1, software: {}, created: "2026-01-01T00:00:00+00:00",
   config: { branching: { entropy_threshold: 0.2 }, cache: { backend: "cow" }, sampling: { seed: 0 } },
