@@ -8,7 +8,7 @@ export const KINDS = {
     name: "forks", title: "A path was unsure and split", words: (count) => plural(count, "fork"),
   },
   copy: {
-    name: "copies", title: "A path of a fork wrote its first own slot behind what it shares; without a pool, a cache was copied",
+    name: "copies", title: "A path of a fork wrote its first own slot behind what it shares; without a pool, caches were copied",
     words: (count, pooled) => (pooled ? plural(count, "first private slot") : copies(count)),
   },
   prune: {
@@ -31,11 +31,12 @@ function copies(count) {
 /**
  * The marks of a log so far, in order of step, at most one of a kind a step: `{step, kind, count, nodes, paths,
  * pooled}`. A copy is the copy-on-write moment: a path of a fork writes its first own slot behind a prefix that
- * a sibling sees as well; without a pool it is the cache copied at the fork. The same array every time, grown.
+ * a sibling sees as well; without a pool it is a cache that was copied, see `copiedBy`. The same array every time,
+ * grown.
  */
 export function marks(log) {
   if (!log) return [];
-  if (!known.has(log)) known.set(log, { length: 0, list: [], waiting: new Map(), rows: [], pooled: false });
+  if (!known.has(log)) known.set(log, { length: 0, list: [], waiting: new Map(), rows: [], pooled: false, backend: log.header.config.cache.backend });
   const read = known.get(log);
   for (; read.length < log.length; read.length++) append(read, log.steps[read.length]);
   return read.list;
@@ -61,8 +62,8 @@ function append(read, step) {
   step.forks.flatMap((fork) => fork.children));
   if (read.pooled) add("copy", wrote.length, wrote.map((row) => row.node), wrote.map((row) => row.path));
   else if (step.memory.kv_nbytes > 0 || step.memory_forward.kv_nbytes > 0) {
-    const extra = split.filter((row) => !row.isFirst);
-    add("copy", extra.length, extra.map((row) => made.get(row.path)), extra.map((row) => row.path));
+    const copied = copiedBy(read, step, split);
+    add("copy", copied.length, copied.map((path) => made.get(path)), copied);
   }
   const ended = (...statuses) => step.ends.filter((end) => statuses.includes(end.status));
   for (const [kind, ends] of [["prune", ended("pruned")], ["finish", ended("finished", "length")]]) {
@@ -77,6 +78,17 @@ function append(read, step) {
 function firstSlots(read, step) {
   if (step.phase !== "decode" || !step.slots.length) return [];
   return read.rows.filter((row) => read.waiting.has(row.path));
+}
+
+/**
+ * Paths whose cache is a copy made in this step. A batch is gathered anew, every row of it, wherever its rows are not
+ * those of before, for a fork and for a prune; of caches of their own the first child keeps its parent's.
+ */
+function copiedBy({ backend, rows }, step, split) {
+  if (backend !== "batched") return split.filter((row) => !row.isFirst).map((row) => row.path);
+  const before = Math.max(1, rows.length);
+  const isSame = step.parents.length === before && step.parents.every((parent, at) => parent === at);
+  return isSame ? [] : step.paths;
 }
 
 /** Rows that go on from a row which others go on from too: `{path, isFirst}`. */

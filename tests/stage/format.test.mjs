@@ -3,9 +3,9 @@ import test from "node:test";
 
 import { entropyColor, entropyPosition, slotColor } from "../../assets/stage/color.js";
 import { bytes, memorySentence, narrate, probability, shorten, visibleToken } from "../../assets/stage/format.js";
-import { Log } from "../../assets/stage/log.js";
+import { Log, parseTrace } from "../../assets/stage/log.js";
 import { gridFor } from "../../assets/stage/pool.js";
-import { byHand, header, memory } from "./traces.mjs";
+import { backends, byHand, header, memory } from "./traces.mjs";
 
 test("blanks, newlines, controls and halves of characters can be seen", () => {
   assert.equal(visibleToken(" the"), "·the");
@@ -40,6 +40,24 @@ test("a step is told in plain words", () => {
   byHand.forEach((step) => log.append(step));
   assert.equal(narrate(log, 1), "Step 1: path 2 was unsure (entropy 0.75) and split into 2: “·c”, “·d”; 1 path reached the end; 1 path pruned as less probable; 1 path live.");
   assert.match(narrate(log, 2), /the path went on by one token; 1 path reached the length limit; the run is over/);
+});
+
+test("a run is over with its last step, not with each of its samples", () => {
+  const log = parseTrace(backends.get("naive"), "naive");
+  const ends = log.ends.map((end) => end.step);
+  assert.deepEqual(ends, [7, 15, 23]);
+  assert.deepEqual(ends.map((step) => narrate(log, step)), [
+    "Step 7: the path went on by one token; 1 path reached the length limit; sample 1 of 3 is done.",
+    "Step 15: the path went on by one token; 1 path reached the length limit; sample 2 of 3 is done.",
+    "Step 23: the path went on by one token; 1 path reached the length limit; the run is over.",
+  ]);
+  const live = new Log(log.header); // the next sample is still to come
+  for (const step of log.steps.slice(0, 8)) live.append(step);
+  assert.match(narrate(live, 7), /sample 1 of 3 is done\.$/);
+  const config = { ...log.header.config, limits: { num_samples: null, max_finished: 1 } };
+  const enough = new Log({ ...log.header, config }); // max_paths samples were wanted, and one end was enough
+  for (const step of log.steps.slice(0, 8)) enough.append({ ...step, ends: step.ends.map((end) => ({ ...end, status: "finished" })) });
+  assert.match(narrate(enough, 7), /the run is over\.$/);
 });
 
 test("colours grow lighter with entropy, and shared slots differ from private and free ones", () => {

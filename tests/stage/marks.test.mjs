@@ -5,7 +5,7 @@ import test from "node:test";
 
 import { Log, parseTrace } from "../../assets/stage/log.js";
 import { binWords, bins, marks, next, stepWords } from "../../assets/stage/marks.js";
-import { byHand, header, memory, node, recorded, step } from "./traces.mjs";
+import { backends, byHand, header, memory, node, recorded, step } from "./traces.mjs";
 
 function logOf(steps) {
   const log = new Log(header);
@@ -56,6 +56,34 @@ test("without a pool a copy is the cache copied at the fork, and where nothing i
   const nothing = { ...memory(0, 0), kv_nbytes: 0 };
   const kept = rows.map((one) => ({ ...one, memory: nothing, memory_forward: nothing }));
   assert.deepEqual(marks(logOf(kept)).map((mark) => mark.kind), ["fork"]);
+});
+
+test("copies are those that the backend makes: each extra child, every row of a batch that is gathered anew, or none", () => {
+  const copies = (log) => marks(log).filter((mark) => mark.kind === "copy").map(({ step: at, count }) => [at, count]);
+  const wanted = {
+    deepcopy: (heirs) => Math.max(0, heirs.length - new Set(heirs).size),
+    batched: (heirs, before) => (heirs.join() === [...Array(before).keys()].join() ? 0 : heirs.length),
+    recompute: () => 0, naive: () => 0,
+  };
+  for (const [name, count] of Object.entries(wanted)) {
+    const log = parseTrace(backends.get(name), name);
+    let before = 1;
+    const found = log.steps.flatMap((one) => {
+      const made = count(one.parents, before);
+      before = one.paths.length;
+      return made ? [[one.index, made]] : [];
+    });
+    assert.deepEqual(copies(log), found, name);
+  }
+  assert.deepEqual(copies(parseTrace(backends.get("deepcopy"), "deepcopy")), [[1, 2], [6, 2]]);
+  assert.deepEqual(copies(parseTrace(backends.get("batched"), "batched")), [[1, 3], [6, 5]]);
+  const batched = { ...header, config: { ...header.config, cache: { backend: "batched" } } };
+  const prunes = new Log(batched); // a row is left out: the others are gathered anew, nobody is split
+  prunes.append(step(0, { phase: "prefill", paths: [1, 2, 3], parents: [0, 0, 0], memory: memory(6, 6),
+    nodes: [node(0, -1, 1, "a"), node(1, -1, 2, "b"), node(2, -1, 3, "c")], forks: [{ path: 0, children: [1, 2, 3] }] }));
+  prunes.append(step(1, { paths: [1, 3], parents: [0, 2], memory: memory(6, 6), nodes: [node(3, 0, 1, "d"), node(4, 1, 2, "e"), node(5, 2, 3, "f")],
+    ends: [{ path: 2, node: 4, status: "pruned" }] }));
+  assert.deepEqual(copies(prunes), [[0, 3], [1, 2]]);
 });
 
 test("a step that carries evictions is marked with how many", () => {
