@@ -250,7 +250,7 @@ export class Stage {
     const state = log.at(player.cursor);
     this.colors ??= palette(this.parts.root);
     return {
-      trial: trialOf(log, state.cursor, tau), badge: this.badge,
+      trial: trialOf(log, state.cursor, tau), badge: this.badge, isMoving: player.playing || player.following,
       log, state, pinned, tau, shape, dead: log.dead(state.cursor), colors: this.colors, isDark: isDark(), focus: this.focus(),
     };
   }
