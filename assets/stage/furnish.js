@@ -29,7 +29,7 @@ export function furnish(stage) {
   const tools = new Tools(parts.tools, actions);
   const timeline = new Timeline(parts.timeline, actions, { toEnd: () => player.toLive() });
   const pool = new Pool(parts.pool, parts.tip, actions, parts.poolTools);
-  const inspector = new Inspector(parts.inspector, actions);
+  const inspector = new Inspector(parts.inspector, actions, options.help);
   const views = { // of the tree: the one that is shown is drawn
     tree, text: new TextView(parts.text, actions), multiverse: new Multiverse(parts.multiverse, actions),
     table: new NodeTable(parts.table, actions),
@@ -37,7 +37,7 @@ export function furnish(stage) {
   const panels = [ // drawn every time; canvases last: their text settles the styles of what was changed before it
     tools,
     new ShapeKey(parts.shapes, actions, tree),
-    new Threshold(parts, actions),
+    new Threshold(parts, actions, options.help),
     new OriginLine(parts.origin, actions),
     pool,
     new Layers(parts.layers, actions),

@@ -17,12 +17,13 @@ const TABS = { next: "Next token", owner: "Who owns this", trial: "What if", fac
 const OWNED = new Set(["slot", "cell", "layer", "step", "path"]); // of these, who owns them is asked first
 
 export class Inspector {
-  constructor(host, actions) {
+  /** `help`: a sentence for each setting of a run, by its name. */
+  constructor(host, actions, help) {
     this.host = host;
     this.size = keptSize(host);
     this.actions = actions;
     this.tab = "next";
-    this.#build();
+    this.#build(help);
     this.reset(null);
   }
 
@@ -85,7 +86,7 @@ export class Inspector {
     return { ...focusOn(log, state, subject), subject, id };
   }
 
-  #build() {
+  #build(help) {
     const section = (name) => el("div", { class: `fs-in-${name}` });
     this.parts = Object.fromEntries(["head", "path", "stats", "spark", "next", "owner", "trial", "facts"].map((name) => [name, section(name)]));
     const { parts } = this;
@@ -100,7 +101,7 @@ export class Inspector {
       parts[name].setAttribute("aria-label", TABS[name]);
     }
     this.body = el("div", { class: "fs-in" }, parts.head, parts.path, parts.stats, parts.spark, this.list, parts.next, parts.owner, parts.trial, parts.facts);
-    this.trial = new Trial(parts.trial);
+    this.trial = new Trial(parts.trial, help);
     this.more = el("button", { type: "button", class: "fs-link fs-in-stored", title: "Who owns this", onclick: () => this.open("owner", true) });
     this.stored = el("dd", {}, this.more);
     this.host.replaceChildren(this.hint, this.body);

@@ -11,8 +11,10 @@ const KEYED = { ArrowLeft: -STEP, ArrowDown: -STEP, ArrowRight: STEP, ArrowUp: S
 const SNAP = 4; // pixels from the run's own threshold within which the handle falls back to it
 
 export class Threshold {
-  constructor({ legend, whatif }, actions) {
+  /** `help`: a sentence for each setting of a run, by its name. */
+  constructor({ legend, whatif }, actions, help = {}) {
     this.legend = legend;
+    this.help = help.entropy_threshold ? `${help.entropy_threshold}. ` : "";
     this.actions = actions;
     this.sentence = el("span", { class: "fs-whatif-words" });
     this.note = el("span", { class: "fs-whatif-note" });
@@ -57,7 +59,7 @@ export class Threshold {
     this.handle = el("span", {
       class: "fs-scale-handle", role: "slider", tabindex: why ? null : 0, "aria-label": "Fork threshold", "aria-valuemin": 0, "aria-valuemax": 1,
       "aria-orientation": "horizontal", "aria-disabled": why ? "true" : null,
-      title: why || "Fork threshold: drag, or arrow keys, to try another one on this run; double click puts it back",
+      title: why || `${this.help}Fork threshold: drag, or arrow keys, to try another one on this run; double click puts it back`,
     });
     this.label = el("span", { class: "fs-scale-value", "aria-hidden": "true" });
     this.handle.append(this.label);

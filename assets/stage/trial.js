@@ -6,12 +6,16 @@ import { EXACT, reshape, wouldFork } from "./reshape.js";
 import { show } from "./whatif.js";
 
 const NAMES = ["temperature", "top_k", "top_p"];
+const STEP = 0.05; // of a slider, by arrow key; PageUp and PageDown go five
+const KEYED = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -5, PageUp: 5 };
 const VERDICT = { yes: "would fork", no: "would not fork", open: "may fork" };
 
 /** Shows one decision at a time; what was tried stays from token to token until it is put back. */
 export class Trial {
-  constructor(host) {
+  /** `help`: a sentence for each setting, by its name. */
+  constructor(host, help = {}) {
     this.host = host;
+    this.help = help;
     this.tried = null; // settings, or null: the run's own
     this.key = "";
   }
@@ -37,16 +41,23 @@ export class Trial {
   #build() {
     const settings = this.tried ?? this.own;
     const { inputs } = (this.parts = { inputs: {} });
-    inputs.temperature = el("input", { type: "range", min: 0, max: 2, step: 0.05, value: settings.temperature, "aria-label": "Temperature", "data-trial": "temperature" });
-    inputs.top_k = el("input", { type: "number", min: 1, max: 1_000_000, step: 1, placeholder: "all", value: settings.top_k ?? "", "aria-label": "Top-k", "data-trial": "top_k" });
-    inputs.top_p = el("input", { type: "range", min: 0.05, max: 1, step: 0.05, value: settings.top_p ?? 1, "aria-label": "Top-p", "data-trial": "top_p" });
+    const slider = (name, label, [min, max], value) => el("input", { // it stands wherever a run's own value is
+      type: "range", min, max, step: "any", value, "aria-label": label, "data-trial": name, title: this.help[name] ?? null,
+      onkeydown: (event) => this.#key(event),
+    });
+    inputs.temperature = slider("temperature", "Temperature", [0, hottest(settings, this.own)], settings.temperature);
+    inputs.top_p = slider("top_p", "Top-p", [lowest(settings, this.own), 1], settings.top_p ?? 1);
+    inputs.top_k = el("input", {
+      type: "number", min: 1, max: 1_000_000, step: 1, placeholder: "all", value: settings.top_k ?? "", "aria-label": "Top-k", "data-trial": "top_k",
+      title: this.help.top_k ?? null,
+    });
     this.values = Object.fromEntries(NAMES.map((name) => [name, el("span", { class: "fs-trial-value" })]));
     for (const name of NAMES) inputs[name].addEventListener("input", () => this.#changed());
     this.back = el("button", { type: "button", class: "fs-button fs-trial-back", text: "as run", title: "The run’s own settings again", onclick: () => this.#putBack() });
     this.list = el("ol", { class: "fs-alternatives fs-trial-list", "aria-label": "Probabilities before and after" });
     this.words = el("p", { class: "fs-trial-words", role: "status" });
     this.why = el("p", { class: "fs-fine fs-trial-why" });
-    const row = (name, label) => el("label", { class: "fs-trial-row" }, el("span", { text: label }), inputs[name], this.values[name]);
+    const row = (name, label) => el("label", { class: "fs-trial-row", title: this.help[name] ?? null }, el("span", { text: label }), inputs[name], this.values[name]);
     this.host.replaceChildren(
       el("div", { class: "fs-trial" }, row("temperature", "temperature"), row("top_p", "top-p"), row("top_k", "top-k")),
       el("div", { class: "fs-trial-said" }, this.words, this.back), this.list, this.why);
@@ -56,9 +67,20 @@ export class Trial {
     const { inputs } = this.parts;
     const k = Math.round(Number(inputs.top_k.value));
     return {
-      temperature: Number(inputs.temperature.value), top_k: inputs.top_k.value !== "" && k >= 1 ? k : null,
-      top_p: Number(inputs.top_p.value) < 1 ? Number(inputs.top_p.value) : null,
+      temperature: rounded(inputs.temperature.value), top_k: inputs.top_k.value !== "" && k >= 1 ? k : null,
+      top_p: rounded(inputs.top_p.value) < 1 ? rounded(inputs.top_p.value) : null,
     };
+  }
+
+  /** A slider's keys, by steps of its own: to the next whole one. */
+  #key(event) {
+    const input = event.currentTarget;
+    const far = KEYED[event.key];
+    if (!far || event.ctrlKey || event.metaKey || event.altKey) return;
+    const to = (far > 0 ? Math.floor : Math.ceil)(Number(input.value) / STEP + Math.sign(far) * 1e-6) + far;
+    input.value = rounded(Math.max(Number(input.min), Math.min(Number(input.max), to * STEP)));
+    this.#changed();
+    event.preventDefault();
   }
 
   /** A value nobody touched stays the run's own, also where the control cannot stand on it. */
@@ -83,14 +105,14 @@ export class Trial {
     const settings = this.tried ?? own;
     const { vocab_size: vocab } = log.header.model;
     const after = reshape(decision, settings, own, vocab);
-    this.values.temperature.textContent = String(Number(settings.temperature.toFixed(2)));
-    this.values.top_p.textContent = settings.top_p ? String(Number(settings.top_p.toFixed(2))) : "off";
+    this.values.temperature.textContent = shown(settings.temperature);
+    this.values.top_p.textContent = settings.top_p ? shown(settings.top_p) : "off";
     this.values.top_k.textContent = settings.top_k ? "" : "off";
     this.back.hidden = !this.tried;
     const tau = log.header.config.branching.entropy_threshold;
     const isFree = log.header.config.branching.select === "arithmetic" || log.header.config.cache.backend === "naive";
     const verdict = isFree ? "" : ` · ${VERDICT[wouldFork(after, tau)]}`;
-    this.words.textContent = `entropy ${between(after.normalized, 3)}${verdict}`;
+    this.words.textContent = `entropy ${between(after.normalized, (value) => value.toFixed(3))}${verdict}`;
     this.words.title = `Normalised entropy, 0 sure to 1; held against the run’s threshold ${show(tau)}`;
     this.list.replaceChildren(...decision.candidates.map((one, at) => pair(one, after.probs[at], this.#scale(after))));
     this.why.textContent = after.why;
@@ -101,9 +123,23 @@ export class Trial {
   }
 }
 
+/** Where the temperature's slider ends: at 2, or where a run may go, once one does. */
+function hottest(...all) {
+  return all.some(({ temperature }) => temperature > 2) ? 10 : 2;
+}
+
+/** Where top-p's slider begins: it is never 0. */
+function lowest(...all) {
+  return Math.min(STEP, ...all.map(({ top_p: p }) => p ?? 1));
+}
+
+/** A slider's value, as it is said. */
+const rounded = (value) => Number(Number(value).toPrecision(3));
+const shown = (value) => String(rounded(value));
+
 /** One number, or "low – high" where the record leaves it open. */
-function between({ low, high }, digits = 3) {
-  if (high - low <= EXACT) return digits === 3 ? probability((low + high) / 2) : ((low + high) / 2).toFixed(digits);
+function between({ low, high }, words = probability) {
+  if (high - low <= EXACT) return words((low + high) / 2);
   const [a, b] = [low.toFixed(2), high.toFixed(2)];
   return a === b ? a : `${a} – ${b}`;
 }

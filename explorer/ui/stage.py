@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from explorer import shapes
-from explorer.config import InputError
+from explorer.config import InputError, iter_fields
 from explorer.events import Header, Step
 from explorer.hub import BUNDLED
 from explorer.ui.limits import Limits
@@ -19,6 +19,8 @@ from explorer.ui.runs import LiveRun, RunStore
 
 ASSETS = Path(__file__).parents[2] / "assets"
 INTERVAL = 0.08  # seconds between two batches
+TRIED = ("temperature", "top_k", "top_p", "entropy_threshold")  # settings that a stage tries out
+HELP = {name: field.description for _, name, field in iter_fields() if name in TRIED}
 
 Part = TypeVar("Part")
 
@@ -31,7 +33,8 @@ def script(body: str, module: str = "page") -> str:
 
 def host(name: str, store: RunStore, options: dict[str, Any] | None = None) -> gr.HTML:
     """A place where the stage `name` is mounted; give it batches as its value."""
-    options = {"shapes": shapes.listed(), "bundled": list(BUNDLED)} | (options or {})
+    own = {"shapes": shapes.listed(), "bundled": list(BUNDLED), "help": HELP}
+    options = own | (options or {})
     attach = f"page.attachStage({json.dumps(name)}, {{element, props, watch, server, trigger}}, "
     return place(name, store, script(f"{attach}{json.dumps(options)});"))
 
