@@ -46,7 +46,7 @@ export class Pool {
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", "KV pool, a cell is a slot: arrow keys move, Enter pins");
     this.size = keptSize(canvas);
-    this.pulse = new Pulse(canvas);
+    this.pulse = new Pulse(canvas, (slot) => this.#middle(slot));
     this.reset(null);
     this.#build(tools);
     this.#listen();
@@ -68,8 +68,8 @@ export class Pool {
     this.actions.invalidate();
   }
 
-  /** `focus.slots`: slots that stay bright; `focus.slot`: the one that is outlined. */
-  draw({ log, state, colors, focus }) {
+  /** `focus.slots`: slots that stay bright; `focus.slot`: the one that is outlined; `isMoving`: it plays, or follows. */
+  draw({ log, state, colors, focus, isMoving }) {
     const before = this.state;
     const cursor = this.cursor;
     this.state = state;
@@ -84,7 +84,8 @@ export class Pool {
       else this.#edges(context, log, state, width, colors);
       this.#copies(context, log, state, colors);
     }, this.size);
-    if (before && state.cursor === cursor + 1) this.#animate(log, state, colors);
+    const isOn = state.cursor === cursor + 1 || (isMoving && state.cursor > cursor);
+    if (before && isOn) this.#animate(log, state, cursor, colors);
     else if (state.cursor !== cursor) this.pulse.stop();
   }
 
@@ -146,22 +147,16 @@ export class Pool {
     if (cell < 5) return;
     context.strokeStyle = colors.accent;
     context.lineWidth = 1.4;
-    for (const slot of written(log, state)) {
+    for (const slot of written(log, state, state.cursor - 1)) {
       const [x, y] = this.layout.at(slot);
       box(context, x + 0.6, y + 0.6, cell - 2.7, (cell - 2.7) / 2);
       context.stroke();
     }
   }
 
-  /** From the last slot that a new one's path shares to the new one. */
-  #animate(log, state, colors) {
-    if (!this.layout) return;
-    const moves = written(log, state).map((to) => {
-      const { parent } = log.nodes[state.tokens[to] - 1];
-      const from = parent < 0 ? log.prompt.at(-1)?.slot : log.nodes[parent].slot;
-      return from >= 0 && state.tokens[from] ? [this.#middle(from), this.#middle(to)] : null;
-    }).filter(Boolean);
-    this.pulse.start(moves, colors.accent, this.layout.cell);
+  /** From the last slot that a new one's path shares to the new one, for all steps after `since`. */
+  #animate(log, state, since, colors) {
+    if (this.layout) this.pulse.start(copied(log, state, since), colors.accent, this.layout.cell);
   }
 
   #middle(slot) {
@@ -261,11 +256,25 @@ function ownerOf(state) {
   return owners;
 }
 
-/** Slots that the step at the cursor wrote as the first private ones behind a shared prefix. */
-function written(log, state) {
-  const copy = marks(log).findLast((mark) => mark.kind === "copy" && mark.step <= state.cursor);
-  if (copy?.step !== state.cursor || !copy.pooled) return [];
-  return copy.nodes.filter((id) => state.holds(log.nodes[id].slot, id + 1)).map((id) => log.nodes[id].slot);
+/** Slots that the steps after `since` wrote as the first private ones behind a shared prefix, the newest step's first. */
+function written(log, state, since) {
+  const list = marks(log);
+  const slots = [];
+  for (let at = list.findLastIndex(({ step }) => step <= state.cursor); at >= 0 && list[at].step > since; at--) {
+    const { kind, pooled, nodes } = list[at];
+    if (kind !== "copy" || !pooled) continue;
+    for (const id of nodes) if (state.holds(log.nodes[id].slot, id + 1)) slots.push(log.nodes[id].slot);
+  }
+  return slots;
+}
+
+/** `[shared slot, first private slot]` of every copy-on-write moment after step `since` that can be seen at the cursor. */
+export function copied(log, state, since) {
+  return written(log, state, since).flatMap((to) => {
+    const { parent } = log.nodes[state.tokens[to] - 1];
+    const from = parent < 0 ? log.prompt.at(-1)?.slot : log.nodes[parent].slot;
+    return from >= 0 && state.tokens[from] ? [[from, to]] : [];
+  });
 }
 
 function tints(element) {

@@ -1,78 +1,87 @@
 // The copy-on-write moment, moving: a dot from the shared slot to the first private one. Own canvas, own frames,
-// and none of them once it has arrived.
+// and none of them once all dots have arrived. Dots of later steps set out while earlier ones are on their way.
 
-import { el, isStill, sharpCanvas } from "./dom.js";
+import { el, isStill, keptSize, sharpCanvas } from "./dom.js";
 
 const LASTS = 600; // milliseconds
-const APART = 180; // milliseconds between two steps, below which nobody could follow it
 const FRAME = 30; // milliseconds between two drawings
+export const MOST = 24; // dots on their way at a time, beyond which nobody could follow them
 
 export class Pulse {
-  constructor(canvas) {
+  /** `place(slot)`: the middle of a slot as it is drawn now, `[x, y]` in pixels. */
+  constructor(canvas, place) {
     this.canvas = el("canvas", { class: "fs-canvas fs-pulse", "aria-hidden": "true" });
     canvas.after(this.canvas);
+    this.place = place;
     this.moves = [];
     this.frame = 0;
-    this.began = this.asked = this.painted = -Infinity;
+    this.painted = -Infinity;
+    this.kept = keptSize(this.canvas);
   }
 
-  /** Move a dot along each of `moves`: `[[x, y], [x, y]]` in pixels. Not where people want no motion. */
+  /** A dot sets out for each of `moves`, `[slot, slot]`, as far as there is room. Not where people want no motion. */
   start(moves, color, size) {
-    const now = performance.now();
-    const isTooSoon = now - this.asked < APART;
-    this.asked = now;
-    if (!moves.length || isTooSoon || isStill()) {
-      if (!moves.length || isTooSoon) this.stop();
-      return;
-    }
-    Object.assign(this, { moves, color, size, began: now, painted: -Infinity });
-    this.canvas.dataset.moves = String(moves.length);
+    Object.assign(this, { color, size });
+    if (isStill()) return;
+    const began = performance.now();
+    const fresh = moves.slice(0, MOST - this.moves.length).map(([from, to]) => ({ from, to, began }));
+    if (!fresh.length) return;
+    this.moves.push(...fresh);
+    this.#tell();
+    this.painted = -Infinity;
     if (!this.frame) this.frame = requestAnimationFrame((at) => this.#tick(at));
   }
 
   stop() {
     if (!this.moves.length) return;
     this.moves = [];
-    delete this.canvas.dataset.moves;
+    this.#tell();
     cancelAnimationFrame(this.frame);
     this.frame = 0;
-    sharpCanvas(this.canvas, () => {});
+    sharpCanvas(this.canvas, () => {}, this.kept);
+  }
+
+  #tell() {
+    if (this.moves.length) this.canvas.dataset.moves = String(this.moves.length);
+    else delete this.canvas.dataset.moves;
   }
 
   #tick(now) {
-    const share = (now - this.began) / LASTS;
-    if (share >= 1) {
+    const going = this.moves.filter(({ began }) => now - began < LASTS);
+    if (!going.length) {
       this.stop();
       return;
     }
+    if (going.length < this.moves.length) {
+      this.moves = going;
+      this.#tell();
+    }
     if (now - this.painted >= FRAME) {
       this.painted = now;
-      this.#paint(Math.max(0, share));
+      sharpCanvas(this.canvas, (context) => this.moves.forEach((move) => this.#paint(context, move, now)), this.kept);
     }
     this.frame = requestAnimationFrame((at) => this.#tick(at));
   }
 
-  #paint(share) {
+  #paint(context, { from, to, began }, now) {
+    const share = Math.max(0, (now - began) / LASTS);
     const along = 1 - (1 - share) ** 3;
-    sharpCanvas(this.canvas, (context) => {
-      context.strokeStyle = context.fillStyle = this.color;
-      context.lineWidth = 1.5;
-      for (const [[x, y], [toX, toY]] of this.moves) {
-        const [atX, atY] = [x + (toX - x) * along, y + (toY - y) * along];
-        context.globalAlpha = 0.55 * (1 - share);
-        context.beginPath();
-        context.moveTo(x, y);
-        context.lineTo(atX, atY);
-        context.stroke();
-        context.beginPath();
-        context.arc(toX, toY, this.size * (0.5 + 0.9 * share), 0, 2 * Math.PI);
-        context.stroke();
-        context.globalAlpha = 1 - 0.5 * share;
-        context.beginPath();
-        context.arc(atX, atY, Math.max(2, this.size * 0.24), 0, 2 * Math.PI);
-        context.fill();
-      }
-      context.globalAlpha = 1;
-    });
+    const [[x, y], [toX, toY]] = [this.place(from), this.place(to)];
+    const [atX, atY] = [x + (toX - x) * along, y + (toY - y) * along];
+    context.strokeStyle = context.fillStyle = this.color;
+    context.lineWidth = 1.5;
+    context.globalAlpha = 0.55 * (1 - share);
+    context.beginPath();
+    context.moveTo(x, y);
+    context.lineTo(atX, atY);
+    context.stroke();
+    context.beginPath();
+    context.arc(toX, toY, this.size * (0.5 + 0.9 * share), 0, 2 * Math.PI);
+    context.stroke();
+    context.globalAlpha = 1 - 0.5 * share;
+    context.beginPath();
+    context.arc(atX, atY, Math.max(2, this.size * 0.24), 0, 2 * Math.PI);
+    context.fill();
+    context.globalAlpha = 1;
   }
 }

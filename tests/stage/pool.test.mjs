@@ -5,7 +5,7 @@ import test from "node:test";
 
 import { Log, parseTrace } from "../../assets/stage/log.js";
 import { byPath, chunks, inRows, inSegments, neighbour } from "../../assets/stage/order.js";
-import { gridFor } from "../../assets/stage/pool.js";
+import { copied, gridFor } from "../../assets/stage/pool.js";
 import { byHand, header, memory, node, recorded, step } from "./traces.mjs";
 
 function logOf(steps) {
@@ -107,4 +107,31 @@ test("chunks begin where the pool grew, at the step that it grew in, and later o
   const log = logOf(sizes.map((capacity, index) => step(index, { memory: { ...memory(1, 1), capacity } })));
   assert.deepEqual(chunks(log, 4), [{ slot: 0, step: 0 }, { slot: 8, step: 2 }, { slot: 20, step: 4 }]);
   assert.deepEqual(chunks(log, 3), [{ slot: 0, step: 0 }, { slot: 8, step: 2 }]);
+});
+
+test("copy-on-write moments since a step: the first slots that forked rows wrote, from the last slot they share", () => {
+  let found = 0;
+  for (const [name, text] of recorded) {
+    const log = parseTrace(text, name);
+    for (let cursor = 1; cursor < log.length; cursor++) {
+      for (const since of [cursor - 1, cursor - 4, -1]) {
+        const state = log.at(cursor);
+        const wanted = [];
+        for (let index = Math.max(1, since + 1); index <= cursor; index++) {
+          const { parents, paths, nodes } = log.steps[index - 1];
+          paths.forEach((path, row) => {
+            if (parents.filter((parent) => parent === parents[row]).length < 2) return;
+            const { id, parent } = nodes.find((one) => one.path === path);
+            const to = log.nodes[id].slot;
+            const from = parent < 0 ? log.prompt.at(-1).slot : log.nodes[parent].slot;
+            if (state.tokens[to] === id + 1 && state.tokens[from]) wanted.push([from, to]);
+          });
+        }
+        const order = (pairs) => pairs.map(String).sort();
+        assert.deepEqual(order(copied(log, state, since)), order(wanted), `${name}: ${since} to ${cursor}`);
+        found += wanted.length;
+      }
+    }
+  }
+  assert.ok(found > 100, String(found));
 });
