@@ -21,7 +21,9 @@ export const KEYS = [
     { keys: "Home", words: "first step", deed: (stage) => stage.player.seek(0) },
     { keys: "End l", words: "newest step, back to live", deed: (stage) => stage.player.toLive() },
     { keys: "n p", words: "next, previous fork", deed: (stage, { key }) => stage.player.jump(["fork"], key === "n" ? 1 : -1) },
+    { keys: "y Y", words: "next, previous copy", deed: (stage, { key }) => stage.player.jump(["copy"], key === "y" ? 1 : -1) },
     { keys: "x X", words: "next, previous prune or finish", deed: (stage, { key }) => stage.player.jump(["prune", "finish"], key === "x" ? 1 : -1) },
+    { keys: "e E", words: "next, previous eviction", deed: (stage, { key }) => stage.player.jump(["evict"], key === "e" ? 1 : -1) },
     { keys: "[ ]", words: "slower, faster", deed: (stage, { key }) => stage.player.faster(key === "]" ? 1 : -1) },
   ]],
   ["Tree", TOOLS],
@@ -52,9 +54,35 @@ const IN_TREE = ["In the tree", [
   { keys: "Enter", words: "pin the token in the inspector" },
 ]];
 
+const ELSEWHERE = [
+  ["In the search box", [
+    { keys: "Enter ⇧Enter", words: "next match, the one before" },
+    { keys: "Escape", words: "forget the search" },
+  ]],
+  ["On the threshold", [
+    { keys: "← →", words: "lower, higher by 0.005" },
+    { keys: "PageDown PageUp", words: "lower, higher by 0.05" },
+    { keys: "Home End", words: "0: fork always; 1: never" },
+    { keys: "Enter", words: "run with it" },
+    { keys: "Escape", words: "back to the run's own" },
+  ]],
+  ["In the inspector", [
+    { keys: "← →", words: "on a tab: the next one; on the entropy of a path: its tokens" },
+    { keys: "↑ ↓", words: "the candidate above or below" },
+    { keys: "Enter", words: "on a candidate: force it; on the entropy of a path: pin the token" },
+  ]],
+  ["On the map", [{ keys: "← ↑ ↓ →", words: "move what is in sight" }]],
+  ["In the runs of this visit", [
+    { keys: "↑ ↓", words: "the run above or below" },
+    { keys: "F2", words: "rename the run" },
+    { keys: "Delete", words: "take it off the list" },
+  ]],
+];
+
+/** Keys of the page itself, whichever stage is shown: a deed is given `{help, toggleTheme}`. */
 const PAGE = ["Page", [
-  { keys: "t", words: "dark or light" },
-  { keys: "?", words: "these keys" },
+  { keys: "t", words: "dark or light", deed: (page) => page.toggleTheme() },
+  { keys: "?", words: "these keys", deed: (page) => page.help() },
 ]];
 
 /** Rows that views bring along, by the view that they say they work in. */
@@ -62,11 +90,13 @@ function brought(rows) {
   return [[`${rows[0].where[0].toUpperCase()}${rows[0].where.slice(1)}`, rows]];
 }
 
-export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS].flatMap(brought), PAGE];
+export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS].flatMap(brought), ...ELSEWHERE, PAGE];
 
 const NAMES = { Space: " " };
-const DEEDS = new Map(KEYS.flatMap(([, rows]) =>
+const deedsOf = (groups) => new Map(groups.flatMap(([, rows]) =>
   rows.flatMap(({ keys, also = "", deed }) => `${keys} ${also}`.trim().split(" ").map((key) => [NAMES[key] ?? key, deed]))));
+const DEEDS = deedsOf(KEYS);
+const PAGE_DEEDS = deedsOf([PAGE]);
 
 const MOVES = {
   ArrowLeft: (log, id) => (id === PROMPT ? PROMPT : log.node(id).parent),
@@ -98,6 +128,14 @@ export function bindKeys(stage) {
   };
   document.addEventListener("keydown", listen);
   return () => document.removeEventListener("keydown", listen);
+}
+
+/** Keys of the page: `{help, toggleTheme}`. */
+export function bindPage(page) {
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!isTyping(event.target) && !event.target.closest?.("dialog")) PAGE_DEEDS.get(event.key)?.(page);
+  });
 }
 
 function treeKey(stage, key) {

@@ -1,7 +1,7 @@
 // Glue between the page's gr.HTML hosts and the stages: no drawing here.
 
 import { el, isStill } from "./dom.js";
-import { keysDialog } from "./keys.js";
+import { bindPage, keysDialog } from "./keys.js";
 import { mount } from "./main.js";
 import { Requests } from "./requests.js";
 import { applySavedTheme, toggleTheme } from "./theme.js";
@@ -199,9 +199,5 @@ export function attachBar({ element }) {
     document.querySelector("#fs-prompt textarea")?.focus({ preventScroll: true });
   });
   setTimeout(showRunState);
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, dialog")) return;
-    if (event.key === "?") help();
-    if (event.key === "t") toggleTheme();
-  });
+  bindPage({ help, toggleTheme });
 }

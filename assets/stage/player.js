@@ -13,7 +13,8 @@ const ICONS = {
   play: "M3 1.8v12.4L13.5 8z", pause: "M3 2h3.6v12H3zM9.4 2H13v12H9.4z",
 };
 /** The keys of a jump, back and ahead, as its title names them. */
-const JUMP_KEYS = { fork: ["p", "n"], prune: ["X", "x"], finish: ["X", "x"] };
+const EITHER = ["X: prune or finish", "x: prune or finish"];
+const JUMP_KEYS = { fork: ["p", "n"], copy: ["Y", "y"], prune: EITHER, finish: EITHER, evict: ["E", "e"] };
 const JUMP_NAMES = { fork: "fork", copy: "copy", prune: "prune", finish: "finish", evict: "eviction" };
 
 function icon(name) {
