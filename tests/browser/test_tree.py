@@ -255,23 +255,132 @@ def test_tools_and_legend_lie_beside_the_nodes_not_over_them(page: Page) -> None
         expect(page.locator(".fs-shapes").first).to_contain_text(word)
 
 
-def test_another_threshold_rings_what_would_fork_and_strikes_what_would_not(page: Page) -> None:
+# What a threshold would do to every position that was decided, by walking from the prompt's end:
+# where no fork would be, its first child alone is left; what hangs on the others is cut off.
+VERDICTS = """(log, cursor, tau) => {
+    const { max_paths: most, entropy_threshold: own } = log.header.config.branching;
+    const of = { gained: [], lost: [], cut: [] };
+    const visit = (id, isThere) => {
+        const at = log.node(id);
+        if (at.decided > cursor) return;
+        const { normalized_entropy: h, factor, entropy, candidates } = at.decision;
+        const live = at.decided ? log.steps[at.decided - 1].paths.length : 1;
+        const isStuck = most - live === 1
+            || (entropy === 0 && candidates.filter((one) => one.prob).length < 2);
+        if (factor > 1 && !isThere) of.cut.push(id);
+        else if (factor > 1 && h < tau) of.lost.push(id);
+        else if (factor === 1 && isThere && h >= tau && h < own && !isStuck) of.gained.push(id);
+        const stays = factor > 1 && h < tau ? 1 : at.children.length;
+        at.children.forEach((child, place) => {
+            if (log.nodes[child].step <= cursor) visit(child, isThere && place < stays);
+        });
+    };
+    visit(-1, true);
+    for (const ids of Object.values(of)) ids.sort((a, b) => a - b);
+    return of;
+}"""
+SIGNS = {"gained": ".is-would", "lost": ".is-wouldnt", "cut": ".is-cut"}
+
+
+def signed(page: Page, sign: str) -> list[int]:
+    """Ids of all tokens with a sign, the prompt's end as -1."""
+    ids = "(all) => all.map((mark) => Number(mark.dataset.id))"
+    return sorted(page.locator(f".fs-tree .fs-node{sign}").evaluate_all(ids))
+
+
+def sentence_counts(page: Page) -> tuple[int, int]:
+    """Forks not explored and forks that would not happen, as the line under the head says."""
+    words = page.locator(".fs-whatif-words").text_content() or ""
+    gained = re.search(r"of which ([\d,]+) not explored", words)
+    gone = re.search(r"([\d,]+) forks? would not happen", words)
+    return tuple(int(found[1].replace(",", "")) if found else 0 for found in (gained, gone))  # type: ignore[return-value]
+
+
+def test_another_threshold_marks_what_a_walk_through_the_tree_finds_and_its_sentence_counts(
+    page: Page,
+) -> None:
     at_end(page)
-    assert page.locator(".fs-tree :is(.fs-would, .fs-wouldnt)").count() == 0
-    for tau in (0.02, 0.3, 0.9):
+    assert page.locator(".fs-tree :is(.fs-would, .fs-wouldnt, .fs-cut)").count() == 0
+    key = page.locator(".fs-shapes").first
+    seen = set()
+    for tau in (0.02, 0.1, 0.3, 0.9):
         stage(page, f"stage.tryTau({tau}); stage.draw()")
-        would, wouldnt = stage(page, f"""
-            const all = [stage.log.root, ...stage.log.nodes].filter((node) => node.decision);
-            const is = (node) => node.decision.normalized_entropy >= {tau};
-            return [all.filter((node) => is(node) && node.decision.factor === 1).length,
-                    all.filter((node) => !is(node) && node.decision.factor > 1).length];
-        """)  # fmt: skip
-        assert page.locator(".fs-tree .fs-node .fs-would").count() == would
-        assert page.locator(".fs-tree .fs-node .fs-wouldnt").count() == wouldnt
-        assert would + wouldnt > 0
-    expect(page.locator(".fs-shapes").first).to_contain_text("would not fork")
+        wanted = stage(page, f"return ({VERDICTS})(stage.log, stage.log.length - 1, {tau})")
+        assert {name: signed(page, sign) for name, sign in SIGNS.items()} == wanted, tau
+        for part in ("would", "wouldnt", "cut"):
+            name = next(name for name, sign in SIGNS.items() if sign == f".is-{part}")
+            drawn = page.locator(f".fs-tree .fs-node .fs-{part}").count()
+            assert drawn == len(wanted[name]), (tau, part)
+        assert sentence_counts(page) == (
+            len(wanted["gained"]),
+            len(wanted["lost"]) + len(wanted["cut"]),
+        )
+        for name, words in (
+            ("gained", "would fork, not explored"),
+            ("lost", "would not fork"),
+            ("cut", "fork not reached"),
+        ):
+            assert key.get_by_text(words, exact=True).is_visible() == bool(wanted[name])
+            if wanted[name]:
+                seen.add(name)
+    assert seen == set(SIGNS)
     stage(page, "stage.tryTau(null); stage.draw()")
-    assert page.locator(".fs-tree :is(.fs-would, .fs-wouldnt)").count() == 0
+    assert page.locator(".fs-tree :is(.fs-would, .fs-wouldnt, .fs-cut)").count() == 0
+    expect(key.get_by_text("fork not reached", exact=True)).to_be_hidden()
+
+
+def test_a_threshold_marks_the_same_forks_in_the_text_and_the_multiverse(page: Page) -> None:
+    at_end(page)
+    for tau in (0.05, 0.3):
+        stage(page, f"stage.tryTau({tau}); stage.show('text'); stage.draw()")
+        wanted = stage(page, f"return ({VERDICTS})(stage.log, stage.log.length - 1, {tau})")
+        legend = page.locator(".fs-text .fs-view-legend")
+        expect(legend).to_contain_text("not reached")
+        for name, ids in wanted.items():
+            words = page.locator(f".fs-text .fs-word.is-{name}")
+            found = words.evaluate_all("(all) => all.map((one) => Number(one.dataset.id))")
+            assert sorted(found) == ids, (tau, name)
+        forks = page.locator(".fs-text .fs-word.is-fork")
+        stay = stage(page, f"return stage.log.forks.length - {len(wanted['lost'] + wanted['cut'])}")
+        assert forks.count() == stay
+        discs, blocks = stage(page, """
+            stage.show('multiverse');
+            const { prototype } = CanvasRenderingContext2D;
+            const { arc } = prototype;
+            let discs = 0;
+            prototype.arc = function (...all) { discs += 1; return arc.apply(this, all); };
+            stage.draw();
+            prototype.arc = arc;
+            const alone = stage.views.multiverse.found.filter(({ ids }) => ids.length === 1);
+            return [discs, alone.map(({ ids }) => ids[0])];
+        """)  # fmt: skip
+        marked = {at for ids in wanted.values() for at in ids}
+        assert discs == len(marked & set(blocks)) > 3, tau
+        stage(page, "stage.show('tree'); stage.draw()")
+
+
+def test_a_position_without_room_is_not_ringed(page: Page) -> None:
+    at_end(page)
+    stage(page, """
+        const { Log } = await import(document.querySelector('link[href$="/log.js"]').href);
+        const header = structuredClone(stage.log.header);
+        header.config.branching.max_paths = stage.log.steps.at(-1).paths.length + 1;
+        const log = new Log(header);
+        for (const step of stage.log.steps) log.append(step);
+        stage.load(log, { cursor: log.length - 1 });
+        stage.fit();
+        stage.tryTau(0.02);
+        stage.draw();
+    """)  # fmt: skip
+    settle(page)
+    wanted = stage(page, f"return ({VERDICTS})(stage.log, stage.log.length - 1, 0.02)")
+    raw = stage(page, """
+        const is = (one) => one.factor === 1 && one.normalized_entropy >= 0.02;
+        return stage.log.steps.flatMap((step) => step.decisions.filter(is)).length;
+    """)  # fmt: skip
+    assert len(wanted["gained"]) < raw
+    assert page.locator(".fs-tree .fs-node .fs-would").count() == len(wanted["gained"])
+    assert sentence_counts(page)[0] == len(wanted["gained"])
 
 
 # -- folding, hoisting, hiding, sorting ----------------------------------------
@@ -295,9 +404,9 @@ def test_a_token_is_folded_and_unfolded(page: Page, by: str) -> None:
     below, mass = stage(page, f"return below(stage.log, {node}, stage.log.length - 1)")
     words = page.locator(f'.fs-tree .fs-fold[data-id="{node}"] .fs-fold-words').text_content()
     assert words is not None
-    tokens, percent = re.fullmatch(r"([\d,]+) tokens · ([\d.]+) %", words).groups()  # type: ignore[union-attr]
+    tokens, share = re.fullmatch(r"([\d,]+) tokens · (\d\.\d{3})", words).groups()  # type: ignore[union-attr]
     assert int(tokens.replace(",", "")) == len(below)
-    assert float(percent) == pytest.approx(mass * 100, abs=0.5)
+    assert float(share) == pytest.approx(mass, abs=5.1e-4)
     assert not set(below) & set(marks(page))
     expect(page.locator(".fs-standing").first).to_contain_text("1 fold")
     fold()
