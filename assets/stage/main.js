@@ -225,8 +225,8 @@ export class Stage {
     this.views[this.view].draw(scene);
     drawWords(parts, scene, player.playing || player.following);
     parts.follow.setAttribute("aria-pressed", String(this.tree.following));
-    for (const panel of this.panels) panel.draw(scene);
     this.#drawReadings(scene);
+    for (const panel of this.panels) panel.draw(scene);
     this.drawn += 1;
   }
 

@@ -18,6 +18,7 @@ const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
 const TALL = 16; // pixels of a lane that the whole tree is drawn with at most
 const EDGE = 36; // pixels that the newest tokens keep from the rim when followed
+const DRIFT = 24; // pixels that the newest tokens may be off the middle where they fill the card
 const LEAD = 3; // columns by which the view goes ahead where steps come fast: it moves once in as many
 const FAST = 160; // milliseconds between two steps below which the view keeps up and does not glide
 const NONE = { threshold: 0, stride: 1 };
@@ -215,9 +216,10 @@ export class Tree {
     const over = Math.min(0, box.width - EDGE - right);
     const lead = over && this.followed.isFast ? LEAD * DX * camera.scale : 0;
     const dx = over - lead + Math.max(0, Math.min(EDGE, 74) - right);
-    const isTall = low - high > box.height - EDGE;
-    const dy = isTall ? box.height / 2 - (low + high) / 2 : Math.max(0, EDGE / 2 - high) + Math.min(0, box.height - EDGE / 2 - low);
-    if (dx || (dy && !isTall)) camera.set(camera.x + dx, camera.y + dy, camera.scale);
+    const isOut = high < EDGE / 2 || low > box.height - EDGE / 2; // always, where they are higher than the card
+    const middle = box.height / 2 - (high + low) / 2;
+    const dy = isOut && (over || Math.abs(middle) > DRIFT) ? middle : 0;
+    if (dx || dy) camera.set(camera.x + dx, camera.y + dy, camera.scale);
   }
 
   /** Once a frame, however often the view moved. */
