@@ -62,6 +62,7 @@ const STEP = {
   forks: [{ path: PATH, children: [PATH] }],
   ends: [{ path: PATH, node: ID, status: oneOf("finished", "length", "pruned", "cancelled") }],
   slots: [COUNT], freed: [COUNT], memory_forward: MEMORY, memory: MEMORY, peak_memory_nbytes: COUNT,
+  evictions: maybe([{}]),
 };
 
 /**

@@ -44,6 +44,7 @@ def steps_with(page: Page, condition: str) -> list[int]:
     return list(found)
 
 
+MARKED = """return stage.player.marks().map(({ kind, step }) => ({ kind, step }))"""
 FORKS = "step.forks.length"
 PRUNES = "step.ends.some((end) => end.status === 'pruned')"
 FINISHES = "step.ends.some((end) => end.status === 'finished' || end.status === 'length')"
@@ -201,6 +202,44 @@ def test_keys_jump_to_the_next_and_previous_fork_prune_or_finish(page: Page) -> 
     assert press_through(page, "X", len(ends) - 1) == ends[-2::-1]
 
 
+def test_keys_jump_to_the_next_and_previous_copy_and_eviction(page: Page) -> None:
+    replay(page, "if (step.index % 9 === 4) step.evictions = [{ layer: 0 }, { layer: 1 }];")
+    page.locator(".fs-title").first.click()
+    copies = [one["step"] for one in stage(page, MARKED) if one["kind"] == "copy"]
+    assert len(copies) > 3
+    assert press_through(page, "y", len(copies) + 1) == [*copies, copies[-1]]
+    assert press_through(page, "Y", len(copies) - 1) == copies[-2::-1]
+    pause(page, 0)
+    assert press_through(page, "e", 5) == [4, 13, 22, 31, 40]
+    assert press_through(page, "E", 4) == [31, 22, 13, 4]
+
+
+def test_the_sheet_of_keys_names_the_keys_of_every_part_and_fits_the_window(page: Page) -> None:
+    page.locator(".fs-title").first.click()
+    page.keyboard.press("?")
+    sheet = page.locator("dialog.fs-dialog[open]")
+    for title, keys in {
+        "In the runs of this visit": ["F2", "Delete"],
+        "On the threshold": ["PageDown", "Home", "Enter", "Escape"],
+        "In the inspector": ["←", "↑", "Enter"],
+        "In the search box": ["⇧Enter", "Escape"],
+        "Page": ["t", "?"],
+        "Time": ["y", "Y", "e", "E", "x", "X"],
+    }.items():
+        group = sheet.locator(".fs-key-group").filter(
+            has=page.get_by_role("heading", name=title, exact=True)
+        )
+        named = group.locator("kbd").all_inner_texts()
+        assert set(keys) <= set(named), title
+    assert sheet.evaluate("(box) => box.scrollHeight <= box.clientHeight + 1")
+    assert sheet.evaluate("(box) => box.scrollWidth <= box.clientWidth + 1")
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+    was = page.evaluate("document.body.classList.contains('dark')")
+    page.keyboard.press("t")
+    page.wait_for_function("(was) => document.body.classList.contains('dark') !== was", arg=was)
+
+
 def test_buttons_jump_to_marks_of_their_kind_and_say_when_there_are_no_more(page: Page) -> None:
     pause(page, 0)
     for kind, name, condition in (
@@ -226,7 +265,7 @@ def test_buttons_jump_to_marks_of_their_kind_and_say_when_there_are_no_more(page
     counted = stage(page, "return stage.log.forks.length")
     expect(page.locator('.fs-jumper[data-kind="fork"] b').first).to_have_text(str(counted))
     titles = page.locator(".fs-jump").evaluate_all("all => all.map((one) => one.title)")
-    assert {"Next fork (n)", "Previous fork (p)", "Next prune (x)"} < set(titles)
+    assert {"Next fork (n)", "Previous fork (p)", "Next prune (x: prune or finish)"} < set(titles)
 
 
 def replay(page: Page, change: str) -> None:
