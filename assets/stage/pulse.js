@@ -4,7 +4,7 @@
 import { el, isStill, keptSize, sharpCanvas } from "./dom.js";
 
 const LASTS = 600; // milliseconds
-const FRAME = 30; // milliseconds between two drawings
+const FRAME = 50; // milliseconds between two drawings: a dot glides, and the page has time for what matters
 export const MOST = 24; // dots on their way at a time, beyond which nobody could follow them
 
 export class Pulse {
@@ -15,7 +15,6 @@ export class Pulse {
     this.place = place;
     this.moves = [];
     this.frame = 0;
-    this.painted = -Infinity;
     this.kept = keptSize(this.canvas);
   }
 
@@ -28,15 +27,20 @@ export class Pulse {
     if (!fresh.length) return;
     this.moves.push(...fresh);
     this.#tell();
-    this.painted = -Infinity;
-    if (!this.frame) this.frame = requestAnimationFrame((at) => this.#tick(at));
+    if (!this.frame) this.#next(0);
+  }
+
+  /** Draw in the frame after `wait` milliseconds; no frame is asked for before. */
+  #next(wait) {
+    const frame = setTimeout(() => requestAnimationFrame((at) => this.frame === frame && this.#tick(at)), wait);
+    this.frame = frame;
   }
 
   stop() {
     if (!this.moves.length) return;
     this.moves = [];
     this.#tell();
-    cancelAnimationFrame(this.frame);
+    clearTimeout(this.frame);
     this.frame = 0;
     sharpCanvas(this.canvas, () => {}, this.kept);
   }
@@ -56,11 +60,8 @@ export class Pulse {
       this.moves = going;
       this.#tell();
     }
-    if (now - this.painted >= FRAME) {
-      this.painted = now;
-      sharpCanvas(this.canvas, (context) => this.moves.forEach((move) => this.#paint(context, move, now)), this.kept);
-    }
-    this.frame = requestAnimationFrame((at) => this.#tick(at));
+    sharpCanvas(this.canvas, (context) => this.moves.forEach((move) => this.#paint(context, move, now)), this.kept);
+    this.#next(FRAME);
   }
 
   #paint(context, { from, to, began }, now) {
