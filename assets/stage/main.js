@@ -1,6 +1,7 @@
 // One stage: every view of one run under one time cursor. Mount as many on a page as needed.
 
 import { BADGES, drawDetails, drawWords } from "./caption.js";
+import { CatchUp } from "./catchup.js";
 import { isDark, palette } from "./color.js";
 import { furnish, listen } from "./furnish.js";
 import { Log, parseTrace } from "./log.js";
@@ -48,6 +49,7 @@ export class Stage {
       request: (kind, data) => options.request?.(kind, data),
       say: (sentence) => this.say(sentence),
     };
+    this.catchUp = new CatchUp(options.heal, (batch) => this.apply(batch));
     Object.assign(this, furnish(this));
     listen(this, host);
     this.show("tree");
@@ -81,7 +83,7 @@ export class Stage {
     if (!batch?.run || this.left.has(batch.run)) return false;
     const isNew = batch.run !== this.run;
     if ((isNew && (!batch.header || batch.seq > 0)) || (!isNew && batch.seq > this.log.length)) {
-      this.#heal(batch);
+      this.catchUp.ask(batch, isNew ? 0 : this.log.length);
       return true;
     }
     if (isNew) {
@@ -100,7 +102,7 @@ export class Stage {
   /** Stop was pressed: what came stays, what is still on its way is not taken. */
   stop(badge = "stopped") {
     this.left.add(this.run);
-    this.healing = null;
+    this.catchUp.forget();
     this.finish(badge);
   }
 
@@ -120,7 +122,7 @@ export class Stage {
 
   /** What was waited for will not come. */
   rest() {
-    this.healing = null;
+    this.catchUp.forget();
     this.describe({ badge: this.badge });
   }
 
@@ -260,10 +262,11 @@ export class Stage {
   }
 
   #begin(log, run, { live }) {
-    if (this.run !== run) for (const old of [this.run, this.healing]) if (old && old !== run) this.left.add(old);
+    if (this.run !== run) for (const old of [this.run, this.catchUp.run]) if (old && old !== run) this.left.add(old);
     this.log = log;
     this.run = run;
-    this.pinned = this.pointed = this.tau = this.healing = null;
+    this.pinned = this.pointed = this.tau = null;
+    this.catchUp.forget();
     this.shape.reset();
     for (const view of [...Object.values(this.views), ...this.panels, ...this.readings]) view.reset(log);
     this.player.reset({ live });
@@ -271,18 +274,6 @@ export class Stage {
     this.parts.root.classList.toggle("is-empty", !log);
     if (log && this.isVisible()) this.tree.follow(new Log(log.header).at(-1), true);
     this.invalidate();
-  }
-
-  /** Ask for what is missing, once at a time; the newest batch is asked for again with it. */
-  #heal(batch) {
-    if (this.healing === batch.run || !this.options.heal) return;
-    this.healing = batch.run;
-    const from = batch.run === this.run ? this.log.length : 0;
-    this.options.heal(batch.run, from).catch(() => null).then((missing) => { // without it, the next batch asks again
-      if (this.healing !== batch.run) return; // stopped, or left for another
-      this.healing = null;
-      if (missing?.run) this.apply(missing);
-    });
   }
 
   /** A trace file from this computer, read in the browser; false: another kind of file, nothing changed. */
