@@ -74,10 +74,12 @@ QUICK = Conditions(
     num_repeats=2,
     num_long_repeats=1,
     num_loads=1,
-    num_updates=20,
-    run_updates=10,
-    burst_updates=60,
-    num_seeks=20,
+    stage_nodes=(60, 120),
+    num_updates=10,
+    run_updates=5,
+    burst_updates=10,
+    file_nodes=500,
+    num_seeks=4,
     is_quick=True,
 )
 

@@ -24,6 +24,8 @@ PROBE = (Path(__file__).parent / "stage.js").read_text()  # defines window.probe
 READY = "(name) => window.forkscope?.stages[name]"
 STREAMED = "(runs) => window.probe.ended >= runs"
 SHOWN = "() => !window.probe.waiting.length"
+VIEWS = ("tree", "text", "multiverse", "table")
+SHOW = "(view) => window.probe.stage.show(view)"
 ALL_SEEKS = "([cursors]) => window.probe.scrub(cursors)"
 
 GOALS = {
@@ -43,15 +45,16 @@ def case_names(conditions: Conditions) -> list[str]:
     """Every case of this family, in order."""
     streamed = [name for nodes in conditions.stage_nodes for name in _names(nodes, RATE, GOALS)]
     burst = _names(conditions.stage_nodes[0], BURST, ("drawn",))
-    return [*streamed, *burst, _scrubbing(conditions), _opening(conditions)]
+    scrubbed = [_scrubbing(conditions, view) for view in VIEWS]
+    return [*streamed, *burst, *scrubbed, _opening(conditions)]
 
 
 def _names(nodes: int, rate: int, what: Any) -> list[str]:
     return [f"stage, {nodes:,} nodes, {rate} updates/s: {name}" for name in what]
 
 
-def _scrubbing(conditions: Conditions) -> str:
-    return f"stage, {conditions.stage_nodes[-1]:,} nodes: from seek to drawn, p95"
+def _scrubbing(conditions: Conditions, view: str) -> str:
+    return f"stage, {conditions.stage_nodes[-1]:,} nodes, {view}: from seek to drawn, p95"
 
 
 def _opening(conditions: Conditions) -> str:
@@ -94,7 +97,7 @@ def _cases(folder: Path, conditions: Conditions) -> Iterator[dict[str, Any]]:
             with browser.new_context(viewport=pages.SIZE) as context:  # type: ignore[arg-type]
                 flood = Flood(context.new_page(), url, conditions)
                 yield flood.burst(conditions.stage_nodes[0])
-                yield flood.scrub(most)
+                yield from flood.scrub(most)
         with pages.server() as (_, url), browser.new_context(viewport=pages.SIZE) as context:  # type: ignore[arg-type]
             yield _open(context.new_page(), url, file, conditions)
 
@@ -178,21 +181,23 @@ class Flood:
         )
         return found | {"repeats": len(told["waits"])}
 
-    def scrub(self, nodes: int) -> dict[str, Any]:
-        """Seconds from a seek to the picture, at cursors all over a finished run."""
+    def scrub(self, nodes: int) -> Iterator[dict[str, Any]]:
+        """Seconds from a seek to the picture, at cursors all over a finished run, in each view."""
         c = self.conditions
         self.stream({"nodes": nodes, "rate": RATE, "updates": 1}, 1)
         length = self.page.evaluate("() => window.probe.stage.log.length")
         cursors = [(at * 7919 + 1) % length for at in range(c.num_seeks)]
-        waits = [wait / 1000 for wait in self.page.evaluate(ALL_SEEKS, [cursors])]
-        return case(
-            _scrubbing(c),
-            seconds=[quantiles(waits, n=20)[-1]],
-            goal=SEEK_GOAL,
-            is_quick=c.is_quick,
-            latency_median=median(waits),
-            latency_max=max(waits),
-        ) | {"repeats": len(waits)}
+        for view in VIEWS:
+            self.page.evaluate(SHOW, view)
+            waits = [wait / 1000 for wait in self.page.evaluate(ALL_SEEKS, [cursors])]
+            yield case(
+                _scrubbing(c, view),
+                seconds=[quantiles(waits, n=20)[-1]],
+                goal=SEEK_GOAL,
+                is_quick=c.is_quick,
+                latency_median=median(waits),
+                latency_max=max(waits),
+            ) | {"repeats": len(waits)}
 
     def stream(self, plan: dict[str, Any], runs: int) -> dict[str, Any]:
         """Go through with `plan`, `runs` times; what the probe in the page has seen of it."""
