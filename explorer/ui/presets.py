@@ -49,7 +49,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "arithmetic": Example(
         "Worked arithmetic",
-        "Step by step to the result, with hardly a doubt.",
+        "Step by step to the result, hardly ever unsure.",
         dict(prompt="34 + 25 =", max_new_tokens=28, max_paths=8, seed=1),
     ),
 }
@@ -95,8 +95,8 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         Preset("Curious", "Forks in two where it is unsure; eight paths at most.", CURIOUS),
         Preset("Wide", "Three children a fork, twenty paths: the defaults.", {}),
         Preset(
-            "By doubt",
-            "The more unsure, the more children: two and up.",
+            "By entropy",
+            "The higher the entropy, the more children: two and up.",
             dict(width="entropy", branch_factor=16, max_paths=24),
         ),
         Preset(
@@ -106,7 +106,7 @@ PRESETS: dict[str, tuple[Preset, ...]] = {
         ),
         Preset(
             "Sharpened",
-            "Temperature 0.7, top-p 0.9: doubt never grows by it.",
+            "Temperature 0.7, top-p 0.9: entropy never rises by it.",
             dict(temperature=0.7, top_p=0.9, **CURIOUS),
         ),
         Preset(

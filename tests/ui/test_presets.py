@@ -108,8 +108,8 @@ HOLDS: dict[str, Callable[[], bool]] = {
     "Calm": calm,
     "Curious": curious,
     "Wide": lambda: named("Wide").apply(RunConfig()) == RunConfig(),
-    "By doubt": lambda: (
-        (seen := widths("By doubt")) == sorted(seen) and min(seen) == 2 and len(set(seen)) >= 4
+    "By entropy": lambda: (
+        (seen := widths("By entropy")) == sorted(seen) and min(seen) == 2 and len(set(seen)) >= 4
     ),
     "Likeliest": likeliest,
     "Sharpened": lambda: all(
