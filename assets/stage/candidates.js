@@ -8,8 +8,8 @@ function scaleOf(values) {
   return 100 / Math.max(...values, 1e-9);
 }
 
-/** Bars of a decision's candidates; `chosen` are tokens taken by the cursor, `force(candidate)` hears a click. */
-export function candidateList({ candidates }, chosen, force) {
+/** Bars of a decision's candidates; `chosen` are tokens taken by the cursor, `force(candidate)` hears a click: a run of `model`. */
+export function candidateList({ candidates }, chosen, force, model) {
   const models = candidates.map((one) => Math.exp(one.raw_logprob));
   const scale = scaleOf([...models, ...candidates.map((one) => one.prob)]);
   const list = el("ol", { class: "fs-alternatives", "aria-label": "Most probable next tokens; Enter forces one" });
@@ -18,7 +18,7 @@ export function candidateList({ candidates }, chosen, force) {
     const taken = chosen.has(one.token);
     const button = el("button", {
       type: "button", class: `fs-alt${taken ? " is-chosen" : ""}`, "data-token": one.token,
-      title: `Force “${name}”: a new run with this token here. Model: ${probability(models[at])}, sampled: ${probability(one.prob)}${taken ? "; taken in this run" : ""}`,
+      title: `Force “${name}”: a new run of ${model} with this token here. Model: ${probability(models[at])}, sampled: ${probability(one.prob)}${taken ? "; taken in this run" : ""}`,
       "aria-label": `Force ${name}, probability ${probability(one.prob)}${taken ? ", taken" : ""}`,
       onclick: () => force(one),
     }, el("span", { class: "fs-alt-token", text: shorten(name, 14) }), track(one.prob * scale, models[at] * scale),

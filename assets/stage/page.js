@@ -88,6 +88,8 @@ function take(name, batch) {
   }
 }
 
+page.take = take;
+
 /** Show which recorded run is on the stage; null: none of them. */
 export function mark(current) {
   for (const card of document.querySelectorAll(".fs-run")) card.classList.toggle("is-current", card === current);

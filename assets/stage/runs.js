@@ -59,7 +59,7 @@ class Runs {
       changed(cursor);
       this.#moved(cursor);
     };
-    attachWelcome(stage, { ready: () => this.#ready(), run: () => document.querySelector("#fs-run").click() });
+    attachWelcome(stage, { hasRuns: this.entries.length > 0, ready: () => this.#ready(), run: () => document.querySelector("#fs-run").click() });
     if (stage.log) this.#opened();
     showRunState();
   }

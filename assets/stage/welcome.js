@@ -7,8 +7,8 @@ import { Watch } from "./watch.js";
 const NAME = "forkscope-welcome";
 const LINE = "A model writes from left to right: a dot is a token, a path forks where the model is unsure, a cell below is a cache slot that paths share.";
 
-/** In the stage's `welcome` row. `ready()` puts a recorded run on the stage (a promise), `run()` starts a live one. */
-export function attachWelcome(stage, { ready, run }) {
+/** In the stage's `welcome` row. With `hasRuns` there is something to watch; `ready()` puts a recorded run on the stage (a promise), `run()` starts a live one. */
+export function attachWelcome(stage, { hasRuns = true, ready, run }) {
   const host = stage.parts.welcome;
   if (recall(NAME)) return null;
   const text = el("p", { class: "fs-welcome-line", role: "status", text: LINE });
@@ -17,6 +17,7 @@ export function attachWelcome(stage, { ready, run }) {
   const start = button("fs-run-it", "Run it", "Run it live, on this machine");
   const close = button("fs-welcome-close", "×", "Close this line, for good");
   close.setAttribute("aria-label", "Close");
+  watch.hidden = !hasRuns;
   let watching = null;
 
   const leave = () => {

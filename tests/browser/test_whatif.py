@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from explorer.config import iter_fields
 from tests.browser.conftest import ROOT
 from tests.browser.test_recorded import pause, stage
 
@@ -300,7 +301,12 @@ def test_a_token_can_be_forced_in_an_opened_file_with_the_model_that_it_names(
     page.set_input_files(".fs-file", trace_file(page, tmp_path / "mine.jsonl", changes))
     expect(page.locator(".fs-title").first).to_have_text("mine.jsonl")
     at_fork(page)
-    page.locator(".fs-alt").nth(1).click()
+    candidate = page.locator(".fs-alt").nth(1)
+    assert f"a new run of {folder} with" in (candidate.get_attribute("title") or "")
+    candidate.click()
+    expect(page.get_by_role("alert").filter(has_text=f"load the model “{folder}”")).to_be_visible()
+    assert page.evaluate("document.body.dataset.run") == "idle"  # nothing is loaded unasked
+    page.get_by_role("button", name="Load it and run").click()
     header = run_done(page, "")
     assert header["config"]["model"] == folder
     assert header["model"]["name"] == folder
@@ -322,6 +328,8 @@ def test_a_run_that_cannot_be_is_one_sentence_and_what_was_shown_stays(
     expect(page.locator(".fs-title").first).to_have_text("mine.jsonl")
     at_fork(page)
     page.locator(".fs-alt").nth(1).click()
+    if "model" in changes:
+        page.get_by_role("button", name="Load it and run").click()
     expect(page.get_by_role("alert").filter(has_text=words)).to_be_visible()
     expect(page.locator(".fs-title").first).to_have_text("mine.jsonl")
     assert stage(page, LAST) == 47
@@ -372,6 +380,79 @@ def test_a_temperature_that_the_record_does_not_determine_gives_an_interval_and_
     expect(page.locator(".fs-trial-words")).to_contain_text("would not fork")
 
 
+@pytest.mark.parametrize(("temperature", "top_p"), [(3.37, 0.013), (0.73, 0.888), (10, None)])
+def test_the_thumbs_stand_on_the_numbers_of_the_run_whatever_they_are(
+    page: Page, tmp_path: Path, temperature: float, top_p: float | None
+) -> None:
+    sampling = f"Object.assign(header.config.sampling, {{ temperature: {temperature}, "
+    changes = f"{sampling} top_p: {json.dumps(top_p)} }})"
+    page.set_input_files(".fs-file", trace_file(page, tmp_path / "mine.jsonl", changes))
+    expect(page.locator(".fs-title").first).to_have_text("mine.jsonl")
+    at_fork(page)
+    open_trial(page)
+    for name, value in (("temperature", temperature), ("top_p", top_p or 1)):
+        slider = page.locator(f'[data-trial="{name}"]')
+        assert float(slider.input_value()) == value
+        least, most = (float(slider.get_attribute(side) or "") for side in ("min", "max"))
+        assert least <= value <= most
+    shown = page.locator(".fs-trial-value").all_inner_texts()
+    assert shown[:2] == [f"{temperature:g}", "off" if top_p is None else f"{top_p:g}"]
+    expect(page.locator(".fs-trial-why")).to_have_text("The run's own settings: as recorded.")
+
+
+def test_keys_move_a_thumb_from_between_two_steps_to_the_next_one(
+    page: Page, tmp_path: Path
+) -> None:
+    changes = "header.config.sampling.temperature = 0.73"
+    page.set_input_files(".fs-file", trace_file(page, tmp_path / "mine.jsonl", changes))
+    expect(page.locator(".fs-title").first).to_have_text("mine.jsonl")
+    at_fork(page)
+    open_trial(page)
+    value = page.locator(".fs-trial-value").first
+    slider = page.locator('[data-trial="temperature"]')
+    slider.focus()
+    for key, words in (
+        ("ArrowRight", "0.75"),
+        ("ArrowUp", "0.8"),
+        ("ArrowLeft", "0.75"),
+        ("PageUp", "1"),
+        ("PageDown", "0.75"),
+        ("End", "2"),
+        ("ArrowRight", "2"),
+        ("Home", "0"),
+        ("ArrowDown", "0"),
+    ):
+        page.keyboard.press(key)
+        expect(value).to_have_text(words)
+        assert float(slider.input_value()) == float(words)
+
+
+def test_what_can_be_tried_out_bears_the_help_of_its_field(page: Page) -> None:
+    fields = {name: field.description or "" for _, name, field in iter_fields()}
+    at_fork(page)
+    open_trial(page)
+    for name in ("temperature", "top_k", "top_p"):
+        assert fields[name]
+        expect(page.locator(f'[data-trial="{name}"]')).to_have_attribute("title", fields[name])
+    handle = page.locator(HANDLE)
+    expect(handle).to_have_attribute(
+        "title", re.compile(f"^{re.escape(fields['entropy_threshold'])}\\. ")
+    )
+
+
+def test_the_entropy_of_a_trial_is_written_as_the_inspector_writes_it(page: Page) -> None:
+    found = at_fork(page)
+    open_trial(page)
+    own = found["decision"]["normalized_entropy"]
+    expect(page.locator(".fs-trial-words")).to_have_text(re.compile(f"^entropy {own:.3f} · would"))
+    page.locator('[data-trial="temperature"]').focus()
+    page.keyboard.press("Home")
+    expect(page.locator(".fs-trial-words")).to_have_text("entropy 0.000 · would not fork")
+    page.locator('[data-trial="temperature"]').evaluate("(one) => one.value = 0.06")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".fs-trial-words")).to_have_text(re.compile(r"^entropy 0\.0\d\d · "))
+
+
 # ---- who owns this -----------------------------------------------------------------------------
 
 
@@ -419,6 +500,50 @@ def test_a_layer_a_cell_and_a_step_have_owners_too(page: Page) -> None:
         page.get_by_role("tab", name="Who owns this").click()
         expect(page.locator(".fs-inspector").first).to_contain_text(words)
         expect(page.locator(".fs-in-owner")).to_contain_text("Held by")
+
+
+def test_without_a_pool_the_panel_says_whose_caches_hold_how_much_and_no_slot(page: Page) -> None:
+    file = ROOT / "tests" / "stage" / "backends" / "deepcopy.jsonl"
+    page.set_input_files(".fs-file", file)
+    expect(page.locator(".fs-title").first).to_have_text("deepcopy.jsonl")
+    panel = page.locator(".fs-in-owner")
+
+    def at(cursor: int, subject: str) -> None:
+        pause(page, cursor)
+        stage(page, f"stage.select({subject}); stage.draw()")
+        page.get_by_role("tab", name="Who owns this").click()
+
+    at(0, "{ kind: 'node', id: -1 }")  # one of two chunks is read
+    expect(panel).to_contain_text("4 prompt tokens10.0 KiB, private to one path")
+    expect(panel).to_contain_text("4 tokens not read yet")
+    at(1, "{ kind: 'node', id: 0 }")
+    expect(panel).to_contain_text("not stored yet: the next forward pass writes it")
+    at(1, "{ kind: 'node', id: -1 }")
+    expect(panel).to_contain_text("8 prompt tokens60.0 KiB, 3 copies of 20.0 KiB")
+    for subject in ("{ kind: 'path', path: 2 }", "{ kind: 'layer', layer: 0 }",
+                    "{ kind: 'step', step: 3 }", "{ kind: 'node', id: 1 }"):  # fmt: skip
+        at(4, subject)
+        expect(panel).to_contain_text("KiB")
+        assert "slot" not in (panel.text_content() or "")
+    page.locator(".fs-card-layers canvas, canvas[aria-label^='Slots of every layer']").first.focus()
+    page.keyboard.press("ArrowDown")
+    heard = stage(page, "return document.querySelector('.fs-stage').innerText")
+    assert "live slot" not in str(heard).replace("live slots per layer", "")
+
+
+def test_a_stopped_run_promises_nothing_of_its_slots(page: Page) -> None:
+    stage(page, f"stage.actions.request('run', {LONG})")
+    live = "() => { const { badge, log } = window.forkscope.stages.explore;"
+    page.wait_for_function(f"{live} return badge === 'live' && log.length > 20; }}")
+    page.locator("#fs-stop").click(force=True)
+    expect(page.locator(".fs-badge").first).to_have_text("stopped")
+    pause(page, int(stage(page, LAST)))  # type: ignore[call-overload]
+    stage(page, "stage.select({ kind: 'node', id: -1 }); stage.draw()")
+    page.get_by_role("tab", name="Who owns this").click()
+    panel = page.locator(".fs-in-owner")
+    expect(panel).to_contain_text("the run was stopped: freed")
+    stage(page, "stage.select({ kind: 'node', id: stage.log.at(1e9).rows[0].node }); stage.draw()")
+    expect(panel).to_contain_text("never stored: the run was stopped before the next pass")
 
 
 def test_what_the_pointer_rests_on_in_the_inspector_stays_there(page: Page) -> None:

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Log, parseTrace } from "../../assets/stage/log.js";
-import { beats, readingTime } from "../../assets/stage/watch.js";
+import { Watch, beats, readingTime } from "../../assets/stage/watch.js";
 import { byHand, header, recorded } from "./traces.mjs";
 
 function logOf(steps, head = header) {
@@ -59,4 +59,35 @@ for (const [name, text] of recorded) {
 test("a longer sentence is given more time", () => {
   assert.ok(readingTime("x".repeat(100)) > readingTime("x".repeat(20)));
   assert.ok(readingTime("") >= 1000);
+});
+
+test("of independent samples the first prompt is read first, and the end is told of samples", () => {
+  const head = structuredClone(header);
+  head.config.cache.backend = "naive";
+  const phases = ["prefill", "decode", "prefill", "decode"]; // two samples of two steps
+  const steps = phases.map((phase, index) => ({ phase, index, memory: byHand[0].memory }));
+  const ends = [{ status: "length", step: 1 }, { status: "length", step: 3 }];
+  const told = beats({ header: head, steps, ends, forks: [], length: 4, prompt: [{}, {}], at: () => ({ numPrompt: 0 }) });
+  assert.equal(told[0].step, 0);
+  assert.match(told[0].words, /^The model has read the prompt/);
+  assert.match(told.at(-1).words, /^The run is over: 2 samples, one after another, each with a cache of its own\.$/);
+  assert.doesNotMatch(told.at(-1).words, /did the work of/);
+});
+
+test("a prompt that is read in several steps is read at the last of them", () => {
+  const [first, ...others] = byHand;
+  const more = [{ ...first, nodes: [], forks: [], ends: [] }, { ...first, index: 1 }];
+  const log = { ...logOf([...more, ...others.map((step, at) => ({ ...step, index: at + 2 }))]) };
+  assert.equal(beats(Object.assign(logOf(more), log)).find((beat) => beat.words.startsWith("The model has read")).step, 1);
+});
+
+test("where there is no step there is nothing to watch, and that is said", (context) => {
+  globalThis.cancelAnimationFrame = () => {};
+  context.after(() => delete globalThis.cancelAnimationFrame);
+  for (const log of [logOf([]), null]) {
+    const told = [];
+    const stage = { log, player: {}, say: (words) => told.push(words) };
+    new Watch(stage, { say: () => assert.fail("no beat"), over: (isWhole) => told.push(isWhole) });
+    assert.deepEqual(told, ["There is no step to watch.", false]);
+  }
 });

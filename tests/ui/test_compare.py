@@ -17,7 +17,7 @@ from explorer.generate import num_open
 from explorer.trace import Trace
 from explorer.ui import compare, stage
 from explorer.ui.models import ModelCache
-from explorer.ui.runs import RunStore
+from explorer.ui.runs import Left, RunStore
 
 ORDER = ("deepcopy", "cow", "naive")
 ROOT = Path(__file__).parents[2]
@@ -88,6 +88,20 @@ def test_closing_in_the_middle_frees_keys_and_values(config: RunConfig) -> None:
         pass
     assert num_open() == 1
     stream.close()  # type: ignore[attr-defined]
+    assert num_open() == 0
+
+
+def test_a_comparison_that_is_left_frees_keys_and_values_and_names_its_request(
+    config: RunConfig,
+) -> None:
+    store = RunStore()
+    stream = compare.live(config, ORDER, ModelCache(), store, token="mine")
+    while not (message := json.loads(next(stream))).get("batch", {}).get("steps"):
+        assert message["token"] == "mine"
+    assert num_open() == 1
+    store.leave("mine")
+    with pytest.raises(Left):
+        list(stream)
     assert num_open() == 0
 
 

@@ -14,7 +14,7 @@ from explorer.config import InputError
 from explorer.events import Step
 from explorer.trace import Trace
 from explorer.ui import check_port, default_host, presets, sidebar, stage
-from explorer.ui.runs import KEPT_RUNS, RunStore, encode
+from explorer.ui.runs import KEPT_LEFT, KEPT_RUNS, Left, RunStore, encode, token_of
 
 
 def test_batches_carry_every_step_once_and_in_order(
@@ -58,6 +58,57 @@ def test_a_page_that_missed_steps_gets_them_and_only_from_its_own_run(hand_trace
     assert [step["index"] for step in batch["steps"]] == [1, 2]
     assert json.loads(store.events_since(other.id, 0))["steps"] == []
     assert store.events_since("nobody", 0) == encode({})
+
+
+@pytest.mark.parametrize(
+    "request_", [None, [], "x", {}, {"run": 7}, {"run": "nobody", "seq": "1; drop"}, {"seq": None}]
+)
+def test_a_page_that_asks_for_nonsense_is_answered_with_nothing(request_: object) -> None:
+    assert stage.missing(RunStore(), request_) == "{}"
+
+
+@pytest.mark.parametrize("seq", ["one", None, 1.5, [], -7])
+def test_a_step_that_is_no_number_is_the_first(seq: object, hand_trace: Trace) -> None:
+    store = RunStore()
+    run = store.open(hand_trace.header)
+    for step in hand_trace:
+        run.append(step)
+    batch = json.loads(stage.missing(store, {"run": run.id, "seq": seq}))
+    assert [step["index"] for step in batch["steps"]] == [0, 1, 2]
+
+
+def test_a_request_that_is_left_gives_nothing_more_and_others_go_on() -> None:
+    store, taken = RunStore(), []
+    parts = store.wanted(iter(range(9)), "mine")
+    taken += [next(parts), next(parts)]
+    store.leave("mine")
+    with pytest.raises(Left):
+        next(parts)
+    with pytest.raises(Left):
+        next(store.wanted(iter(range(9)), "mine"))
+    assert taken == [0, 1]
+    assert list(store.wanted(iter(range(3)), "another")) == [0, 1, 2]
+    assert list(store.wanted(iter(range(3)), None)) == [0, 1, 2]
+
+
+def test_what_pages_leave_is_bounded_and_nonsense_is_not_kept() -> None:
+    store = RunStore()
+    for token in (None, 7, "", {}, ["x"]):
+        store.leave(token)
+        assert token_of(token) is None
+    store.leave("first")
+    for at in range(KEPT_LEFT):
+        store.leave(f"later {at}")
+    store.check("first")  # so long ago that nothing of it is in line
+    with pytest.raises(Left):
+        store.check("later 0")
+    assert token_of("x" * 1000) == "x" * 64
+
+
+def test_every_batch_names_the_request_that_it_answers(hand_trace: Trace) -> None:
+    run = RunStore().open(hand_trace.header, token="mine")
+    assert json.loads(run.batch(0))["token"] == json.loads(run.batch(1))["token"] == "mine"
+    assert "token" not in json.loads(RunStore().open(hand_trace.header).batch(0))
 
 
 def test_only_the_newest_runs_are_kept(hand_trace: Trace) -> None:
