@@ -2,7 +2,7 @@
 # make test   style, types, every test, a real browser among them
 # make style  format and check
 # make bench  the figures of the README, on this machine
-# make screenshots  the README's pictures of the page
+# make screenshots  every state of the page to build/screenshots, the README's pictures among them
 # make clean  what these made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -35,7 +35,7 @@ screenshots: $(VENV)/.dev
 	CHROMIUM="$$($(BIN)/python tests/browser/find_chromium.py)" && export CHROMIUM && $(BIN)/python -m assets.screenshots
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is newer than the lists it was installed from: nothing is installed twice.

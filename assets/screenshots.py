@@ -1,7 +1,7 @@
-"""Take pictures of every state and view of the page: `python -m assets.screenshots [--out DIR]`.
+"""Take pictures of every state and view of the page: `python -m assets.screenshots`.
 
-Starts the app and drives Chromium (CHROMIUM, or one on the PATH). Without `--out`, the README's
-pictures go to assets/screenshots; with it, all of them, light and dark and in three widths, to DIR.
+Starts the app and drives Chromium (CHROMIUM, or one on the PATH). All states, light and dark and
+in three widths, go to build/screenshots; those for the README to assets/screenshots as well.
 Runs are recorded or small ones of the bundled model, and nothing moves: only times differ.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from itertools import product
 from pathlib import Path
+from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,10 +26,11 @@ from explorer.models import load_model
 from explorer.trace import Trace
 
 HERE = Path(__file__).parent / "screenshots"
+OUT = Path(__file__).parents[1] / "build" / "screenshots"  # kept out of the repository
 SIZES: dict[int, int] = {1440: 900, 1280: 800, 390: 844}  # pixels: width, height
 THEMES = ("light", "dark")
 CURSOR = 26  # the step of the story that is shown
-README_WIDTHS = (1440,)
+README_WIDTH = 1440
 README = ("tree", "text", "multiverse", "threshold", "pool-by-path", "compare-finished")
 STILL = """() => document.fonts.status === 'loaded'
   && Object.values(window.forkscope.stages).every(({ frame, player }) => !frame && !player.playing)
@@ -269,16 +271,18 @@ def save(png: bytes, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, help="take all of them, to this folder")
+    parser.add_argument("--out", type=Path, default=OUT, help="another folder for all of them")
     parser.add_argument("--only", nargs="+", choices=SHOTS, metavar="NAME", help=", ".join(SHOTS))
     parser.add_argument("--width", nargs="+", type=int, choices=SIZES, help="in pixels")
     parser.add_argument("--theme", nargs="+", choices=THEMES)
     given = parser.parse_args()
-    names = given.only or (SHOTS if given.out else README)
-    widths = given.width or (SIZES if given.out else README_WIDTHS)
-    wanted = product(widths, given.theme or THEMES, [name for name in SHOTS if name in names])
-    for path in pictures(given.out or HERE, wanted):
+    names = [name for name in SHOTS if name in (given.only or SHOTS)]
+    wanted = list(product(given.width or SIZES, given.theme or THEMES, names))
+    HERE.mkdir(exist_ok=True)
+    for (width, _, name), path in zip(wanted, pictures(given.out, wanted), strict=True):
         print(path)
+        if width == README_WIDTH and name in README:
+            copyfile(path, HERE / path.name)
 
 
 if __name__ == "__main__":
