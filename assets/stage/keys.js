@@ -62,7 +62,7 @@ const ELSEWHERE = [
   ["On the threshold", [
     { keys: "← →", words: "lower, higher by 0.005" },
     { keys: "PageDown PageUp", words: "lower, higher by 0.05" },
-    { keys: "Home End", words: "0: fork always; 1: never" },
+    { keys: "Home End", words: "threshold 0, threshold 1" },
     { keys: "Enter", words: "run with it" },
     { keys: "Escape", words: "back to the run's own" },
   ]],
