@@ -183,7 +183,7 @@ export class Inspector {
     const chosen = node.children.filter((id) => log.nodes[id].step <= cursor).map((id) => log.nodes[id].token);
     if (open === "next") {
       this.#fill("next", [node.id, decided, chosen, later], () => (decided
-        ? candidateList(node.decision, new Set(chosen), (one) => this.actions.request("run", forced(log, node.id, one)))
+        ? candidateList(node.decision, new Set(chosen), (one) => this.actions.request("run", forced(log, node.id, one)), log.header.config.model)
         : el("p", { class: "fs-hint", text: later })));
     }
     if (open === "trial") {
