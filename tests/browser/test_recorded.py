@@ -24,6 +24,13 @@ def stage(page: Page, expression: str) -> object:
     return page.evaluate(f"() => {{ const stage = window.forkscope.stages.explore; {expression} }}")
 
 
+def frames(page: Page) -> None:
+    """Wait until what was asked for has been drawn."""
+    page.evaluate(
+        "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
+    )
+
+
 def pause(page: Page, cursor: int) -> None:
     stage(page, f"stage.player.seek({cursor})")
     page.wait_for_function("(at) => document.querySelector('.fs-narration')"
@@ -102,9 +109,15 @@ def test_zoom_and_nodes_survive_a_hundred_updates(page: Page) -> None:
     pause(page, 4)
     tree = page.locator(".fs-tree-svg").first
     tree.hover()
+    still = stage(page, "return stage.tree.group.getAttribute('transform')")
     page.mouse.wheel(0, -400)
     stage(page, "window.first = document.querySelector('.fs-node[data-id=\"0\"]')")
-    page.wait_for_timeout(100)
+    page.wait_for_function(
+        """(still) => { const { tree, frame } = window.forkscope.stages.explore;
+            const now = tree.group.getAttribute('transform');
+            return now !== still && !tree.camera.frame && !frame; }""",
+        arg=still,
+    )
     before = stage(page, "return stage.tree.group.getAttribute('transform')")
     last = int(stage(page, "return stage.log.length - 1"))  # type: ignore[call-overload]
     page.evaluate(
@@ -188,7 +201,7 @@ def test_dark_and_light_change_every_colour_and_no_state(page: Page) -> None:
     stage(page, "stage.tree.camera.zoom(1.3, 200, 100); stage.draw()")
     light = stage(page, state)
     page.locator(".fs-theme").click()
-    page.wait_for_timeout(200)
+    frames(page)
     dark = stage(page, state)
     assert dark[1:4] == light[1:4]  # type: ignore[index]
     assert dark[0] != light[0]  # type: ignore[index]
@@ -228,7 +241,7 @@ def test_hostile_text_stays_text(page: Page, tmp_path: Path) -> None:
     stage(page, "stage.player.toLive(); stage.select({ kind: 'node', id: 2 }); stage.draw()")
     page.locator(".fs-run-details summary").first.click()
     page.locator(".fs-card-pool canvas").first.hover(position={"x": 8, "y": 8})
-    page.wait_for_timeout(300)
+    frames(page)
     shown = ""
     for view in ("tree", "text", "multiverse", "table"):
         stage(page, f"stage.show('{view}'); stage.draw()")
@@ -263,7 +276,7 @@ def test_people_who_want_no_motion_get_the_finished_picture(
 def test_no_width_scrolls_sideways(app: App, browser: Browser, watch: Watch, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 860})
     page = open_page(app.url, context, watch)
-    page.wait_for_timeout(300)
+    frames(page)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
     tree = page.locator(".fs-card-tree").first.bounding_box()
     assert tree is not None

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import App, Watch, open_page
+from tests.browser.test_recorded import frames
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=window.pwned=1>"
@@ -525,7 +526,7 @@ def test_hostile_tokens_stay_text_in_every_view(page: Page, view: str) -> None:
     load(page, changed)
     show(page, view, 12)
     stage(page, "stage.point({kind: 'node', id: 3}); stage.draw()")
-    page.wait_for_timeout(200)
+    frames(page)
     assert "<img" in page.locator(f".fs-view.fs-{view}").inner_text()
     assert page.locator(".fs-stage img").count() == 0
     assert page.evaluate("window.pwned") is None
@@ -561,11 +562,11 @@ def test_dark_and_light_change_the_colours_and_nothing_else(page: Page, view: st
     seen: Callable[[], Any] = lambda: stage(page, f"stage.draw(); return {DRAWN[view]}")  # noqa: E731
     light = seen()
     page.evaluate("document.body.classList.toggle('dark')")
-    page.wait_for_timeout(200)
+    frames(page)
     dark = seen()
     assert dark != light
     page.evaluate("document.body.classList.toggle('dark')")
-    page.wait_for_timeout(200)
+    frames(page)
     assert seen() == light
 
 
