@@ -78,9 +78,10 @@ export function narrate(log, cursor) {
     const count = step.ends.filter((end) => end.status === status).length;
     if (count) parts.push(`${plural(count, "path")} ${words}`);
   }
-  if (!step.forks.length) parts.unshift(step.phase === "prefill" ? prefillWords(step) : quietWords(step));
   const ended = new Set(step.ends.map((end) => end.path));
   const going = step.paths.filter((path) => !ended.has(path)).length;
+  if (step.phase === "prefill" && !step.forks.length) parts.unshift(prefillWords(step));
+  else if (!step.forks.length && going) parts.unshift(quietWords(step)); // where all end, their ends say enough
   const live = going ? `${plural(going, "path")} live` : overWords(log, cursor);
   return `Step ${cursor}: ${parts.filter(Boolean).join("; ")}; ${live}.`;
 }

@@ -39,7 +39,7 @@ test("a step is told in plain words", () => {
   const log = new Log(header);
   byHand.forEach((step) => log.append(step));
   assert.equal(narrate(log, 1), "Step 1: path 2 was unsure (entropy 0.75) and split into 2: “·c”, “·d”; 1 path reached the end; 1 path pruned as less probable; 1 path live.");
-  assert.match(narrate(log, 2), /the path went on by one token; 1 path reached the length limit; the run is over/);
+  assert.match(narrate(log, 2), /1 path reached the length limit; the run is over/);
 });
 
 test("a run is over with its last step, not with each of its samples", () => {
@@ -47,9 +47,9 @@ test("a run is over with its last step, not with each of its samples", () => {
   const ends = log.ends.map((end) => end.step);
   assert.deepEqual(ends, [7, 15, 23]);
   assert.deepEqual(ends.map((step) => narrate(log, step)), [
-    "Step 7: the path went on by one token; 1 path reached the length limit; sample 1 of 3 is done.",
-    "Step 15: the path went on by one token; 1 path reached the length limit; sample 2 of 3 is done.",
-    "Step 23: the path went on by one token; 1 path reached the length limit; the run is over.",
+    "Step 7: 1 path reached the length limit; sample 1 of 3 is done.",
+    "Step 15: 1 path reached the length limit; sample 2 of 3 is done.",
+    "Step 23: 1 path reached the length limit; the run is over.",
   ]);
   const live = new Log(log.header); // the next sample is still to come
   for (const step of log.steps.slice(0, 8)) live.append(step);
