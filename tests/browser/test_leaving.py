@@ -120,7 +120,7 @@ def test_what_comes_late_of_a_left_run_does_not_end_the_waiting_of_a_comparison(
 def test_a_late_message_of_a_stopped_comparison_does_not_take_the_board(page: Page) -> None:
     open_compare(page)
     told = page.evaluate(
-        """() => {
+        """async () => {
             const page = window.forkscope, board = page.stages.compare;
             const message = (token, compare) => board.take(
                 { token, compare, order: ["cow"], runs: {}, now: "cow" });
@@ -134,6 +134,7 @@ def test_a_late_message_of_a_stopped_comparison_does_not_take_the_board(page: Pa
             message(first, "late");
             page.stop("compare");
             message(second, "after");
+            await new Promise((resolve) => setTimeout(resolve, 20));
             return [before, then, board.id, document.body.dataset.run];
         }"""
     )
@@ -144,7 +145,7 @@ def test_a_recorded_run_that_is_slow_to_come_does_not_take_the_stage_from_a_live
     page: Page,
 ) -> None:
     held: list[Route] = []
-    page.route("**/fact.jsonl", held.append)
+    page.route("**/fact.jsonl", lambda route: held.append(route))
     page.locator(".fs-run[data-run=fact]").click()
     wait_until(lambda: page.wait_for_timeout(50) is None and len(held) == 1)
     assert_run_works(page)
@@ -161,7 +162,7 @@ def test_run_pressed_before_the_first_recorded_run_has_come_is_what_is_shown(
     page = context.new_page()
     watch.follow(page)
     held: list[Route] = []
-    page.route("**/story.jsonl", held.append)
+    page.route("**/story.jsonl", lambda route: held.append(route))
     page.goto(app.url)
     page.wait_for_function("() => window.forkscope?.history && window.forkscope.stages.explore")
     wait_until(lambda: page.wait_for_timeout(50) is None and len(held) == 1)
