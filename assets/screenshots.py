@@ -1,7 +1,7 @@
 """Take pictures of every state and view of the page: `python -m assets.screenshots`.
 
 Starts the app and drives Chromium (CHROMIUM, or one on the PATH). All states, light and dark and
-in three widths, go to build/screenshots; those for the README to assets/screenshots as well.
+in three widths, go to build/screenshots; those that README.md shows to assets/screenshots too.
 Runs are recorded or small ones of the bundled model, and nothing moves: only times differ.
 """
 
@@ -30,8 +30,7 @@ OUT = Path(__file__).parents[1] / "build" / "screenshots"  # kept out of the rep
 SIZES: dict[int, int] = {1440: 900, 1280: 800, 390: 844}  # pixels: width, height
 THEMES = ("light", "dark")
 CURSOR = 26  # the step of the story that is shown
-README_WIDTH = 1440
-README = ("tree", "text", "multiverse", "threshold", "pool-by-path", "compare-finished")
+README = Path(__file__).parents[1] / "README.md"
 STILL = """() => document.fonts.status === 'loaded'
   && Object.values(window.forkscope.stages).every(({ frame, player }) => !frame && !player.playing)
   && document.getAnimations().every((one) => one.playState !== 'running'
@@ -277,11 +276,12 @@ def main() -> None:
     parser.add_argument("--theme", nargs="+", choices=THEMES)
     given = parser.parse_args()
     names = [name for name in SHOTS if name in (given.only or SHOTS)]
-    wanted = list(product(given.width or SIZES, given.theme or THEMES, names))
+    wanted = product(given.width or SIZES, given.theme or THEMES, names)
+    shown = README.read_text(encoding="utf-8")
     HERE.mkdir(exist_ok=True)
-    for (width, _, name), path in zip(wanted, pictures(given.out, wanted), strict=True):
+    for path in pictures(given.out, wanted):
         print(path)
-        if width == README_WIDTH and name in README:
+        if f"assets/screenshots/{path.name}" in shown:
             copyfile(path, HERE / path.name)
 
 
