@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -445,12 +446,20 @@ def test_the_entropy_of_a_trial_is_written_as_the_inspector_writes_it(page: Page
     open_trial(page)
     own = found["decision"]["normalized_entropy"]
     expect(page.locator(".fs-trial-words")).to_have_text(re.compile(f"^entropy {own:.3f} · would"))
-    page.locator('[data-trial="temperature"]').focus()
-    page.keyboard.press("Home")
+    page.locator('[data-trial="top_k"]').fill("3")
+    three = [one["prob"] for one in found["decision"]["candidates"][:3]]
+    left = [prob / sum(three) for prob in three]
+    vocabulary = stage(page, "return stage.log.header.model.vocab_size")
+    share = -sum(prob * math.log(prob) for prob in left) / math.log(vocabulary)  # type: ignore[arg-type]
+    expect(page.locator(".fs-trial-words")).to_contain_text(f"entropy {share:.3f}")
+    page.get_by_role("button", name="as run").click()
+    stage(page, """
+        const is = (one) => one.normalized_entropy > 0 && one.normalized_entropy < 0.0005;
+        const { index, decisions } = stage.log.steps.findLast((step) => step.decisions.some(is));
+        stage.player.seek(index);
+        stage.select({ kind: "node", id: decisions.find(is).node });
+    """)  # fmt: skip
     expect(page.locator(".fs-trial-words")).to_have_text("entropy 0.000 · would not fork")
-    page.locator('[data-trial="temperature"]').evaluate("(one) => one.value = 0.06")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator(".fs-trial-words")).to_have_text(re.compile(r"^entropy 0\.0\d\d · "))
 
 
 # ---- who owns this -----------------------------------------------------------------------------
