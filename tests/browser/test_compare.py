@@ -311,7 +311,7 @@ def test_what_breaks_off_is_said_to_have_failed_and_what_came_stays(
     compare.locator('.fs-mode[data-mode="second"]').click()
     expect(compare.locator(".fs-race")).to_contain_text("deep copy was broken off at step")
     compare.locator("#fs-compare-stop").click()
-    wait_until(lambda: app.ended_runs()[-1][1] == 0)
+    wait_until(lambda: [caches for _, caches in app.ended_runs()[-1:]] == [0])
 
 
 def test_one_cursor_moves_every_panel_by_step_and_by_second(compare: Page) -> None:
