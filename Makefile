@@ -19,7 +19,7 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	CHROMIUM="$$($(BIN)/python tests/browser/find_chromium.py)" && export CHROMIUM && $(BIN)/pytest
+	CHROMIUM="$$($(BIN)/python tests/browser/find_chromium.py)" && export CHROMIUM && OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 	@if command -v node >/dev/null && ls tests/stage/*.test.mjs >/dev/null 2>&1; \
 	then node --test tests/stage/*.test.mjs; fi
 

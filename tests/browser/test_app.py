@@ -32,7 +32,7 @@ def test_a_trace_named_on_the_command_line_opens(
         page = open_page(app.url, context, watch)
         expect(page.locator(".fs-title").first).to_have_text("by hand.jsonl")
         page.wait_for_function("() => window.forkscope.stages.explore.player.cursor === 2")
-        assert page.locator(".fs-node:not(.fs-root)").count() == 6
+        expect(page.locator(".fs-node:not(.fs-root)")).to_have_count(6)
         assert watch.complaints == []
     finally:
         app.stop()
