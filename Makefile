@@ -9,6 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT   ?= 7860
 VENV   := .venv
 BIN    := $(VENV)/bin
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: app test style bench screenshots clean
 
@@ -19,7 +20,8 @@ test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	CHROMIUM="$$($(BIN)/python tests/browser/find_chromium.py)" && export CHROMIUM && OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	CHROMIUM="$$($(BIN)/python tests/browser/find_chromium.py)" && export CHROMIUM OMP_NUM_THREADS=1 && \
+	$(BIN)/pytest $(SIDE_BY_SIDE) --ignore=tests/browser && $(BIN)/pytest $(SIDE_BY_SIDE) tests/browser
 	@if command -v node >/dev/null && ls tests/stage/*.test.mjs >/dev/null 2>&1; \
 	then node --test tests/stage/*.test.mjs; fi
 

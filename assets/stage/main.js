@@ -36,7 +36,6 @@ export class Stage {
     this.shape = new Shape(); // what of the tree is shown, and in what order
     this.view = "tree";
     this.frame = 0;
-    this.wasMoving = false; // it played or followed when it was drawn last
     this.readAt = -Infinity; // when what is read was drawn last
     this.drawn = 0; // frames drawn, for measurements
     this.left = new Set(); // live runs that were stopped, or left for another: nothing of them is taken
@@ -225,7 +224,7 @@ export class Stage {
     const { parts, player, log } = this;
     if (!log) return;
     const scene = this.scene();
-    this.#finale(scene);
+    this.#finale();
     this.views[this.view].draw(scene);
     drawWords(parts, scene, scene.isMoving);
     parts.follow.setAttribute("aria-pressed", String(this.tree.following));
@@ -234,11 +233,11 @@ export class Stage {
     this.drawn += 1;
   }
 
-  /** A run that was followed to its end is shown whole. */
-  #finale({ isMoving, state }) {
-    const isEnd = this.wasMoving && !isMoving && !this.player.isLive && state.cursor === this.log.length - 1;
-    this.wasMoving = isMoving;
-    if (isEnd && this.tree.following) this.tree.fit();
+  /** A run that was followed to its end is shown whole, once. */
+  #finale() {
+    if (!this.player.isPlayedOut) return;
+    this.player.isPlayedOut = false;
+    if (this.tree.following) this.tree.fit();
   }
 
   /** What is read, not watched, is drawn a few times a second while steps come fast and nothing is in focus. */

@@ -47,6 +47,7 @@ export class Player {
   reset({ live }) {
     this.isLive = live;
     this.following = live;
+    this.isPlayedOut = false; // it came to the end by playing or following, and nobody has moved it since
     this.length = 0;
     this.cursor = -1;
     this.pause();
@@ -62,6 +63,7 @@ export class Player {
 
   finish() {
     this.isLive = false;
+    this.isPlayedOut = this.following;
     this.following = false;
     this.#show();
   }
@@ -105,7 +107,7 @@ export class Player {
   }
 
   seek(cursor) {
-    this.following = false;
+    this.following = this.isPlayedOut = false;
     this.#halt();
     this.#move(cursor);
     this.#show();
@@ -169,6 +171,7 @@ export class Player {
     }
     if (this.cursor >= this.length - 1) {
       if (this.isLive) this.following = true;
+      else this.isPlayedOut = true;
       this.pause();
       return;
     }

@@ -524,7 +524,7 @@ def test_a_run_without_a_pool_shows_what_it_stores_by_layer_and_is_predicted_too
     page.keyboard.press("ArrowDown")
     live = trace[8].memory.layers[1]
     expect(page.locator(".fs-card-layers .fs-unseen").first).to_have_text(
-        f"layer 1: {live} live slots"
+        f"layer 1: {live} tokens kept"
     )
     page.locator(".fs-project summary").first.click()
     logical = trace[8].memory.logical_kv_tokens
