@@ -280,7 +280,7 @@ def test_a_run_that_waits_can_be_called_off(
     page: Page, app: App, context: BrowserContext, watch: Watch
 ) -> None:
     busy = open_page(app.url, context, watch)
-    set_fields(busy, "Once upon a time", max_new_tokens="1900", max_paths="2")
+    set_fields(busy, "Once upon a time", **LONG)
     run(busy)
     wait_for_steps(busy, 3)
     page.bring_to_front()
