@@ -112,7 +112,8 @@ def flood(browser: Browser, tmp_path: Path) -> Iterator[bench.Flood]:
 def test_run_after_run_leaves_no_elements_and_loses_no_step(flood: bench.Flood) -> None:
     plan = {"nodes": 300, "rate": 10, "updates": 10}
     count = "() => document.querySelectorAll('*').length"
-    stands = "() => !window.probe.stage.tree.camera.goal"  # the whole tree comes in sight at a run's end
+    # The whole tree comes in sight at the end of a run.
+    stands = "() => !window.probe.stage.tree.camera.goal"
     flood.stream(plan, 1)
     flood.page.wait_for_function(stands)
     before = flood.page.evaluate(count)
