@@ -227,7 +227,8 @@ def test_a_burst_every_view_and_a_file_are_measured(quick: dict[str, dict[str, A
     assert burst["repeats"] == QUICK.burst_updates
     assert [seek["repeats"] for seek in (tree, text, multiverse, table)] == [QUICK.num_seeks] * 4
     assert file["nodes"] >= QUICK.file_nodes
-    assert 0 < file["seconds_to_first_drawing"] + file["seconds_of_a_seek"] <= file["seconds"]
+    parts = file["seconds_to_first_drawing"] + file["seconds_of_a_seek"]
+    assert 0 < parts <= file["seconds"] + 1e-6  # sums of rounded times
 
 
 def names(nodes: int) -> dict[str, str]:
