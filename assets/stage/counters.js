@@ -1,5 +1,7 @@
 // The figures of a run, read off its log alone: what explorer/metrics.py says, to the number. Pure.
 
+import { series } from "./memory.js";
+
 const PEAKS = ["unique_kv_tokens", "logical_kv_tokens", "kv_nbytes", "kv_live_nbytes", "kv_logical_nbytes"];
 
 /** `[{path, node, status}]` of the paths a run returned, by path; those still alive count as cancelled. */
@@ -84,11 +86,8 @@ export async function digestOf(log) {
 /** Tokens chosen after each step, pruned ones too; and the larger of a step's two measurements of bytes. */
 export function curvesOf(log) {
   let chosen = 0;
-  const most = (name) => log.steps.map((step) => Math.max(step.memory_forward[name], step.memory[name]));
-  return {
-    chosen: log.steps.map((step) => (chosen += step.nodes.length)),
-    allocated: most("kv_nbytes"), used: most("kv_live_nbytes"), logical: most("kv_logical_nbytes"),
-  };
+  const { allocated, unique: used, logical } = series(log);
+  return { chosen: log.steps.map((step) => (chosen += step.nodes.length)), allocated, used, logical };
 }
 
 /** Whether the run grows one tree; naive draws samples one after another. */

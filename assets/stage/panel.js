@@ -7,9 +7,9 @@ import { curvesOf, isTree } from "./counters.js";
 import { el } from "./dom.js";
 import { bytes, count, plural, seconds } from "./format.js";
 import { Log, PROMPT } from "./log.js";
+import { MemoryStrip, series } from "./memory.js";
 import { draggable, panelButtons } from "./paneltools.js";
 import { Silhouette } from "./silhouette.js";
-import { Strip } from "./strip.js";
 
 const BADGES = {
   waiting: "waiting", running: "running", done: "done", stopped: "stopped", failed: "failed", never: "did not run", recorded: "recorded",
@@ -30,7 +30,7 @@ export class Panel {
       hover: (id) => callbacks.point(this, id),
       select: (id) => callbacks.select(this, id),
     });
-    this.strip = new Strip(this.parts.strip, { seek: (step) => callbacks.seek(this, step) });
+    this.strip = new MemoryStrip(this.parts.strip, { seek: (step) => callbacks.seek(this, step) });
     this.log = null;
     this.times = [];
     this.positions = [];
@@ -72,6 +72,7 @@ export class Panel {
   #take(log) {
     this.log = log;
     this.silhouette.reset(log);
+    this.strip.reset(log);
   }
 
   #grown() {
@@ -79,8 +80,7 @@ export class Panel {
     let computed = 0;
     this.positions = this.log.steps.map((step) => (computed += step.positions));
     this.curves = curvesOf(this.log);
-    const { allocated, logical } = this.curves;
-    this.top = allocated.reduce((most, value, at) => Math.max(most, value, logical[at]), 1);
+    this.top = series(this.log).top;
     this.slots = this.log.steps.reduce((most, { memory, memory_forward: pass }) => Math.max(most, memory.capacity, pass.capacity), 0);
     this.depths = this.log.nodes.reduce((most, node) => Math.max(most, node.depth + 1), 1);
   }
@@ -132,7 +132,7 @@ export class Panel {
     const shown = lit !== null && lit < state.numNodes ? lit : null;
     this.silhouette.draw(state, colors, isDark(), scale.depths, shown, this.marks);
     const each = drawCells(parts.cells, state, memory, scale.slots, colors);
-    this.strip.draw(this.curves, this.cursor, scale.top, colors);
+    this.strip.draw({ state, colors }, scale.top);
     parts.stored.textContent = stored(memory, each);
     this.#text(state, shown);
     this.#counters(memory);

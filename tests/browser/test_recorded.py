@@ -49,6 +49,8 @@ def test_a_recorded_run_moves_by_itself_as_soon_as_the_page_is_open(
     first = stage(page, "return stage.player.cursor")
     moves_on = "(at) => window.forkscope.stages.explore.player.cursor > at"
     page.wait_for_function(moves_on, arg=first)
+    assert stage(page, "return stage.player.playing || stage.player.isPlayedOut")
+    assert watch.complaints == []
 
 
 def test_every_card_opens_its_run(page: Page) -> None:
