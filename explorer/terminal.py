@@ -6,14 +6,12 @@ Model text is untrusted: control characters are shown, never sent to the termina
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -167,83 +165,6 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
     console.print(f"tree {run['tree_digest']}", highlight=False, soft_wrap=True)
 
 
-def print_projection(projected: Mapping[str, Any], console: Console) -> None:
-    """What the tree would take in another model, by `shapes.project`."""
-    shape = projected["shape"]
-    console.print(
-        f"predicted for {shape['title']} ({shape['dtype']}, "
-        f"{amount(projected['nbytes_per_token'])} a token): "
-        f"{amount(projected['sharing_nbytes_peak'])} at its peak where paths share, "
-        f"{amount(projected['copies_nbytes_peak'])} with a cache a path "
-        f"({projected['saving']:.0%} less)",
-        highlight=False,
-    )
-
-
-def comparison(summary: Mapping[str, Any]) -> Table:
-    """The table of a comparison, a backend a row."""
-    table = Table(title="One configuration, one seed; each run after a warm-up, in this order")
-    for name in ("backend", "same tree", "seconds", "naive / it", "computed", "KV peak", "tokens"):
-        table.add_column(name, justify="left" if name == "backend" else "right")
-    table.caption = "computed: token positions; tokens: unique / logical ones in the KV cache, peak"
-    faster = summary["ratios"]["wall_vs_naive"]
-    for name, run in summary["runs"].items():
-        counters, ratio = run["counters"], faster.get(name)
-        table.add_row(
-            name,
-            "yes" if summary["same_tree"][name] else "no",
-            f"{run['seconds']['total']:.2f}",
-            "" if ratio is None else f"{ratio:.2f}x",
-            f"{counters['forward_token_steps']:,}",
-            amount(counters["kv_nbytes_peak"]),
-            f"{counters['unique_kv_tokens_peak']:,} / {counters['logical_kv_tokens_peak']:,}",
-        )
-    return table
-
-
-def model_list(models: list[dict[str, Any]]) -> Group:
-    """What `models` found: name, sizes, backends, and why not more."""
-    lines = []
-    for model in models:
-        lines.append(Text(plain(model["name"]), style="bold"))
-        if model["architecture"] is not None:
-            lines.append(
-                Text(
-                    f"  {model['architecture']}, {model['parameters']:,} parameters, "
-                    f"{model['num_layers']} layers, {amount(model['kv_nbytes_per_token'])} of keys "
-                    "and values per token"
-                )
-            )
-            lines.append(Text(f"  runs on {', '.join(model['backends'])}"))
-        for why in dict.fromkeys(model["reason"].values()):
-            names = [name for name, reason in model["reason"].items() if reason == why]
-            lines.append(Text(f"  not on {', '.join(names)}: {plain(why)}"))
-    return Group(*lines)
-
-
-def measurements(document: Mapping[str, Any]) -> Group:
-    """A benchmark, a case a row; below it what could not be measured."""
-    table = Table(title="medians; a ratio is the case's figure over that of what follows the /")
-    for name in ("case", "seconds", "ratio", "spread", "goal", "met"):
-        table.add_column(name, justify="left" if name == "case" else "right")
-    for case in document["cases"]:
-        against, spread = case["ratio_to"], case["spread"]
-        table.add_row(
-            case["name"] + (f" / {against}" if against else ""),
-            "" if case["seconds"] is None else f"{case['seconds']:.3f}",
-            "" if case["ratio"] is None else f"{case['ratio']:.2f}",
-            "" if spread is None else f"{spread[0]:.2f}-{spread[1]:.2f}",
-            case["goal"] or "",
-            {True: "yes", False: "no", None: ""}[case["met"]],
-        )
-    missing = [
-        Text(f"{name}: not measured, {why}") for name, why in document["not_measured"].items()
-    ]
-    machine = document["machine"]
-    where = f"{machine.get('gpu') or machine['processor']}, {machine['torch_threads']} threads"
-    return Group(table, *missing, Text(f"{where}, torch {machine['versions']['torch']}"))
-
-
 def bar(console: Console) -> Progress:
     """A bar of what is done; without a terminal nothing but the lines of `advance`."""
     return Progress(
@@ -262,11 +183,3 @@ def advance(shown: Progress, name: str, done: int, total: int | None, more: str 
     if not shown.console.is_terminal and shown.tasks[0].fields["name"] != name:
         shown.console.print(name, markup=False, highlight=False)
     shown.update(task, description=name + more, completed=done, total=total, name=name)
-
-
-def training(shown: Progress, now: Mapping[str, Any]) -> None:
-    """Show what the trainer reports: its phase, and while it trains its loss and speed."""
-    more = ""
-    if "loss" in now:
-        more = f": loss {now['loss']:.3f}, {now['tokens_per_second']:,.0f} tokens/s"
-    advance(shown, now["phase"], now.get("step", 0), now.get("total_steps"), more)

@@ -18,7 +18,11 @@ ROOT = Path(__file__).parents[1]
 ARROWS: dict[str, set[str]] = {
     "app": {"ui", "config"},
     "__main__": {"cli"},
-    "cli": {"experiments", "generate", "tiny", "ui", "terminal", "options", "catalogue", "export"},
+    "cli": {"commands"},
+    "commands": {
+        *("experiments", "generate", "tiny", "ui"),
+        *("terminal", "options", "catalogue", "export", "shapes"),
+    },
     "ui": {"experiments", "generate", "catalogue", "export", "shapes"},
     "views": {"trace", "metrics"},
     "experiments": {"metrics", "generate", "machine", "browser"},
@@ -47,9 +51,21 @@ ARROWS: dict[str, set[str]] = {
 HOMES = {"gradio": {"ui", "app"}, "plotly": {"views"}}
 TORCHLESS = {
     *("config", "events", "trace", "metrics", "views", "export", "options", "terminal"),
-    *("machine", "browser", "cli", "branching", "path", "tree", "text", "ui", "app", "__main__"),
+    *(
+        "machine",
+        "browser",
+        "cli",
+        "commands",
+        "branching",
+        "path",
+        "tree",
+        "text",
+        "ui",
+        "app",
+        "__main__",
+    ),
 }
-FAMILIES = ("backends", "cache", "policies", "experiments", "views")
+FAMILIES = ("backends", "cache", "policies", "experiments", "views", "commands")
 
 
 def reachable(part: str) -> set[str]:
