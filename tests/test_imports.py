@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "backends": {"cache", "attention", "models"},
     "models": {"probe", "hub", "attention"},
     "probe": {"cache", "attention", "events", "config"},
-    "cache": {"policies", "attention", "events"},
+    "cache": {"policies", "codes", "attention", "events"},
     "policies": {"sketches"},
     "branching": {"path"},
     "sampling": {"path", "config"},
@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
     "trace": {"events", "config"},
     "tiny": set(),
     **{leaf: set() for leaf in ("attention", "text", "meter", "machine", "sketches", "browser")},
-    **{leaf: set() for leaf in ("config", "events")},
+    **{leaf: set() for leaf in ("codes", "config", "events")},
 }
 HOMES = {"gradio": {"ui", "app"}, "plotly": {"views"}}
 TORCHLESS = {
