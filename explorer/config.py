@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 BackendName = Literal["cow", "batched", "deepcopy", "recompute", "naive"]
 SelectName = Literal["sample", "top", "gumbel", "arithmetic"]
 WidthName = Literal["threshold", "entropy"]
+PolicyName = Literal["window", "fifo", "lru", "random", "h2o", "count_min", "count_sketch", "race"]
+StrategyName = Literal["evict", "topk", "aggregate"]
+KVDtypeName = Literal["model", "int8", "int4", "adaptive"]
 DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 BACKENDS: tuple[str, ...] = get_args(BackendName)
+UNPROTECTED = ("fifo",)  # policies under which sinks and recent tokens leave like any other
 
 
 class InputError(ValueError):
@@ -82,6 +93,135 @@ class Cache(_Frozen):
     prefill_chunk: int = Field(
         512, ge=1, le=65_536, description="Prompt tokens read by one forward pass of the prefill"
     )
+    kv_dtype: KVDtypeName | tuple[KVDtypeName, ...] = Field(
+        "model",
+        description="Number format that keys and values are stored in; several: one for each layer",
+    )
+    kv_group: int = Field(
+        32, ge=1, le=4096, description="Numbers that share one scale in int8 and int4 storage"
+    )
+    kv_recent: int = Field(
+        32, ge=0, le=65_536, description="Last tokens that int8 and int4 storage keeps unrounded"
+    )
+
+    @field_validator("kv_dtype", mode="before")
+    @classmethod
+    def _several(cls, given: Any) -> Any:
+        return tuple(given.split(",")) if isinstance(given, str) and "," in given else given
+
+
+class Eviction(_Frozen):
+    """Which slots a path stops seeing once it sees more than its budget, layer by layer."""
+
+    policy: PolicyName | None = Field(
+        None, description="Says which token leaves a full cache first; none: nothing leaves"
+    )
+    budget: int | float | None = Field(
+        None, description="Tokens a path may see in a layer; below 1: share of the prompt's tokens"
+    )
+    layer_budgets: tuple[int, ...] = Field(
+        (), max_length=1024, description="Budgets in tokens, one for each layer, instead of one"
+    )
+    pyramid: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Gives the first layer this share more, the last as much less: same total",
+    )
+    adaptive: bool = Field(
+        False, description="Move budget to the layers that lose most attention: same total"
+    )
+    sinks: int = Field(
+        4, ge=0, le=65_536, description="First positions of the text, which never leave"
+    )
+    recent: int = Field(
+        8, ge=0, le=65_536, description="Last positions of each path, which do not leave yet"
+    )
+    strategy: StrategyName = Field(
+        "evict",
+        description="What the budget does: evict, attend to the topk besides, or fold into entries",
+    )
+    topk: int = Field(
+        64, ge=1, le=65_536, description="Stored tokens attended to besides the protected (topk)"
+    )
+    residual_entries: int = Field(
+        4, ge=1, le=1024, description="Entries that evicted tokens are folded into (aggregate)"
+    )
+    sketch_width: int = Field(512, ge=1, le=2**22, description="Counters in a row of the sketch")
+    sketch_depth: int = Field(4, ge=1, le=32, description="Rows of the sketch")
+    conservative: bool = Field(
+        False, description="Raise only the counters that must rise (count_min)"
+    )
+    decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Counters are multiplied by this at every step; 1 forgets nothing",
+    )
+    exact: bool = Field(
+        True, description="Keep exact counters beside a sketch, to show how far off it is"
+    )
+    against_full: bool = Field(
+        False, description="Run the full cache beside it and record how far the tokens part"
+    )
+
+    @property
+    def num_protected(self) -> int:
+        """Slots of a path and layer that are not given up to the budget."""
+        entries = self.residual_entries if self.strategy == "aggregate" else 0
+        return entries + (0 if self.policy in UNPROTECTED else self.sinks + self.recent)
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _tokens_or_share(cls, given: Any) -> Any:
+        try:
+            number = None if given in (None, "") else float(given)
+        except (TypeError, ValueError):
+            number = 0.0
+        if number is None or 0 < number < 1:
+            return number
+        if number < 1 or number != int(number) or isinstance(given, bool) or number > 2**31:
+            raise ValueError(
+                "budget: give a number of tokens from 1, or a share of the prompt between 0 and "
+                f"1, not {given!r}"
+            )
+        return int(number)
+
+    @field_validator("layer_budgets", mode="before")
+    @classmethod
+    def _one_a_layer(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        return tuple(part for part in given.split(",") if part)
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Eviction:
+        if self.policy is None:
+            return self
+        if (self.budget is None) == (not self.layer_budgets):
+            raise ValueError(
+                f"budget: the policy {self.policy} needs one; give budget (as in 64, or 0.25 of "
+                "the prompt) or layer_budgets, one of the two"
+            )
+        if self.layer_budgets:
+            self.check_room(min(self.layer_budgets), "layer_budgets")
+        elif isinstance(self.budget, int):
+            self.check_room(int(self.budget * (1 - self.pyramid)), "budget")
+        return self
+
+    def check_room(self, smallest: int, name: str) -> None:
+        """Raise ValueError where the smallest budget of a layer leaves no slot that could go."""
+        if smallest > self.num_protected:
+            return
+        kept = [] if self.policy in UNPROTECTED else ["sinks", "recent"]
+        kept += ["residual_entries"] if self.strategy == "aggregate" else []
+        what = " + ".join(kept) + f" = {self.num_protected}" if kept else "0"
+        lower = f", or lower {' or '.join(kept)}" if kept else ""
+        pyramid = " or pyramid" if self.pyramid and lower else ""
+        raise ValueError(
+            f"{name}: {smallest} tokens in the smallest layer must be more than {what}; give at "
+            f"least {self.num_protected + 1}{lower}{pyramid}"
+        )
 
 
 class Limits(_Frozen):
@@ -98,6 +238,12 @@ class Limits(_Frozen):
     )
     num_candidates: int = Field(
         8, ge=1, le=64, description="Most probable next tokens recorded at every node"
+    )
+    num_evidence: int = Field(
+        2048,
+        ge=0,
+        le=2**20,
+        description="Counters recorded in a step, over all layers; where there are more: none",
     )
 
 
@@ -127,6 +273,7 @@ class RunConfig(_Frozen):
     sampling: Sampling = Sampling()
     branching: Branching = Branching()
     cache: Cache = Cache()
+    eviction: Eviction = Eviction()
     limits: Limits = Limits()
 
     @model_validator(mode="before")
@@ -161,6 +308,7 @@ GROUPS: dict[str, type[_Frozen]] = {
     "sampling": Sampling,
     "branching": Branching,
     "cache": Cache,
+    "eviction": Eviction,
     "limits": Limits,
 }
 
@@ -180,10 +328,15 @@ def iter_fields() -> Iterator[tuple[str, str, FieldInfo]]:
 
 def explain(error: ValidationError) -> str:
     """One sentence for a person: which field, what was given, what is allowed."""
-    parts = []
+    fields = {name for _, name, _ in iter_fields()}
+    parts: list[str] = []
     for problem in error.errors(include_url=False):
+        if problem["type"] == "value_error":  # raised here: a whole sentence with its field's name
+            parts.append(str(problem["ctx"]["error"]))
+            continue
         names = [part for part in problem["loc"] if isinstance(part, str)]
-        name = names[-1] if names else "config"
+        known = [part for part in names if part in fields and part not in GROUPS]
+        name = (known or names or ["config"])[-1]
         value = problem.get("input")
         shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
         parts.append(f"{name}: {problem['msg'].lower()}, not {shown}")

@@ -97,6 +97,8 @@ class Decision:
     raw_entropy: float  # of the model itself
     factor: int  # children; 1: no fork
     candidates: tuple[Candidate, ...]  # most probable first; none of probability 0
+    kl: float | None = None  # KL(full cache || this run), nats, where the full cache ran beside it
+    full_top: int | None = None  # the full cache's most probable token: a flip where it differs
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,49 @@ class Memory:
     kv_live_nbytes: int
     kv_logical_nbytes: int
     layers: tuple[int, ...]  # live slots of each layer
+    score_nbytes: int = 0  # counters or sketch of the eviction policy: part of what it costs
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """What one layer lost in a step: columns, one entry a slot. Higher scores stay.
+
+    `paths` are the ids of the paths it left, as they were in this pass; a slot that left all who
+    saw it is free. `exact` is the score without a sketch's error, None where it is not kept;
+    `ranks` is the place of that score (of the score itself where there is none) among the slots
+    that could have gone, 1 the lowest.
+    """
+
+    layer: int
+    slots: tuple[int, ...]
+    paths: tuple[tuple[int, ...], ...]
+    positions: tuple[int, ...]  # in the text; 0: the first token of the prompt
+    tokens: tuple[int, ...]
+    texts: tuple[str, ...]
+    scores: tuple[float, ...]
+    exact: tuple[float | None, ...]
+    ranks: tuple[int, ...]
+    kept: tuple[float | None, ...]  # lowest score that stayed though it could have gone; None: none
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a counting policy knows of one layer's slots after a step: columns, one entry a slot.
+
+    For sketches, `columns[row][i]` is the cell that row of the sketch counts slot `i` in and
+    `cells[row][i]` that cell's value; `error_bound` holds with the probability the sketch states.
+    """
+
+    layer: int
+    slots: tuple[int, ...]
+    positions: tuple[int, ...]
+    estimates: tuple[float, ...]  # of the attention a slot has gathered
+    exact: tuple[float, ...] = ()  # the same without a sketch; () where it is not kept
+    columns: tuple[tuple[int, ...], ...] = ()
+    cells: tuple[tuple[float, ...], ...] = ()
+    error_bound: float | None = None
+    total: float = 0.0  # all attention that was counted: the stream's length
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +219,8 @@ class Step:
     memory_forward: Memory  # after the pass, before the decisions: where peaks are
     memory: Memory  # at the end of the step
     peak_memory_nbytes: int  # CUDA: allocator peak above the model; CPU: peak resident set
+    evictions: tuple[Evicted, ...] = ()  # after the pass, before the decisions; a layer each
+    evidence: tuple[Evidence, ...] = ()  # policies that count, within `num_evidence`
+    layer_slots: tuple[tuple[int, ...], ...] = ()  # `slots` of each layer, once layers differ
+    layer_freed: tuple[tuple[int, ...], ...] = ()  # `freed` of each layer, once layers differ
+    budgets: tuple[int, ...] = ()  # of each layer in this step, with a policy

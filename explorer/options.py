@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import ValidationError
@@ -62,17 +62,18 @@ def _is_flag(field: FieldInfo) -> bool:
 
 
 def _kinds(field: FieldInfo) -> tuple[Any, ...]:
-    """The members of `X | None`, or the one type itself."""
-    args = get_args(field.annotation)
-    is_union = get_origin(field.annotation) is not Literal and NoneType in args
-    return args if is_union else (field.annotation,)
+    """The members of a union, or the one type itself."""
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    return get_args(field.annotation) if is_union else (field.annotation,)
 
 
 def _metavar(field: FieldInfo) -> str:
-    kind = _kinds(field)[0]
+    kind, *more = _kinds(field)
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
-    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(kind, "ID,ID,...")
+    if float in more:
+        return "NUMBER"
+    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(kind, "N,N,...")
 
 
 def read_config(settings: Settings, prompt_file: Path | None = None) -> RunConfig:
@@ -92,6 +93,10 @@ def read_config(settings: Settings, prompt_file: Path | None = None) -> RunConfi
         raise InputError("Give the prompt once: --prompt, --prompt-ids or --prompt-file.")
     if prompt_file is not None:
         settings["prompt"] = read_text(prompt_file)
+    if settings.get("policy") is None:
+        bounds = [n for n in ("budget", "layer_budgets") if settings.get(n) is not None]
+        for name in bounds:
+            raise InputError(f"{name}: it bounds nothing without a policy; name one with --policy.")
     try:
         return RunConfig(**settings)
     except ValidationError as error:

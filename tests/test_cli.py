@@ -193,22 +193,43 @@ def test_every_setting_is_an_option_and_reaches_the_trace(
         "max_paths": 5,
         "select": "gumbel",
         "width": "entropy",
-        "backend": "batched",
+        "backend": "cow",
         "prefill_chunk": 3,
+        "kv_dtype": "int8",
+        "kv_group": 16,
+        "kv_recent": 8,
+        "policy": "count_min",
+        "budget": 30,
+        "pyramid": 0.25,
+        "adaptive": True,
+        "sinks": 2,
+        "recent": 5,
+        "strategy": "topk",
+        "topk": 9,
+        "residual_entries": 3,
+        "sketch_width": 32,
+        "sketch_depth": 2,
+        "conservative": True,
+        "decay": 0.875,
+        "exact": False,
+        "against_full": True,
         "max_new_tokens": 4,
         "max_finished": 9,
         "num_samples": 2,
         "num_candidates": 3,
+        "num_evidence": 64,
     }
-    assert set(given) | {"prompt_ids", "prefix_ids"} == {name for _, name, _ in iter_fields()}
+    lists = {"prompt_ids": None, "prefix_ids": (), "layer_budgets": ()}
+    assert set(given) | set(lists) == {name for _, name, _ in iter_fields()}
     options: list[object] = []
     for name, value in given.items():
         option = name.replace("_", "-")
-        options += [f"--no-{option}"] if value is False else [f"--{option}", value]
+        flag = f"--{option}" if value else f"--no-{option}"
+        options += [flag] if isinstance(value, bool) else [flag, value]
     trace = tmp_path / "run.jsonl"
     assert cli("run", *options, "--trace", trace).status == 0
     recorded = RunConfig(**Trace.load(trace).header.config).flat()
-    assert recorded == given | {"prompt_ids": None, "prefix_ids": ()}
+    assert recorded == given | lists
 
 
 def test_none_unsets_a_setting_and_ids_may_be_the_prompt(

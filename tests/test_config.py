@@ -54,18 +54,85 @@ def test_flat_and_nested_names_describe_the_same_run() -> None:
         ("device", "cuda:1", "gpu"),
         ("dtype", "bfloat16", "int8"),
         ("model", "x", ""),
+        ("policy", "h2o", "lfu"),
+        ("strategy", "topk", "forget"),
+        ("kv_dtype", ("int8", "int4"), "int3"),
+        ("kv_group", 1, 0),
+        ("kv_recent", 0, -1),
+        ("pyramid", 0.99, 1),
+        ("sinks", 0, -1),
+        ("recent", 0, -1),
+        ("topk", 1, 0),
+        ("residual_entries", 1, 0),
+        ("sketch_width", 1, 0),
+        ("sketch_depth", 1, 0),
+        ("decay", 1, 1.1),
+        ("decay", 0.5, 0),
+        ("num_evidence", 0, -1),
     ],
 )
 def test_the_last_value_inside_is_taken_and_the_first_outside_refused_by_name(
     name: str, inside: Any, outside: Any
 ) -> None:
-    assert RunConfig().replace(**{name: inside}).flat()[name] == inside
+    room = {"budget": 64} if name == "policy" else {}
+    assert RunConfig().replace(**room, **{name: inside}).flat()[name] == inside
     with pytest.raises(ValidationError) as caught:
         RunConfig().replace(**{name: outside})
     sentence = explain(caught.value)
     assert sentence.startswith(f"{name}: ")
     assert repr(outside) in sentence
     assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"policy": "h2o"}, "budget: the policy h2o needs one; give budget"),
+        ({"policy": "h2o", "budget": 9, "layer_budgets": (9, 9)}, "one of the two"),
+        (
+            {"policy": "window", "budget": 12},
+            "budget: 12 tokens in the smallest layer must be more than sinks + recent = 12; "
+            "give at least 13, or lower sinks or recent",
+        ),
+        ({"policy": "window", "layer_budgets": (64, 3)}, "layer_budgets: 3 tokens"),
+        ({"policy": "window", "budget": 20, "pyramid": 0.5}, "budget: 10 tokens in the smallest"),
+        (
+            {"policy": "h2o", "budget": 16, "strategy": "aggregate"},
+            "sinks + recent + residual_entries = 16; give at least 17",
+        ),
+        ({"budget": 0}, "budget: give a number of tokens from 1, or a share"),
+        ({"budget": "many"}, "not 'many'"),
+        ({"budget": 1.5}, "not 1.5"),
+        ({"budget": True}, "not True"),
+    ],
+)
+def test_a_budget_without_room_is_refused_with_the_field_and_the_remedy(
+    changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        RunConfig(**changes)
+    sentence = explain(caught.value)
+    assert words in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "held"), [(64, 64), ("64", 64), (0.25, 0.25), ("0.25", 0.25), (None, None), (1.0, 1)]
+)
+def test_a_budget_is_tokens_or_a_share(given: Any, held: Any) -> None:
+    budget = RunConfig(policy="h2o" if given is not None else None, budget=given, sinks=0, recent=0)
+    assert budget.eviction.budget == held
+    assert type(budget.eviction.budget) is type(held)
+
+
+def test_fifo_protects_nothing_and_may_have_a_budget_of_one() -> None:
+    assert RunConfig(policy="fifo", budget=1).eviction.num_protected == 0
+
+
+def test_lists_may_be_written_with_commas() -> None:
+    config = RunConfig(policy="fifo", layer_budgets="8,9", kv_dtype="int8,model")
+    assert config.eviction.layer_budgets == (8, 9)
+    assert config.cache.kv_dtype == ("int8", "model")
 
 
 def test_an_unknown_name_is_refused() -> None:

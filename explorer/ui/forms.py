@@ -89,6 +89,9 @@ def _kind(field: FieldInfo) -> type | tuple[str, ...] | None:
     if get_origin(field.annotation) is Literal:
         return tuple(options)
     kind = options[0] if options else field.annotation
+    if get_origin(kind) is Literal:
+        none = ("",) if field.default is None else ()
+        return (*none, *get_args(kind))
     return kind if isinstance(kind, type) and kind in _BY_TYPE else None
 
 
@@ -121,7 +124,7 @@ def _input(name: str, field: FieldInfo, value: Any) -> gr.components.Component:
         elem_id=f"fs-{name}",
     )
     if isinstance(kind, tuple):
-        return gr.Dropdown(choices=list(kind), **common)
+        return gr.Dropdown(choices=[(name or "none", name) for name in kind], **common)
     if kind is float and limits.get("ge") == 0 and limits.get("le") == 1:
         return gr.Slider(0, 1, step=0.005, **common)
     if field.default is None:  # a number input would turn nothing into 0

@@ -39,13 +39,15 @@ def values(form: Form, **changes: object) -> list[object]:
 
 def test_every_setting_that_can_be_typed_has_an_input(form: Form) -> None:
     names = {name for _, name, _ in iter_fields()}
-    assert names - set(form.inputs) == {"prompt_ids", "prefix_ids"}
+    assert names - set(form.inputs) == {"prompt_ids", "prefix_ids", "layer_budgets"}
 
 
 def test_what_the_form_is_filled_with_comes_back(form: Form) -> None:
     config = RunConfig(
         prompt="Hello", temperature=0.5, top_k=7, entropy_threshold=0.4, backend="deepcopy", seed=9
     )
+    assert form.config(form.fill(config)) == config
+    config = RunConfig(prompt="Hello", policy="count_min", budget=0.25, exact=False, decay=0.5)
     assert form.config(form.fill(config)) == config
 
 
