@@ -7,9 +7,9 @@ negative, except in CountSketch. Sketches of one seed hash alike in all layers a
     keys ──mix──> x ──((a x + b) mod p) mod width, a row each──> columns [depth, n]
     table [layers, depth, width]: key i owns one cell in every row and shares it with strangers
 
-What repeats: hashes are integer and exact everywhere. Float additions happen in the order of the
-keys, on the processor and on CUDA alike (there by sorting, not by atomics), so a run repeats bit
-for bit on its device; between devices they agree to float32 rounding. Race counts in integers.
+What repeats: hashes are integer and exact everywhere. Float additions happen in a fixed order (on
+CUDA by sorting, not by atomics), so a run repeats bit for bit on its device; between devices they
+agree to float32 rounding. Race counts in integers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ PRIME = 2**31 - 1
 def mix(keys: Tensor) -> Tensor:
     """Scatter keys over [0, 2^31), no two alike: splitmix's xor-shifts and multiplications.
 
-    Without it neighbours hash to neighbours in every row. Constants and keys have 31 bits, so no
+    Keys often are positions, one after another. Unmixed, every row whose multiplier is small lets
+    the same positions share a cell, and depth is useless. Constants and keys have 31 bits, so no
     product leaves int64. Keys, and what comes back, have any shape.
     """
     x = (keys + 0x1E3779B9) & PRIME
@@ -38,7 +39,7 @@ def mix(keys: Tensor) -> Tensor:
 
 
 def _accumulate(table: Tensor, columns: Tensor, weights: Tensor) -> None:
-    """Add `weights` into `table[layer, row, columns]`, in the order of the keys on every device.
+    """Add `weights` into `table[layer, row, columns]`, in a fixed order on every device.
 
     Table `[layers, depth, width]`, columns and weights `[layers, depth, n]`.
     """
@@ -73,6 +74,8 @@ class _Sketch(ABC):
     `decay` multiplies all cells at the beginning of every `add`: one `add` is one step. Raises
     ValueError if a size is below 1 or the decay outside (0, 1].
     """
+
+    conservative = False  # an option of count-min
 
     def __init__(
         self,
@@ -198,9 +201,7 @@ class CountMin(_Sketch):
     def merge(self, other: Self) -> Self:
         """The sketch of both streams. Raises ValueError also for conservative ones."""
         if self.conservative or other.conservative:
-            raise ValueError(
-                "merge: sketches updated conservatively do not add up; use conservative=False."
-            )
+            raise ValueError("merge: conservative sketches do not add up; use conservative=False.")
         return super().merge(other)
 
 
