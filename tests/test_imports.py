@@ -25,7 +25,11 @@ ARROWS: dict[str, set[str]] = {
     },
     "ui": {"experiments", "generate", "catalogue", "export", "shapes"},
     "views": {"trace", "metrics"},
-    "experiments": {"metrics", "generate", "machine", "browser"},
+    "experiments": {"quality", "metrics", "generate", "machine", "browser"},
+    "quality": {"reading", "greedy", "passages", "bootstrap"},
+    "reading": {"backends"},
+    "greedy": {"generate", "metrics"},
+    "passages": {"tiny", "config"},
     "terminal": {"metrics"},
     "export": {"metrics"},
     "options": {"config"},
@@ -45,7 +49,10 @@ ARROWS: dict[str, set[str]] = {
     "hub": {"config"},
     "trace": {"events", "config"},
     "tiny": set(),
-    **{leaf: set() for leaf in ("attention", "text", "meter", "machine", "sketches", "browser")},
+    **{
+        leaf: set()
+        for leaf in ("attention", "text", "meter", "machine", "sketches", "browser", "bootstrap")
+    },
     **{leaf: set() for leaf in ("codes", "config", "events")},
 }
 HOMES = {"gradio": {"ui", "app"}, "plotly": {"views"}}
