@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
     "backends": {"cache", "attention", "models"},
     "models": {"probe", "hub", "attention"},
     "probe": {"cache", "attention", "events", "config"},
-    "cache": {"policies", "codes", "attention", "events"},
+    "cache": {"policies", "codes", "tables", "attention", "events"},
     "policies": {"sketches"},
     "branching": {"path"},
     "sampling": {"path", "config"},
@@ -53,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
         leaf: set()
         for leaf in ("attention", "text", "meter", "machine", "sketches", "browser", "bootstrap")
     },
-    **{leaf: set() for leaf in ("codes", "config", "events")},
+    **{leaf: set() for leaf in ("codes", "tables", "config", "events")},
 }
 HOMES = {"gradio": {"ui", "app"}, "plotly": {"views"}}
 TORCHLESS = {
