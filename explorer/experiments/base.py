@@ -1,14 +1,17 @@
-"""How a case is measured: warmed up, repeated in alternating order, medians, and its goal."""
+"""How a case is measured: warmed up, repeated in alternating order, medians, and its goal.
+
+And what a sweep is: its points, and what is measured of each.
+"""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from explorer.config import InputError
+from explorer.config import InputError, RunConfig
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
@@ -36,6 +39,10 @@ class Conditions:
     max_new_tokens: int = 32
     num_repeats: int = 5
     num_long_repeats: int = 3  # of the cases that take minutes
+    sketch_slots: tuple[int, ...] = (256, 4096, 65536)  # counted a layer, each once an update
+    sketch_width: int = 512
+    sketch_depth: int = 4
+    num_sketched: int = 2**18  # slots counted in a repeat, at the least
     num_loads: int = 3  # of the page
     stage_paths: int = 20  # of the runs that are streamed to the stage
     stage_nodes: tuple[int, ...] = (600, 3000)  # with which those begin
@@ -73,6 +80,9 @@ QUICK = Conditions(
     max_new_tokens=6,
     num_repeats=2,
     num_long_repeats=1,
+    sketch_slots=(16, 512),
+    sketch_width=64,
+    num_sketched=1024,
     num_loads=1,
     stage_nodes=(60, 120),
     num_updates=10,
@@ -114,6 +124,34 @@ def make_model(conditions: Conditions, device: str, dtype: str) -> LoadedModel:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device: {device!r} cannot be used here: {error}") from error
     return LoadedModel(module, name=f"random Llama, {module.num_parameters() / 1e6:.1f} M")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One row of a sweep before it is measured: what it is called, its axes, and its run."""
+
+    name: str
+    axes: dict[str, Any]
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A list of runs and what is measured of each, as the runner takes it.
+
+    `points(config, options)` makes the rows out of a run's settings. `prepare(model, options)` is
+    called once in every process; what it returns goes into `measure(model, point, prepared)`, whose
+    answer (JSON, flat) is the row's measures; names that begin with `_` stay in the rows' file.
+    `summarize(rows)` answers the sweep's questions from whole rows. `options` are its own settings
+    with their defaults: rows measured under other ones are never mixed.
+    """
+
+    name: str
+    options: Mapping[str, int]
+    points: Callable[[RunConfig, Mapping[str, int]], list[Point]]
+    prepare: Callable[[LoadedModel, Mapping[str, int]], Any]
+    measure: Callable[[LoadedModel, Point, Any], dict[str, Any]]
+    summarize: Callable[[list[dict[str, Any]]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
