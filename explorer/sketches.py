@@ -29,8 +29,7 @@ def mix(keys: Tensor) -> Tensor:
     """Scatter keys over [0, 2^31), no two alike: splitmix's xor-shifts and multiplications.
 
     Keys often are positions, one after another. Unmixed, every row whose multiplier is small lets
-    the same positions share a cell, and depth is useless. Constants and keys have 31 bits, so no
-    product leaves int64. Keys, and what comes back, have any shape.
+    the same positions share a cell, and depth is useless. 31 bits, so no product leaves int64.
     """
     x = (keys + 0x1E3779B9) & PRIME
     x = ((x ^ (x >> 16)) * 0x21F0AAAD) & PRIME
@@ -95,7 +94,7 @@ class _Sketch(ABC):
         self.a = torch.randint(1, PRIME, (depth, 1), generator=generator).to(device)
         self.b = torch.randint(0, PRIME, (depth, 1), generator=generator).to(device)
         self.table = torch.zeros(layers, depth, width, device=device)
-        self.total = torch.zeros(layers, dtype=torch.float64, device=device)
+        self.total = torch.zeros(layers, device=device)
 
     def columns(self, keys: Tensor) -> Tensor:
         """The cell of each key in every row: keys `[n]` or `[layers, n]` to `[..., depth, n]`."""
@@ -141,7 +140,7 @@ class _Sketch(ABC):
         if self.decay != 1:
             self.table *= self.decay
             self.total *= self.decay
-        self.total += weights.sum(dim=1, dtype=torch.float64)
+        self.total += weights.sum(dim=1)
 
 
 class CountMin(_Sketch):
@@ -265,6 +264,8 @@ class Race:
         device: torch.device | str = "cpu",
     ) -> None:
         _check(dim=dim, bits=bits, depth=depth, layers=layers)
+        if bits > 24:
+            raise ValueError(f"bits: must be at most 24, not {bits}.")
         self.dim, self.bits, self.depth, self.layers = dim, bits, depth, layers
         generator = torch.Generator().manual_seed(seed)
         self.planes = torch.randn(dim, depth * bits, generator=generator).to(device)
@@ -274,8 +275,8 @@ class Race:
     def columns(self, vectors: Tensor) -> Tensor:
         """The cell of each vector `[layers, n, dim]` in every row: `[layers, depth, n]`."""
         sides = (vectors.float() @ self.planes > 0).unflatten(-1, (self.depth, self.bits))
-        powers = 2 ** torch.arange(self.bits, device=self.planes.device)
-        return (sides * powers).sum(dim=-1).transpose(-1, -2)
+        powers = 2.0 ** torch.arange(self.bits, device=self.planes.device)
+        return (sides.float() @ powers).long().transpose(-1, -2)  # exact up to 24 bits
 
     def cells(self, vectors: Tensor) -> Tensor:
         """What those cells hold now: `[layers, depth, n]`, int32."""

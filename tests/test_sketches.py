@@ -315,7 +315,7 @@ def test_layers_are_sketches_of_their_own(conservative: bool) -> None:
 
 @pytest.mark.parametrize("kind", [CountMin, CountSketch])
 def test_bytes_are_those_of_cells_totals_and_coefficients(kind: type[Any]) -> None:
-    assert kind(128, 4, layers=3).nbytes == 4 * 128 * 4 * 3 + 8 * 3 + 2 * 8 * 4
+    assert kind(128, 4, layers=3).nbytes == 4 * 128 * 4 * 3 + 4 * 3 + 2 * 8 * 4
     assert Race(16, 5, 4, layers=3).nbytes == 4 * 2**5 * 4 * 3 + 8 * 3 + 4 * 16 * 5 * 4
 
 
@@ -435,9 +435,10 @@ def test_sizes_that_hold_nothing_are_refused(wrong: dict[str, Any], said: str) -
             kind(**(dict(width=8, depth=2) | wrong))
 
 
-def test_race_of_no_bits_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^bits: must be at least 1, not 0\.$"):
-        Race(8, 0, 4)
+@pytest.mark.parametrize(("bits", "said"), [(0, "at least 1, not 0"), (25, "at most 24, not 25")])
+def test_race_of_no_bits_or_too_many_is_refused(bits: int, said: str) -> None:
+    with pytest.raises(ValueError, match=rf"^bits: must be {said}\.$"):
+        Race(8, bits, 4)
 
 
 @pytest.mark.parametrize(

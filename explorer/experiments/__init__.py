@@ -10,7 +10,9 @@ from explorer.experiments.base import FULL, QUICK, Conditions, Unmeasured
 
 # Families of measured cases: a module with `measure(conditions, device, dtype, show)` that yields
 # cases as dicts and, for what this machine cannot measure, `Unmeasured`.
-BENCHMARKS = tuple(f"explorer.experiments.{name}" for name in ("speed", "page", "stage"))
+BENCHMARKS = tuple(
+    f"explorer.experiments.{name}" for name in ("speed", "sketches", "page", "stage")
+)
 
 __all__ = ["BENCHMARKS", "FULL", "QUICK", "Conditions", "benchmark"]
 
