@@ -21,6 +21,7 @@ export class Log {
     this.prompt = header.prompt.map((token) => ({ ...token, slot: -1, written: Infinity }));
     this.forks = []; // {step, path, node, children}
     this.ends = []; // {step, path, node, status}
+    this.evictions = []; // {step, layer, token, at, of}: entry `at` of the `Evicted` `of`; token as in State.tokens
     this.lastOf = new Map(); // path -> its newest node, whenever it was made
     this.head = new State();
     this.checkpoints = new Checkpoints();
@@ -50,7 +51,8 @@ export class Log {
     for (const fork of step.forks) this.forks.push({ step: step.index, ...fork });
     for (const end of step.ends) this.#end(end, step.index);
     this.made.push(this.nodes.length);
-    this.head.advance(step, (token, slot) => this.#wrote(token, slot, step.index));
+    this.head.advance(step, (token, slot) => this.#wrote(token, slot, step.index),
+      (token, of, at) => this.evictions.push({ step: step.index, layer: of.layer, token, at, of }));
   }
 
   /** The state after step `cursor` (clamped); do not change it. */
@@ -157,6 +159,10 @@ function fact(node, step, depth) {
   };
 }
 
+function perLayer(state, read) {
+  return Array.from({ length: state.numLayers }, (_, layer) => read(layer));
+}
+
 /** What a page shows of `log` at `cursor`, as plain JSON: equal pages, equal descriptions. */
 export function describe(log, cursor) {
   const state = log.at(cursor);
@@ -170,9 +176,15 @@ export function describe(log, cursor) {
       slot: state.holds(node.slot, node.id + 1) ? node.slot : null,
     })),
     dead: Array.from(log.dead(at)).slice(0, state.numNodes),
-    paths: state.rows.map((row) => ({ path: row.path, node: row.node, visible: state.visible(row) })),
+    paths: state.rows.map((row) => ({
+      path: row.path, node: row.node, visible: state.visible(row),
+      ...(state.isSplit && { layers: perLayer(state, (layer) => state.visible(row, layer)) }),
+    })),
     refs: Array.from(state.refs),
     tokens: Array.from(state.tokens),
+    ...(state.isSplit && {
+      layerRefs: perLayer(state, (layer) => Array.from(state.refsOf(layer))), layerTokens: perLayer(state, (layer) => Array.from(state.tokensOf(layer))),
+    }),
     over: state.isOver,
     layers: state.memory ? [...state.memory.layers] : [],
     memory: log.steps.slice(0, at + 1).map((step) => [

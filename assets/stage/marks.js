@@ -18,7 +18,7 @@ export const KINDS = {
     name: "ended", title: "A path reached its end or the length limit", words: (count) => `${plural(count, "path")} ended`,
   },
   evict: {
-    name: "evicted", title: "A slot left a path's cache", words: (count) => plural(count, "eviction"),
+    name: "evicted", title: "A slot left the cache of a path, in one layer", words: (count) => plural(count, "eviction"),
   },
 };
 
@@ -69,7 +69,8 @@ function append(read, step) {
   for (const [kind, ends] of [["prune", ended("pruned")], ["finish", ended("finished", "length")]]) {
     add(kind, ends.length, ends.map((end) => end.node), ends.map((end) => end.path));
   }
-  add("evict", step.evictions?.length ?? 0, [], []);
+  const evicted = step.evictions ?? []; // of each layer that lost something
+  add("evict", evicted.reduce((sum, { slots }) => sum + slots.length, 0), [], [...new Set(evicted.flatMap(({ paths }) => paths.flat()))]);
   read.rows = step.paths.map((path) => ({ path, node: made.get(path) }));
   read.waiting = new Map(split.map((row) => [row.path, true]));
 }

@@ -34,6 +34,10 @@ const HEADER = {
     sampling: { temperature: number(0), top_k: maybe(COUNT), top_p: maybe(SHARE), seed: COUNT },
     branching: { entropy_threshold: SHARE, branch_factor: whole(1, 4096), max_paths: whole(1, PATHS), select: text, width: text },
     cache: { backend: text, prefill_chunk: whole(1) },
+    eviction: maybe({
+      policy: maybe(text), budget: maybe(number()), sinks: COUNT, recent: COUNT, strategy: text, topk: COUNT, residual_entries: COUNT,
+      sketch_width: COUNT, sketch_depth: COUNT, against_full: flag,
+    }),
     limits: { max_new_tokens: whole(1), max_finished: maybe(COUNT), num_samples: maybe(COUNT), num_candidates: COUNT },
   },
   model: {
@@ -53,7 +57,7 @@ const STEP = {
   phase: oneOf("prefill", "decode"), positions: COUNT, seconds: number(0), overhead_seconds: number(0), paths: [PATH], parents: [COUNT],
   decisions: [{
     path: PATH, node: ID, entropy: number(), normalized_entropy: SHARE, raw_entropy: number(), factor: whole(1, 4096),
-    candidates: [{ token: TOKEN, text, raw_logprob: number(), prob: SHARE }],
+    candidates: [{ token: TOKEN, text, raw_logprob: number(), prob: SHARE }], kl: maybe(number()), full_top: maybe(TOKEN),
   }],
   nodes: [{
     id: ID, parent: ID, path: PATH, token: TOKEN, text, raw: text, prob: SHARE, raw_prob: SHARE, logprob: number(), raw_logprob: number(),
@@ -62,8 +66,19 @@ const STEP = {
   forks: [{ path: PATH, children: [PATH] }],
   ends: [{ path: PATH, node: ID, status: oneOf("finished", "length", "pruned", "cancelled") }],
   slots: [COUNT], freed: [COUNT], memory_forward: MEMORY, memory: MEMORY, peak_memory_nbytes: COUNT,
-  evictions: maybe([{}]),
+  evictions: maybe([{
+    layer: COUNT, slots: [COUNT], paths: [[PATH]], positions: [COUNT], tokens: [TOKEN], texts: [text], scores: [maybe(number(-FAR * FAR, FAR * FAR))],
+    exact: [maybe(number())], ranks: [COUNT], kept: [maybe(number(-FAR * FAR, FAR * FAR))], reasons: [text],
+  }]),
+  evidence: maybe([{
+    layer: COUNT, slots: [COUNT], positions: [COUNT], estimates: [number()], exact: maybe([number()]), columns: maybe([[COUNT]]),
+    cells: maybe([[number()]]), error_bound: maybe(number()), total: maybe(number()),
+  }]),
+  layer_slots: maybe([[COUNT]]), layer_freed: maybe([[COUNT]]), budgets: maybe([COUNT]),
 };
+
+const EVICTED = ["paths", "positions", "tokens", "texts", "scores", "exact", "ranks", "kept", "reasons"];
+const COUNTED = ["positions", "estimates"];
 
 /**
  * `{header, steps}` of a trace file (JSON lines), up to its last whole line. Throws an Error of one sentence, which
@@ -101,7 +116,7 @@ class Order {
   /** What is wrong with the next step, whose fields are what they must be; null: nothing. */
   fault(step) {
     if (step.index !== this.steps) return `step ${this.steps} is missing`;
-    const wrong = this.#sizes(step) ?? this.#slots(step) ?? this.#tree(step);
+    const wrong = this.#sizes(step) ?? this.#slots(step) ?? this.#layers(step) ?? this.#tree(step);
     this.steps += 1;
     this.nodes += step.nodes.length;
     this.rows = step.paths.length || 1;
@@ -129,6 +144,23 @@ class Order {
     return new Set(slots).size < slots.length ? "slots names one slot twice" : null;
   }
 
+  /** What is said layer by layer: of layers that are there, columns of one length, slots of the pool. */
+  #layers({ evictions, evidence, layer_slots: written, layer_freed: freed, slots, budgets, memory: { layers: { length } } }) {
+    for (const [name, byLayer] of [["layer_slots", written], ["layer_freed", freed], ["budgets", budgets]]) {
+      if (byLayer?.length && byLayer.length !== length) return `${name} does not have one entry for each layer`;
+    }
+    if (written?.some((own) => own.length !== slots.length)) return "layer_slots has an entry that is not as long as slots";
+    if ([...(written ?? []), ...(freed ?? [])].some((own) => own.some((slot) => slot >= this.capacity))) return "a slot of a layer lies outside memory.capacity";
+    for (const [name, columns, all] of [["evictions", EVICTED, evictions], ["evidence", COUNTED, evidence]]) {
+      for (const one of all ?? []) {
+        if (one.layer >= length) return `${name} names a layer that is not there`;
+        if (one.slots.some((slot) => slot >= this.capacity)) return `${name} names a slot outside memory.capacity`;
+        if (columns.some((column) => one[column].length !== one.slots.length)) return `${name} has columns of different lengths`;
+      }
+    }
+    return null;
+  }
+
   #tree({ decisions, nodes, ends }) {
     const known = this.nodes + nodes.length;
     for (const [at, { id, parent }] of nodes.entries()) {
@@ -147,7 +179,9 @@ function fault(value, spec, where) {
   if (typeof spec === "function") return spec(value) ? null : `${where} is not ${spec.words}`;
   if (Array.isArray(spec)) {
     if (!Array.isArray(value)) return `${where} is not a list`;
+    const isPlain = typeof spec[0] === "function"; // thousands of numbers in a row: no words for those that hold
     for (let at = 0; at < value.length; at++) {
+      if (isPlain && spec[0](value[at])) continue;
       const wrong = fault(value[at], spec[0], `${where}[${at}]`);
       if (wrong) return wrong;
     }

@@ -1,10 +1,13 @@
 // Who sees which slot at one moment, and states kept on the way so that any moment is near to one. No DOM.
+//
+// All layers see the same until something is evicted. From then on every layer has a table of its own: `bits` and
+// `tokens` are layer 0's, those of the others are asked for by layer.
 
 export const PROMPT = -1;
 
 /** The cache after one step. Rows are the live paths, in the engine's order. */
 export class State {
-  #refs = null; // counted when somebody asks
+  #refs = []; // by layer, counted when somebody asks
 
   constructor() {
     this.cursor = -1;
@@ -13,42 +16,71 @@ export class State {
     this.capacity = 0; // slots this state has room for
     this.rows = [{ path: 0, node: PROMPT, bits: new Uint32Array(0) }];
     this.tokens = new Int32Array(0); // [slots] 0 free, n + 1 node n, -(i + 1) prompt token i
+    this.deeper = null; // once layers differ, those of layer 1, 2, ...
+    this.numLayers = 0;
     this.memory = null;
     this.isOver = false; // the paths have all ended; the pool is shown as the last pass left it
   }
 
-  /** [slots] rows that see the slot. */
+  /** [slots] rows that see the slot, in layer 0. */
   get refs() {
-    this.#refs ??= countRefs(this.rows, this.capacity);
-    return this.#refs;
+    return this.refsOf(0);
+  }
+
+  /** [slots] rows that see the slot in `layer`. */
+  refsOf(layer) {
+    const at = this.deeper ? layer : 0;
+    this.#refs[at] ??= countRefs(this.rows.map((row) => bitsOf(row, at)), this.capacity);
+    return this.#refs[at];
+  }
+
+  /** [slots] what each slot of `layer` holds. */
+  tokensOf(layer) {
+    return layer && this.deeper ? this.deeper[layer - 1] : this.tokens;
+  }
+
+  /** Whether layers hold different tokens. */
+  get isSplit() {
+    return this.deeper !== null;
   }
 
   /** Bytes that a copy takes. */
   get nbytes() {
-    return 4 * this.capacity + this.rows.length * (4 * ((this.capacity + 31) >> 5) + 64);
+    const tables = 1 + (this.deeper?.length ?? 0);
+    return tables * (4 * this.capacity + this.rows.length * (4 * ((this.capacity + 31) >> 5) + 64));
   }
 
   clone() {
     const copy = Object.assign(new State(), this);
-    copy.rows = this.rows.map((row) => ({ ...row, bits: row.bits.slice() }));
+    copy.rows = this.rows.map(copied);
     copy.tokens = this.tokens.slice();
+    copy.deeper = this.deeper?.map((tokens) => tokens.slice()) ?? null;
     return copy;
   }
 
-  /** Apply one step; `wrote(token, slot)` hears which token went into which slot. */
-  advance(step, wrote = () => {}) {
+  /**
+   * Apply one step; `wrote(token, slot)` hears which token went into which slot (of layer 0), `left(token, evicted, at)`
+   * which one the entry `at` of an `Evicted` was.
+   */
+  advance(step, wrote = () => {}, left = () => {}) {
     if (this.isOver || (step.phase === "prefill" && this.rows[0].node !== PROMPT)) this.#restart(); // another sample
-    this.#refs = null;
+    this.#refs = [];
     this.cursor = step.index;
+    this.numLayers = step.memory.layers.length;
+    if (!this.deeper && (step.evictions?.length || step.layer_slots?.length || step.layer_freed?.length)) this.#split();
     this.reserve(step.slots.reduce((most, slot) => Math.max(most, slot + 1), step.memory.capacity));
     if (step.phase === "prefill") this.#writePrompt(step, wrote);
     else this.#writeRows(step, wrote);
+    for (const evicted of step.evictions ?? []) this.#evict(evicted, left);
     this.numNodes += step.nodes.length;
     this.isOver = !step.paths.length;
     this.memory = this.isOver ? step.memory_forward : step.memory;
     if (this.isOver) return;
     this.#fork(step);
-    for (const slot of step.freed) this.#free(slot);
+    const tables = this.deeper ? this.numLayers : 1;
+    for (let layer = 0; layer < tables; layer++) {
+      for (const slot of ofLayer(step.layer_freed, layer, step.freed)) this.#free(layer, slot);
+    }
   }
 
   reserve(capacity) {
@@ -60,15 +92,24 @@ export class State {
     };
     this.capacity = capacity;
     this.tokens = grow(Int32Array, this.tokens, capacity);
+    this.deeper = this.deeper?.map((tokens) => grow(Int32Array, tokens, capacity)) ?? null;
     const words = (capacity + 31) >> 5;
-    for (const row of this.rows) row.bits = grow(Uint32Array, row.bits, words);
+    for (const row of this.rows) {
+      row.bits = grow(Uint32Array, row.bits, words);
+      if (row.deeper) row.deeper = row.deeper.map((bits) => grow(Uint32Array, bits, words));
+    }
   }
 
-  /** Slots that row `row` sees, in rising order. */
-  visible(row) {
+  /** Slots that row `row` sees in `layer`, in rising order. */
+  visible(row, layer = 0) {
     const slots = [];
-    eachSlot(row.bits, (slot) => slots.push(slot));
+    eachSlot(bitsOf(row, layer), (slot) => slots.push(slot));
     return slots;
+  }
+
+  /** Whether row `row` sees `slot` in `layer`. */
+  sees(row, slot, layer = 0) {
+    return Boolean((bitsOf(row, layer)[slot >> 5] >>> (slot & 31)) & 1);
   }
 
   /** The slot that holds `token` (node id + 1, or -(prompt index + 1)) now, or -1. */
@@ -80,26 +121,55 @@ export class State {
   #restart() {
     this.rows = [{ path: 0, node: PROMPT, bits: new Uint32Array((this.capacity + 31) >> 5) }];
     this.tokens.fill(0);
+    this.deeper = null;
     this.numPrompt = 0;
   }
 
+  /** From now on layers differ: each gets what all have. */
+  #split() {
+    const others = Array.from({ length: Math.max(0, this.numLayers - 1) });
+    this.deeper = others.map(() => this.tokens.slice());
+    for (const row of this.rows) row.deeper = others.map(() => row.bits.slice());
+  }
+
   #writePrompt(step, wrote) {
-    for (const slot of step.slots) {
+    step.slots.forEach((slot, at) => {
       const token = -(this.numPrompt + 1);
       this.numPrompt += 1;
-      this.tokens[slot] = token;
-      for (const row of this.rows) row.bits[slot >> 5] |= 1 << (slot & 31);
+      this.#put(step, at, token, this.rows);
       wrote(token, slot);
-    }
+    });
   }
 
   #writeRows(step, wrote) {
     step.slots.forEach((slot, at) => {
       const row = this.rows[at];
       if (!row) return;
-      this.tokens[slot] = row.node + 1;
-      row.bits[slot >> 5] |= 1 << (slot & 31);
+      this.#put(step, at, row.node + 1, [row]);
       wrote(row.node + 1, slot);
+    });
+  }
+
+  /** `token` goes where entry `at` of the step's slots says, in every layer. */
+  #put(step, at, token, rows) {
+    const tables = this.deeper ? this.numLayers : 1;
+    for (let layer = 0; layer < tables; layer++) {
+      const slot = ofLayer(step.layer_slots, layer, step.slots)[at];
+      this.tokensOf(layer)[slot] = token;
+      for (const row of rows) bitsOf(row, layer)[slot >> 5] |= 1 << (slot & 31);
+    }
+  }
+
+  /** Slots leave paths, as those were in the pass; who sees them no more at all is in `freed`. */
+  #evict(evicted, left) {
+    const { layer, slots, paths } = evicted;
+    const rows = new Map(this.rows.map((row) => [row.path, row]));
+    slots.forEach((slot, at) => {
+      left(this.tokensOf(layer)[slot] ?? 0, evicted, at);
+      for (const path of paths[at]) {
+        const row = rows.get(path);
+        if (row) bitsOf(row, layer)[slot >> 5] &= ~(1 << (slot & 31));
+      }
     });
   }
 
@@ -112,17 +182,34 @@ export class State {
     this.rows = step.paths.map((path, at) => {
       const parent = before[step.parents[at]];
       const node = last.get(path) ?? parent?.node ?? PROMPT;
-      let bits = parent?.bits ?? new Uint32Array(words);
-      if (taken.has(parent)) bits = bits.slice();
-      taken.add(parent);
-      return { path, node, bits };
+      const bits = parent?.bits ?? new Uint32Array(words);
+      const deeper = parent?.deeper ?? this.deeper?.map(() => new Uint32Array(words));
+      const row = { path, node, bits, ...(deeper && { deeper }) };
+      if (!taken.has(parent)) {
+        taken.add(parent);
+        return row;
+      }
+      return copied(row);
     });
   }
 
-  #free(slot) {
-    for (const row of this.rows) row.bits[slot >> 5] &= ~(1 << (slot & 31));
-    this.tokens[slot] = 0;
+  #free(layer, slot) {
+    for (const row of this.rows) bitsOf(row, layer)[slot >> 5] &= ~(1 << (slot & 31));
+    this.tokensOf(layer)[slot] = 0;
   }
+}
+
+function copied(row) {
+  return { ...row, bits: row.bits.slice(), ...(row.deeper && { deeper: row.deeper.map((bits) => bits.slice()) }) };
+}
+
+function bitsOf(row, layer) {
+  return layer && row.deeper ? row.deeper[layer - 1] : row.bits;
+}
+
+/** What a step says of `layer` where it says it by layer, else what it says of all. */
+function ofLayer(byLayer, layer, all) {
+  return byLayer?.length ? byLayer[layer] : all;
 }
 
 function eachSlot(bits, visit) {
@@ -131,9 +218,9 @@ function eachSlot(bits, visit) {
   }
 }
 
-function countRefs(rows, capacity) {
+function countRefs(all, capacity) {
   const refs = new Int32Array(capacity);
-  for (const row of rows) eachSlot(row.bits, (slot) => (refs[slot] += 1));
+  for (const bits of all) eachSlot(bits, (slot) => (refs[slot] += 1));
   return refs;
 }
 

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.browser
 CURSOR = "return stage.player.cursor"
 STRIP = ".fs-timeline-strip"
 TIMELINE = "const { timeline } = stage;"
+EVICTING = """if (step.index % 9 === 4) step.evictions = [
+  { layer: 0, slots: [0], paths: [[]] }, { layer: 1, slots: [0], paths: [[]] }];"""
 
 
 def stage(page: Page, expression: str, argument: Any = None) -> Any:
@@ -203,7 +205,7 @@ def test_keys_jump_to_the_next_and_previous_fork_prune_or_finish(page: Page) -> 
 
 
 def test_keys_jump_to_the_next_and_previous_copy_and_eviction(page: Page) -> None:
-    replay(page, "if (step.index % 9 === 4) step.evictions = [{ layer: 0 }, { layer: 1 }];")
+    replay(page, EVICTING)
     page.locator(".fs-title").first.click()
     copies = [one["step"] for one in stage(page, MARKED) if one["kind"] == "copy"]
     assert len(copies) > 3
@@ -284,7 +286,7 @@ def replay(page: Page, change: str) -> None:
 def test_evictions_have_a_lane_and_buttons_only_where_there_are_any(page: Page) -> None:
     group = page.locator('.fs-jumper[data-kind="evict"]').first
     expect(group).to_be_hidden()
-    replay(page, "if (step.index % 9 === 4) step.evictions = [{ layer: 0 }, { layer: 1 }];")
+    replay(page, EVICTING)
     expect(group).to_be_visible()
     expect(group.locator("b")).to_have_text("10")
     group.get_by_role("button", name="Next eviction").click()

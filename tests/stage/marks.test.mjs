@@ -87,8 +87,8 @@ test("copies are those that the backend makes: each extra child, every row of a 
 });
 
 test("a step that carries evictions is marked with how many", () => {
-  const log = logOf([{ ...byHand[0], evictions: [{ layer: 0 }, { layer: 1 }] }]);
-  assert.deepEqual(plain(marks(log)).at(-1), [0, "evict", 2, [], []]);
+  const log = logOf([{ ...byHand[0], evictions: [{ layer: 0, slots: [1], paths: [[0]] }, { layer: 1, slots: [0, 1], paths: [[0], []] }] }]);
+  assert.deepEqual(plain(marks(log)).at(-1), [0, "evict", 3, [], [0]]);
   assert.equal(next(marks(log), -1, ["evict"], 1).step, 0);
 });
 
