@@ -55,8 +55,8 @@ def from_text(
 ) -> list[Passage]:
     """Consecutive passages of `num_tokens` predicted tokens, of at most `max_tokens` in all.
 
-    Each begins with the token that the tokenizer puts before a text, if it puts one. A remainder
-    of at least 512 tokens is a passage too. Raises InputError where the text is too short.
+    Each begins with the token that the tokenizer puts before a text, if it puts one. What is left
+    over is a passage too if it is half as long. Raises InputError where the text is too short.
     """
     ids = tokenizer.encode(text)
     bare = tokenizer.encode(text, add_special_tokens=False)
@@ -66,11 +66,11 @@ def from_text(
             f"text_file: the text has {len(bare)} tokens for this model and at least {MIN_TOKENS} "
             f"are needed ({PUBLISHED_TOKENS:,} for a table to publish); give a longer text."
         )
-    step = num_tokens + (0 if begin else 1)
+    size = num_tokens + 1 - len(begin)
     bare = bare[: max(max_tokens, MIN_TOKENS)]
-    parts = [[*begin, *bare[start : start + step]] for start in range(0, len(bare), step)]
-    parts = [part for part in parts if len(part) > MIN_TOKENS or len(parts) == 1]
-    return [Passage(f"text, part {at + 1}", tuple(part)) for at, part in enumerate(parts)]
+    parts = [bare[start : start + size] for start in range(0, len(bare), size)]
+    whole = [part for part in parts if len(part) >= size / 2 or len(parts) == 1]
+    return [Passage(f"part {at}", (*begin, *part)) for at, part in enumerate(whole, 1)]
 
 
 def held_out(
@@ -125,6 +125,11 @@ def _encode(
     tokenizer: PreTrainedTokenizerBase, document: Document, begin: int
 ) -> tuple[list[int], list[Ask]]:
     """Ids without the token of a beginning, and the questions among them, counted from `begin`."""
+    if not tokenizer.is_fast:
+        raise InputError(
+            "This model's tokenizer cannot say which characters a token holds, so that no facts "
+            "can be asked for; install its fast form (tokenizer.json)."
+        )
     encoded = tokenizer(document.text, return_offsets_mapping=True, add_special_tokens=False)
     starts = [start for start, _ in encoded["offset_mapping"]]
     ends = [end for _, end in encoded["offset_mapping"]]

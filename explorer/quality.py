@@ -124,6 +124,48 @@ def lost_mass(weights: np.ndarray | None, seen: np.ndarray | None) -> float:
     return float(np.where(seen, 0.0, weights).sum(1).mean())
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A policy on passages: `scores` has one entry a passage, then one a probe."""
+
+    config: RunConfig
+    passages: Sequence[Passage]
+    probes: Sequence[Passage]
+    scores: Sequence[Scores]
+    held: Bytes
+    full_kv_nbytes: int
+    texts: Sequence[tuple[Text, Text]]
+
+    @property
+    def scored(self) -> Sequence[Scores]:
+        """Those of the passages."""
+        return self.scores[: len(self.passages)]
+
+    def difference(self) -> Interval:
+        """Policy's minus full cache's negative log-likelihood, token by token."""
+        return interval([each.nll - each.full_nll for each in self.scored])
+
+    def document(self) -> dict[str, Any]:
+        """The `quality --json` document. nats per token; `nbytes` are peaks over the passages."""
+        found = self.difference()
+        return {
+            "tokens": sum(len(each.nll) for each in self.scored),
+            "full": perplexity([each.full_nll for each in self.scored])
+            | {"kv_nbytes": self.full_kv_nbytes},
+            "policy": _policy(self.config, self.scored, self.held),
+            "delta_nll": {
+                "mean": found.mean,
+                "ci95": [found.low, found.high],
+                "method": found.method,
+                "neighbour_correlation": found.correlation,
+            },
+            "verdict": verdict(found),
+            "recall": recall((*self.passages, *self.probes), self.scores),
+            "greedy": agree(self.texts),
+            "passages": [{"name": p.name, "tokens": p.num_predicted} for p in self.passages],
+        }
+
+
 def measure(
     model: LoadedModel,
     config: RunConfig,
@@ -131,8 +173,8 @@ def measure(
     probes: Sequence[Passage] = (),
     full: FullCache | None = None,
     show: Show = lambda done, total, name: None,
-) -> dict[str, Any]:
-    """The `quality --json` document. nats per token; `nbytes` are peaks over the passages.
+) -> Measured:
+    """Read everything under the policy and under the full cache, and let both write.
 
     `probes` count as questions only, `passages` as both.
     """
@@ -149,16 +191,7 @@ def measure(
         (full.continued(config, each.ids), continued(model, config, each.ids)) for each in passages
     ]
     show(len(every) + 1, len(every) + 1, "done")
-    scored = found[: len(passages)]
-    return {
-        "tokens": sum(len(each.nll) for each in scored),
-        "full": perplexity([each.full_nll for each in scored]) | {"kv_nbytes": full.kv_nbytes},
-        "policy": _policy(config, scored, held),
-        **_difference(scored),
-        "recall": recall(every, found),
-        "greedy": agree(texts),
-        "passages": [{"name": p.name, "tokens": p.num_predicted} for p in passages],
-    }
+    return Measured(config, passages, probes, found, held, full.kv_nbytes, texts)
 
 
 def settled(config: RunConfig, num_tokens: int) -> RunConfig:
@@ -196,22 +229,10 @@ def _policy(config: RunConfig, scored: Sequence[Scores], held: Bytes) -> dict[st
     }
 
 
-def _difference(scored: Sequence[Scores]) -> dict[str, Any]:
-    found = interval([each.nll - each.full_nll for each in scored])
-    return {
-        "delta_nll": {
-            "mean": found.mean,
-            "ci95": [found.low, found.high],
-            "method": found.method,
-            "neighbour_correlation": found.correlation,
-        },
-        "verdict": verdict(found),
-    }
-
-
 def verdict(found: Interval) -> str:
     """Whether the perplexity is within 2 % of the full cache's, as far as the interval says."""
-    low, mean, high = (100 * math.expm1(min(x, 50)) for x in (found.low, found.mean, found.high))
+    ends = (found.low, found.mean, found.high)
+    low, mean, high = (round(100 * math.expm1(min(x, 50)), 2) + 0.0 for x in ends)  # no -0.00
     figures = f"perplexity {mean:+.2f} %, 95 % interval {low:+.2f} % to {high:+.2f} %"
     if found.high <= math.log1p(BOUND):
         return f"Within 2 % of the full cache: {figures}."

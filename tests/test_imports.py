@@ -26,7 +26,11 @@ ARROWS: dict[str, set[str]] = {
     "ui": {"experiments", "generate", "catalogue", "export", "shapes"},
     "views": {"trace", "metrics"},
     "records": {"config"},
-    "experiments": {"quality", "records", "metrics", "generate", "machine", "browser"},
+    "answers": {"bootstrap"},
+    "experiments": {
+        *("quality", "answers", "records"),
+        *("metrics", "generate", "machine", "browser"),
+    },
     "quality": {"reading", "greedy", "passages", "bootstrap"},
     "reading": {"backends"},
     "greedy": {"generate", "metrics"},

@@ -14,7 +14,10 @@ BENCHMARKS = tuple(
     f"explorer.experiments.{name}" for name in ("speed", "sketches", "page", "stage")
 )
 
-__all__ = ["BENCHMARKS", "FULL", "QUICK", "Conditions", "benchmark"]
+# Sweeps: a module with `SWEEP`.
+SWEEPS = {"sketch_grid": "explorer.experiments.sketch_grid"}
+
+__all__ = ["BENCHMARKS", "FULL", "QUICK", "SWEEPS", "Conditions", "benchmark"]
 
 
 def benchmark(

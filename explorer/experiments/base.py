@@ -142,11 +142,13 @@ class Sweep:
     `points(config, options)` makes the rows out of a run's settings. `prepare(model, options)` is
     called once in every process; what it returns goes into `measure(model, point, prepared)`, whose
     answer (JSON, flat) is the row's measures; names that begin with `_` stay in the rows' file.
-    `summarize(rows)` answers the sweep's questions from whole rows. `options` are its own settings
-    with their defaults: rows measured under other ones are never mixed.
+    `summarize(rows)` answers the sweep's questions from whole rows. `fields` are the settings of a
+    run that the points set themselves, `options` the sweep's own with their defaults: rows measured
+    under other ones are never mixed.
     """
 
     name: str
+    fields: tuple[str, ...]
     options: Mapping[str, int]
     points: Callable[[RunConfig, Mapping[str, int]], list[Point]]
     prepare: Callable[[LoadedModel, Mapping[str, int]], Any]

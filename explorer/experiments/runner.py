@@ -101,7 +101,7 @@ def _finish(sweep: Sweep, plan: Plan, records: Records, keys: Sequence[str]) -> 
     """Write the table and the document; rows in the order of the points."""
     whole = [records.rows[key] for key in keys if key in records.rows]
     table = plan.folder / f"{sweep.name}.csv"
-    document = {
+    document: dict[str, Any] = {
         "name": sweep.name,
         "rows": [flat(row) for row in whole],
         "failed": [flat(records.failed[key]) for key in keys if key in records.failed],
