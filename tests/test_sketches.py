@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from statistics import mean, median, stdev
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
@@ -15,9 +15,7 @@ from hypothesis import strategies as st
 
 from explorer import sketches
 from explorer.sketches import CountMin, CountSketch, Race
-
-P = 2**31 - 1
-Batch = list[tuple[int, int]]  # (key, weight)
+from tests.plain_sketches import Batch, P, Plain
 
 quiet = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 
@@ -25,59 +23,6 @@ quiet = settings(max_examples=100, deadline=None, derandomize=True, database=Non
 keys = st.one_of(st.integers(0, 40), st.integers(0, P))
 batches = st.lists(st.lists(st.tuples(keys, st.integers(0, 50)), min_size=1, max_size=12))
 shapes = st.tuples(st.integers(1, 24), st.integers(1, 6), st.integers(0, 10**6))
-
-
-class Plain:
-    """Count-min and count-sketch as their papers write them: one key at a time, Python integers."""
-
-    def __init__(self, sketch: CountMin | CountSketch) -> None:
-        self.width, self.depth = sketch.width, sketch.depth
-        self.functions = list(
-            zip(sketch.a.flatten().tolist(), sketch.b.flatten().tolist(), strict=True)
-        )
-        self.rows = [[0.0] * self.width for _ in range(self.depth)]
-
-    @staticmethod
-    def mix(key: int) -> int:
-        x = (key + 0x1E3779B9) % 2**31
-        x = (x ^ x // 2**16) * 0x21F0AAAD % 2**31
-        x = (x ^ x // 2**15) * 0x735A2D97 % 2**31
-        return x ^ x // 2**15
-
-    def hashes(self, key: int) -> list[int]:
-        return [(a * self.mix(key) + b) % P for a, b in self.functions]
-
-    def columns(self, key: int) -> list[int]:
-        return [value % self.width for value in self.hashes(key)]
-
-    def signs(self, key: int) -> list[int]:
-        return [-1 if value // self.width % 2 else 1 for value in self.hashes(key)]
-
-    def cells(self, key: int) -> list[float]:
-        return [row[at] for row, at in zip(self.rows, self.columns(key), strict=True)]
-
-    def add(self, key: int, weight: float) -> None:
-        for row, at in zip(self.rows, self.columns(key), strict=True):
-            row[at] += weight
-
-    def add_signed(self, key: int, weight: float) -> None:
-        for row, at, sign in zip(self.rows, self.columns(key), self.signs(key), strict=True):
-            row[at] += sign * weight
-
-    def raise_to(self, key: int, value: float) -> None:
-        for row, at in zip(self.rows, self.columns(key), strict=True):
-            row[at] = max(row[at], value)
-
-    def add_conservatively(self, batch: Batch) -> None:
-        sums: Counter[int] = Counter()
-        for key, weight in batch:
-            sums[key] += weight
-        wanted = {key: min(self.cells(key)) + weight for key, weight in sums.items()}
-        for key, value in wanted.items():
-            self.raise_to(key, value)
-
-    def signed(self, key: int) -> float:
-        return median(s * cell for s, cell in zip(self.signs(key), self.cells(key), strict=True))
 
 
 def add(sketch: CountMin | CountSketch, batch: Batch) -> None:
@@ -154,7 +99,7 @@ def test_a_conservative_batch_arrives_at_once(
     plain = Plain(sketch)
     for batch in stream:
         add(sketch, batch)
-        add(shuffled, batch[::-1])
+        add(shuffled, list(reversed(batch)))
         plain.add_conservatively(batch)
     assert sketch.table[0].tolist() == shuffled.table[0].tolist() == plain.rows
 
