@@ -1,12 +1,12 @@
 // One run in a comparison: its tree, what its cache holds, its bytes over time, its counters.
 
 import { drawCells } from "./cells.js";
-import { endTimes } from "./clock.js";
 import { isDark } from "./color.js";
-import { curvesOf, isTree } from "./counters.js";
+import { curvesOf } from "./counters.js";
 import { el } from "./dom.js";
 import { bytes, count, plural, seconds } from "./format.js";
-import { Log, PROMPT } from "./log.js";
+import { Growing } from "./growing.js";
+import { PROMPT } from "./log.js";
 import { MemoryStrip, series } from "./memory.js";
 import { draggable, panelButtons } from "./paneltools.js";
 import { Silhouette } from "./silhouette.js";
@@ -16,13 +16,14 @@ const BADGES = {
 };
 const TAIL = 96; // characters of a path that are shown
 
-export class Panel {
+export class Panel extends Growing {
   /**
    * `key` names it on the board, `title` to people, `word` within a sentence; `sign` stands in its chip;
    * `data` are attributes that give it its colour. `callbacks`: `point(panel, id)`, `select(panel, id)`,
    * `seek(panel, step)`, `act(panel, deed)` and `drop(key, onto)` are told of what people do.
    */
   constructor({ key, title, word, about, sign, data, isTree: grows = true }, callbacks) {
+    super();
     Object.assign(this, { key, name: key, title, word, data, isTree: grows });
     this.parts = build(this, { about, sign, data }, (deed) => callbacks.act(this, deed));
     draggable(this, this.parts.header, callbacks.drop);
@@ -31,10 +32,7 @@ export class Panel {
       select: (id) => callbacks.select(this, id),
     });
     this.strip = new MemoryStrip(this.parts.strip, { seek: (step) => callbacks.seek(this, step) });
-    this.log = null;
-    this.times = [];
     this.positions = [];
-    this.cursor = -1;
     this.result = null; // figures, once it has ended
     this.digest = null;
     this.alike = 0; // nodes, from the first one, that are those of the run it is held against
@@ -42,41 +40,18 @@ export class Panel {
     this.setState("waiting");
   }
 
-  get length() {
-    return this.times.length;
-  }
-
-  get steps() {
-    return this.log?.steps ?? [];
-  }
-
-  /** A run that has ended, whole. */
-  show(log, state) {
-    this.#take(log);
-    this.isTree = isTree(log);
-    this.#grown();
-    this.setState(state);
-  }
-
-  /** Take a batch of this run's steps; false where something before it is missing. */
   apply(batch) {
-    if (batch.header && batch.seq === 0 && !this.log) this.#take(new Log(batch.header));
-    if (!this.log || batch.seq > this.log.length) return false;
-    for (const step of batch.steps) if (step.index === this.log.length) this.log.append(step);
-    this.#grown();
-    if (batch.details) this.setDigest(batch.details["tree digest"]);
-    this.setState(batch.done ? "done" : "running");
-    return true;
+    const isTaken = super.apply(batch);
+    if (isTaken && batch.details) this.setDigest(batch.details["tree digest"]);
+    return isTaken;
   }
 
-  #take(log) {
-    this.log = log;
+  taken(log) {
     this.silhouette.reset(log);
     this.strip.reset(log);
   }
 
-  #grown() {
-    this.times = endTimes(this.log.steps);
+  grown() {
     let computed = 0;
     this.positions = this.log.steps.map((step) => (computed += step.positions));
     this.curves = curvesOf(this.log);

@@ -1,0 +1,52 @@
+// A run that comes batch by batch, or whole, and its own clock: what every panel of a board is. No DOM.
+
+import { endTimes } from "./clock.js";
+import { isTree } from "./counters.js";
+import { Log } from "./log.js";
+
+/** Its panel says what more it wants: `taken(log)` when a run begins, `grown()` when it has more steps, `setState(state)`. */
+export class Growing {
+  constructor() {
+    this.log = null;
+    this.times = []; // seconds from its start to the end of each step
+    this.cursor = -1;
+    this.isTree = true;
+  }
+
+  get length() {
+    return this.times.length;
+  }
+
+  get steps() {
+    return this.log?.steps ?? [];
+  }
+
+  /** A run that has ended, whole. */
+  show(log, state) {
+    this.#take(log);
+    this.isTree = isTree(log);
+    this.grow();
+    this.setState(state);
+  }
+
+  /** Take a batch of this run's steps; false where something before it is missing. */
+  apply(batch) {
+    if (batch.header && batch.seq === 0 && !this.log) this.#take(new Log(batch.header));
+    if (!this.log || batch.seq > this.log.length) return false;
+    for (const step of batch.steps) if (step.index === this.log.length) this.log.append(step);
+    this.grow();
+    this.setState(batch.done ? "done" : "running");
+    return true;
+  }
+
+  /** Its log has grown. */
+  grow() {
+    this.times = endTimes(this.log.steps);
+    this.grown();
+  }
+
+  #take(log) {
+    this.log = log;
+    this.taken(log);
+  }
+}
