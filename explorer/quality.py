@@ -24,7 +24,7 @@ from explorer.passages import Ask, Passage
 from explorer.reading import Said, read_full, read_policy
 
 CHUNK = 64  # predictions compared in one go
-BOUND = 0.02  # "within 2 % of the full cache"
+NEAR = math.log(1.02)  # nats: "within 2 % of the full cache"
 DISTANCES = (0, 64, 128, 256, 512, 1024, 2**31)  # bins of the recall table, in tokens
 
 Show = Callable[[int, int, str], None]  # done, total, name
@@ -234,9 +234,9 @@ def verdict(found: Interval) -> str:
     ends = (found.low, found.mean, found.high)
     low, mean, high = (round(100 * math.expm1(min(x, 50)), 2) + 0.0 for x in ends)  # no -0.00
     figures = f"perplexity {mean:+.2f} %, 95 % interval {low:+.2f} % to {high:+.2f} %"
-    if found.high <= math.log1p(BOUND):
+    if found.high <= NEAR:
         return f"Within 2 % of the full cache: {figures}."
-    if found.low > math.log1p(BOUND):
+    if found.low > NEAR:
         return f"Not within 2 % of the full cache: {figures}."
     return f"Not shown to be within 2 % of the full cache, nor to miss it: {figures}."
 

@@ -95,3 +95,33 @@ MODELS = record(
         ),
     }
 )
+NUMBER = {"type": "number"}
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+MAYBE_SHARE = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+QUALITY = record(
+    tokens=COUNT,
+    full=record(nll=NUMBER, perplexity=NUMBER),
+    policy=record(
+        name=TEXT,
+        budget={"type": ["number", "null"]},
+        strategy={"type": ["string", "null"]},
+        nll=NUMBER,
+        perplexity=NUMBER,
+        kl=NUMBER,
+        flip_rate=SHARE,
+        attention_mass_lost=SHARE,
+        kv_nbytes=COUNT,
+        score_nbytes=COUNT,
+    ),
+    delta_nll=record(
+        mean=NUMBER, ci95={"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}
+    ),
+    recall=record(full=MAYBE_SHARE, policy=MAYBE_SHARE, probes=COUNT),
+    verdict=TEXT,
+)
+SWEEP = record(
+    name=TEXT,
+    rows={"type": "array", "items": record(name=TEXT, seconds=SECONDS)},
+    failed={"type": "array", "items": record(name=TEXT, error=TEXT)},
+    csv={"type": ["string", "null"]},
+)
