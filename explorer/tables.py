@@ -1,4 +1,5 @@
-"""Tables: tensors whose places are handed out, given back and handed out again."""
+"""Tables: tensors whose places are handed out, given back and handed out again; in full precision
+or in few bits."""
 
 from __future__ import annotations
 
@@ -6,6 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+
+from explorer.codes import (
+    SCALE_DTYPE,
+    dequantize,
+    dequantize_rows,
+    num_groups,
+    pack,
+    packed_width,
+    quantize,
+    quantize_rows,
+    unpack,
+)
 
 
 class Table:
@@ -55,7 +68,7 @@ class Table:
         """Write `[num_kv_heads, len(places), width]` each."""
         index = device_index(places, self.tensors[0])
         for table, rows in zip(self.tensors, states, strict=True):
-            table.index_copy_(1, index, rows)
+            table.index_copy_(1, index, rows.to(table.dtype))
 
     def get(self, places: np.ndarray) -> list[torch.Tensor]:
         index = device_index(places, self.tensors[0])
@@ -76,6 +89,54 @@ class Table:
             new = old.new_zeros((old.shape[0], num_places, old.shape[2]))
             new[:, : len(kept)] = old.index_select(1, index)
             self.tensors[i] = new
+
+
+class CodeTable:
+    """Keys and values in `bits` bits, quantised `group` at a time.
+
+    `rows`: a place for each, of packed key codes, packed value codes, and the value's scales and
+    zero points, one for each `value_group` channels. `scales`: a place for each group, of scales
+    and zero points by key channel.
+    """
+
+    def __init__(
+        self,
+        bits: int,
+        group: int,
+        value_group: int,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+    ) -> None:
+        self.bits = bits
+        self._group, self._value_group = group, value_group
+        self._widths = keys.shape[-1], values.shape[-1]
+        code = torch.int8 if bits == 8 else torch.uint8
+        scale, per_value = SCALE_DTYPE, num_groups(values.shape[-1], self._value_group)
+        packed = [packed_width(width, bits) for width in self._widths]
+        widths = [*packed, per_value, per_value]
+        self.rows = Table(widths, [code, code, scale, scale], keys, group)
+        self.scales = Table([keys.shape[-1]] * 2, [scale, scale], keys)
+
+    def write(
+        self, places: np.ndarray, groups: np.ndarray, keys: torch.Tensor, values: torch.Tensor
+    ) -> None:
+        """Quantise `[num_kv_heads, len(places), head_dim]`, group after group."""
+        key = quantize(keys.unflatten(1, (-1, self._group)), self.bits, dim=2)
+        value = quantize_rows(values, self.bits, self._value_group)
+        codes = pack(key.codes.flatten(1, 2), self.bits), pack(value.codes, self.bits)
+        self.rows.put(places, *codes, value.scale, value.zero)
+        self.scales.put(groups, key.scale.squeeze(2), key.zero.squeeze(2))
+
+    def read(self, places: np.ndarray, groups: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values `[num_kv_heads, len(places), head_dim]`, float32; `groups` by place."""
+        keys, values, scale, zero = self.rows.get(places)
+        key_scale, key_zero = self.scales.get(groups)
+        key_codes = unpack(keys, self.bits, self._widths[0])
+        value_codes = unpack(values, self.bits, self._widths[1])
+        return (
+            dequantize(key_codes, key_scale, key_zero),
+            dequantize_rows(value_codes, scale, zero, self._value_group),
+        )
 
 
 def device_index(numbers: np.ndarray, like: torch.Tensor) -> torch.Tensor:

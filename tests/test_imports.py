@@ -41,12 +41,17 @@ ARROWS: dict[str, set[str]] = {
     "shapes": {"trace"},
     "catalogue": {"models"},
     "metrics": {"trace"},
-    "generate": {"backends", "tree", "meter", "trace"},
+    "generate": {"against", "backends", "tree", "meter", "trace"},
+    "against": {"backends"},
     "tree": {"branching", "sampling", "text", "events"},
-    "backends": {"cache", "attention", "models"},
+    "backends": {"eviction", "cache", "attention", "models"},
+    "eviction": {"residual", "reasons"},
+    "residual": {"cache"},
+    "reasons": {"cache"},
     "models": {"probe", "hub", "attention"},
     "probe": {"cache", "attention", "events", "config"},
-    "cache": {"policies", "codes", "tables", "attention", "events"},
+    "cache": {"policies", "tables", "attention", "events", "config"},
+    "tables": {"codes"},
     "policies": {"sketches"},
     "branching": {"path"},
     "sampling": {"path", "config"},
@@ -58,7 +63,7 @@ ARROWS: dict[str, set[str]] = {
         leaf: set()
         for leaf in ("attention", "text", "meter", "machine", "sketches", "browser", "bootstrap")
     },
-    **{leaf: set() for leaf in ("codes", "tables", "config", "events")},
+    **{leaf: set() for leaf in ("codes", "config", "events")},
 }
 HOMES = {"gradio": {"ui", "app"}, "plotly": {"views"}}
 TORCHLESS = {
