@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,46 +27,117 @@ UNSAID = -1  # the keyword was left out; None says that this layer has no window
 POSITIONS = {"position_ids", "cache_position"}  # tensors that say nothing about who sees what
 
 
+class Observer(Protocol):
+    """Watches the attention of a pass, layer by layer."""
+
+    needs_attention: bool  # then the product is written out, for its weights
+    needs_states: bool
+
+    def observe(self, layer_idx: int, weights: torch.Tensor, seen: torch.Tensor) -> None:
+        """Weights `[rows, slots]`, float32, summed over query heads; `seen`: who could attend."""
+
+    def observe_states(
+        self, layer_idx: int, queries: torch.Tensor, keys: torch.Tensor, seen: torch.Tensor
+    ) -> None:
+        """Queries `[paths, num_heads, tokens, d]` and keys `[1, num_kv_heads, slots, d]`."""
+
+
 class TreeMask:
     """Who sees what in one forward pass; travels to the attention function as a keyword.
 
-    `visible` is `[num_layers or 1, rows, slots]` (1: all layers share it), `slot_depth` `[slots]`
-    and `row_depth` `[rows]` are positions in the text. Rows are the queries of the pass: one a
-    path for decode, one a prompt token for prefill. Masks are built once per distinct sliding
-    window and kept for the other layers of the pass.
+    `visible` is `[num_layers or 1, rows, slots]` (1: all layers share it), `slot_depth`
+    `[num_layers or 1, slots]` and `row_depth` `[rows]` are positions in the text. Rows are the
+    queries of the pass: one a path for decode, one a prompt token for prefill. `high_water`
+    `[num_layers or 1]` is where each layer's slots end. `bias`, if given, is added to the logits
+    of what is seen, `[num_layers or 1, slots]`. Masks are built once per distinct sliding window,
+    for all layers at once, and kept for the pass.
     """
 
     def __init__(
-        self, visible: np.ndarray, slot_depth: np.ndarray, row_depth: np.ndarray, is_causal: bool
+        self,
+        visible: np.ndarray,
+        slot_depth: np.ndarray,
+        row_depth: np.ndarray,
+        is_causal: bool,
+        high_water: np.ndarray | None = None,
+        bias: np.ndarray | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._visible = visible
-        self._slot_depth = slot_depth
+        self._slot_depth = np.atleast_2d(slot_depth)
         self._row_depth = row_depth
+        self._high = None if high_water is None else high_water.tolist()
+        self._bias = bias
+        self.observer = observer
         self.is_causal = is_causal  # the rows are the whole text so far, in order
         self.windows: dict[int, int | None] = {}  # layer -> sliding window it was asked for
+        self._seen: dict[tuple[Any, ...], torch.Tensor] = {}  # of all layers
         self._built: dict[tuple[Any, ...], torch.Tensor] = {}
+
+    def limited(
+        self, attended: np.ndarray, bias: np.ndarray | None, observer: Observer | None
+    ) -> TreeMask:
+        """The same pass watched, with logits changed by `bias`, and every row's sight cut down to
+        `attended` `[num_layers or 1, rows, slots]`."""
+        is_causal = self.is_causal and bias is None and attended is self._visible
+        high = None if self._high is None else np.asarray(self._high)
+        return TreeMask(
+            attended, self._slot_depth, self._row_depth, is_causal, high, bias, observer
+        )
+
+    @property
+    def visible(self) -> np.ndarray:
+        return self._visible
 
     def reaches_everything(self, window: int | None) -> bool:
         """Whether no row is cut off by a sliding window of `window` tokens."""
         return window is None or int(self._row_depth.max(initial=0)) < window
 
+    def seen(self, layer_idx: int, window: int | None, device: torch.device) -> torch.Tensor:
+        """`[rows, slots]` bool, on `device`."""
+        table = layer_idx if len(self._visible) > 1 else 0
+        return self._cut(self._seen_by_all(window, device)[table], table)
+
+    def _cut(self, rows: torch.Tensor, table: int) -> torch.Tensor:
+        """`[..., slots]` up to the end of the layer's own slots."""
+        high = rows.shape[-1] if self._high is None else self._high[table]
+        return rows if high == rows.shape[-1] else rows[..., :high].contiguous()
+
+    def _seen_by_all(self, window: int | None, device: torch.device) -> torch.Tensor:
+        if self.reaches_everything(window):
+            window = None
+        key = (window, device)
+        if key not in self._seen:
+            seen = self._visible
+            if window is not None:
+                age = self._row_depth[:, None] - self._slot_depth[:, None]
+                seen = seen & (age < window)
+            self._seen[key] = torch.from_numpy(seen).to(device, non_blocking=True)
+        return self._seen[key]
+
     def additive(
         self, layer_idx: int, window: int | None, groups: int, like: torch.Tensor
     ) -> torch.Tensor:
         """`[1, 1, rows * groups, slots]`: 0 where a row sees a slot, -inf where it does not."""
-        layer = layer_idx if len(self._visible) > 1 else 0
+        table = layer_idx if len(self._visible) > 1 else 0
         if self.reaches_everything(window):
             window = None
-        key = (layer, window, groups, like.dtype, like.device)
-        if key not in self._built:
-            seen = self._visible[layer]
-            if window is not None:
-                seen = seen & (self._row_depth[:, None] - self._slot_depth[None, :] < window)
-            mask = torch.from_numpy(seen).to(like.device, non_blocking=True)
-            mask = mask.repeat_interleave(groups, 0) if groups > 1 else mask
-            bias = torch.zeros(mask.shape, dtype=like.dtype, device=like.device)
-            self._built[key] = bias.masked_fill_(~mask, float("-inf"))[None, None]
-        return self._built[key]
+        key = (window, groups, like.dtype, like.device)
+        if (table, *key) not in self._built:
+            if key not in self._built:
+                self._built[key] = self._additive(window, groups, like)
+            rows = self._built[key][table]
+            self._built[(table, *key)] = self._cut(rows, table)[None, None]
+        return self._built[(table, *key)]
+
+    def _additive(self, window: int | None, groups: int, like: torch.Tensor) -> torch.Tensor:
+        """`[num_layers or 1, rows * groups, slots]`."""
+        mask = self._seen_by_all(window, like.device)
+        mask = mask.repeat_interleave(groups, 1) if groups > 1 else mask
+        bias = torch.zeros(mask.shape, dtype=like.dtype, device=like.device)
+        if self._bias is not None:
+            bias += torch.from_numpy(self._bias).to(like.device, like.dtype)[:, None]
+        return bias.masked_fill_(~mask, float("-inf"))
 
 
 def pool_attention(
@@ -85,8 +156,9 @@ def pool_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention of `[paths, num_heads, tokens, head_dim]` queries over one pool of slots.
 
-    Returns `[paths, tokens, num_heads, value_dim]` and no weights. Honours what models pass as
-    keywords: `scaling`, `softcap` (Gemma 2), `sliding_window` and `s_aux` (gpt-oss sinks).
+    Returns `[paths, tokens, num_heads, value_dim]` and no weights: an observer has had them.
+    Honours what models pass as keywords: `scaling`, `softcap` (Gemma 2), `sliding_window` and
+    `s_aux` (gpt-oss sinks).
     Raises ValueError where the pass came without `tree_mask`, or with a tensor it cannot place (a
     bias by position, chosen blocks): the capability probe turns that into a fallback.
     """
@@ -102,9 +174,14 @@ def pool_attention(
     window = sliding_window
     if sliding_window == UNSAID:
         window = getattr(module, "sliding_window", None)
-    plain = softcap is None and s_aux is None
     layer_idx = int(getattr(module, "layer_idx", 0) or 0)
     tree_mask.windows[layer_idx] = window
+    observer = tree_mask.observer
+    if observer is not None and observer.needs_states:
+        seen = tree_mask.seen(layer_idx, window, query.device)
+        observer.observe_states(layer_idx, query, key, seen)
+    is_watched = observer is not None and observer.needs_attention
+    plain = softcap is None and s_aux is None and not is_watched
 
     if plain and tree_mask.is_causal and tree_mask.reaches_everything(window):
         out = scaled_dot_product_attention(
@@ -117,7 +194,11 @@ def pool_attention(
     if plain:
         out = scaled_dot_product_attention(rows, key, value, attn_mask=bias, scale=scale)
     else:
-        out = _explicit(rows, key, value, bias, scale, softcap, s_aux)
+        out, weights = _explicit(rows, key, value, bias, scale, softcap, s_aux)
+        if is_watched:
+            assert observer is not None
+            summed = weights.sum(1).view(paths * tokens, groups, -1).sum(1)
+            observer.observe(layer_idx, summed, tree_mask.seen(layer_idx, window, query.device))
     out = out.view(num_kv_heads, paths, tokens, groups, -1).permute(1, 2, 0, 3, 4)
     return out.reshape(paths, tokens, num_heads, -1), None
 
@@ -137,8 +218,9 @@ def _explicit(
     scale: float,
     softcap: float | None,
     s_aux: torch.Tensor | None,
-) -> torch.Tensor:
-    """The same product written out, for the two terms that fused kernels do not take."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same product written out, for two terms that fused kernels do not take and for its
+    weights, float32 `[1, num_kv_heads, rows, slots]`: less than 1 in all where there are sinks."""
     scores = (rows @ key.transpose(-1, -2)) * scale
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
@@ -150,8 +232,8 @@ def _explicit(
             1, num_kv_heads, num_rows, 1
         )
         scores = torch.cat([scores, sinks], dim=-1)
-    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(rows.dtype)
-    return weights[..., : key.shape[2]] @ value
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32)[..., : key.shape[2]]
+    return weights.to(rows.dtype) @ value, weights
 
 
 @contextmanager

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import torch
 import transformers
 
 import explorer
+from explorer.against import FullCache
 from explorer.backends import BACKENDS, Backend, Forward, num_open
 from explorer.config import InputError, RunConfig
-from explorer.events import FORMAT, VERSION, Header, Origin, Phase, PromptToken, Step
+from explorer.events import FORMAT, VERSION, Evicted, Header, Origin, Phase, PromptToken, Step
 from explorer.meter import Meter
 from explorer.models import LoadedModel
 from explorer.sampling import Observed, observe
@@ -79,6 +81,8 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
 
     `origin` is recorded: the run that this one was made from, and what was changed.
     """
+    if config.eviction.policy is not None:
+        _check_policy(model, config)
     if config.cache.backend not in model.info.backends:
         other = model.info.backends[0]
         raise InputError(f"{model.info.reason} Take --backend {other}, which gives the same tree.")
@@ -103,6 +107,22 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
     )
 
 
+def _check_policy(model: LoadedModel, config: RunConfig) -> None:
+    """Raise InputError where no policy can evict: from that backend, or this model."""
+    name, policy = config.cache.backend, config.eviction.policy
+    able = [other for other, kind in BACKENDS.items() if kind.can_evict]
+    if name not in able:
+        raise InputError(
+            f"The {name} backend keeps every token of its caches, so the policy {policy} cannot "
+            f"evict from them; take --backend {able[0]} or --policy none."
+        )
+    if name not in model.info.backends:
+        raise InputError(
+            f"{model.info.reason} So the policy {policy} cannot evict from its cache; take "
+            "--policy none or another model."
+        )
+
+
 def run(model: LoadedModel, config: RunConfig, path: str | os.PathLike[str] | None = None) -> Trace:
     """A whole run as a Trace; with `path` the trace file grows with it."""
     return Trace.from_steps(prepare(model, config), generate(model, config), path)
@@ -116,25 +136,31 @@ def generate(model: LoadedModel, config: RunConfig) -> Iterator[Step]:
     header = prepare(model, config)
     ids = tuple(token.token for token in header.prompt)
     backend_type = BACKENDS[config.cache.backend]
+    text = TextStream(model.tokenizer)
     tree = Tree(
         config,
         model.info.vocab_size,
         model.end_tokens(),
-        TextStream(model.tokenizer),
+        text,
         ids,
         can_fork=backend_type.is_tree,
     )
     num_starts = 1
     if not backend_type.is_tree:
         num_starts = config.limits.num_samples or config.branching.max_paths
-    engine = _Engine(config, tree, Meter(model.device))
+    engine = _Engine(config, tree, text, Meter(model.device))
     for _ in range(num_starts):
         tree.start_path(num_starts)
-        backend = backend_type(model)
+        backend = backend_type(model, config, len(ids))
+        full = None
         try:
-            yield from engine.run(backend, ids)
+            if config.eviction.against_full:
+                full = FullCache(model, config.cache.prefill_chunk)
+            yield from engine.run(backend, ids, full)
         finally:
             backend.close()
+            if full is not None:
+                full.close()
         if tree.is_enough:
             return
 
@@ -142,16 +168,20 @@ def generate(model: LoadedModel, config: RunConfig) -> Iterator[Step]:
 class _Engine:
     """Turns one backend and the tree into steps; counts them over all samples of a naive run."""
 
-    def __init__(self, config: RunConfig, tree: Tree, meter: Meter) -> None:
+    def __init__(self, config: RunConfig, tree: Tree, text: TextStream, meter: Meter) -> None:
         self._config = config
         self._tree = tree
+        self._text = text
         self._meter = meter
         self._index = 0
 
-    def run(self, backend: Backend, ids: tuple[int, ...]) -> Iterator[Step]:
+    def run(
+        self, backend: Backend, ids: tuple[int, ...], full: FullCache | None = None
+    ) -> Iterator[Step]:
         """Prefill `ids` in chunks, then decode until the tree is done: a Step for each pass."""
         self._meter.pause()  # between two samples the reader had the last step
         chunk = self._config.cache.prefill_chunk if backend.is_chunked else len(ids)
+        chunk = min(chunk, backend.chunk or chunk)
         last = (len(ids) - 1) // chunk * chunk
         for start in range(0, last, chunk):
             with self._meter.forward():
@@ -160,12 +190,17 @@ class _Engine:
             self._meter.pause()
         with self._meter.forward():
             forward = backend.prefill(ids[last:])
-        yield self._step(backend, forward, "prefill", self._observe(forward))
+        if full is not None:
+            full.prefill(ids)
+        yield self._step(backend, forward, "prefill", self._observe(forward), full)
         while not self._tree.is_done:
             self._meter.pause()
+            tokens = [path.tokens[-1] for path in self._tree.live]
             with self._meter.forward():
-                forward = backend.decode([path.tokens[-1] for path in self._tree.live])
-            yield self._step(backend, forward, "decode", self._observe(forward))
+                forward = backend.decode(tokens)
+            if full is not None:
+                full.decode(tokens)
+            yield self._step(backend, forward, "decode", self._observe(forward), full)
 
     def _observe(self, forward: Forward) -> Observed:
         config = self._config
@@ -184,14 +219,25 @@ class _Engine:
         return seen
 
     def _step(
-        self, backend: Backend, forward: Forward, phase: Phase, seen: Observed | None = None
+        self,
+        backend: Backend,
+        forward: Forward,
+        phase: Phase,
+        seen: Observed | None = None,
+        full: FullCache | None = None,
     ) -> Step:
         """Decide on `seen` (nothing between prefill chunks), fork, and record it all."""
         memory_forward = memory = backend.stats()
         growth, freed = PASSED, NOTHING
+        layer_freed: tuple[tuple[int, ...], ...] = ()
+        report = forward.report
+        evicted = self._evicted(report.evicted)  # from the paths as they were in the pass
         if seen is not None:
             growth = self._tree.grow(seen)
-            freed = backend.fork(growth.parents)
+            if full is not None:
+                growth = replace(growth, decisions=full.compare(forward, growth.decisions))
+                full.fork(growth.parents)
+            freed, layer_freed = backend.fork(growth.parents), backend.layer_freed
             memory = backend.stats()
         index, self._index = self._index, self._index + 1
         seconds, overhead = self._meter.lap()
@@ -212,4 +258,21 @@ class _Engine:
             memory_forward=memory_forward,
             memory=memory,
             peak_memory_nbytes=self._meter.peak_memory_nbytes,
+            evictions=evicted,
+            evidence=report.evidence,
+            layer_slots=forward.layer_slots,
+            layer_freed=layer_freed,
+            budgets=report.budgets,
+        )
+
+    def _evicted(self, evicted: tuple[Evicted, ...]) -> tuple[Evicted, ...]:
+        """With paths by their ids instead of their rows, and the texts of the tokens."""
+        ids = [path.id for path in self._tree.live]
+        return tuple(
+            replace(
+                each,
+                paths=tuple(tuple(ids[row] for row in rows) for rows in each.paths),
+                texts=tuple(self._text.piece(token) for token in each.tokens),
+            )
+            for each in evicted
         )

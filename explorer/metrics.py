@@ -119,8 +119,22 @@ def counters(trace: Trace) -> dict[str, Any]:
         "sharing_peak": max((sharing(memory) for memory in _memories(trace)), default=0.0),
         **peaks,
         "peak_memory_nbytes": max((step.peak_memory_nbytes for step in trace), default=0),
-        "evictions": 0,
+        "evictions": evictions(trace),
     }
+
+
+def evictions(trace: Trace) -> int:
+    """How often a path lost a slot of a layer to its budget."""
+    return sum(len(rows) for step in trace for each in step.evictions for rows in each.paths)
+
+
+def _policy(config: dict[str, Any]) -> dict[str, Any]:
+    """What bounded the cache; nothing for runs, and files, without a policy."""
+    eviction = config.get("eviction", {})
+    if eviction.get("policy") is None:
+        return {}
+    budget = eviction["layer_budgets"] or eviction["budget"]
+    return {"policy": eviction["policy"], "budget": budget, "strategy": eviction["strategy"]}
 
 
 def generated_tokens(trace: Trace) -> int:
@@ -201,6 +215,7 @@ def result(trace: Trace, keep_pruned: bool = False) -> dict[str, Any]:
             "dtype": model.dtype,
             "seed": config["sampling"]["seed"],
             "version": trace.header.software.get("explorer", ""),
+            **_policy(config),
         },
         "paths": paths,
         "counters": counters(trace),

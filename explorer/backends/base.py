@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from transformers.cache_utils import Cache
 
+from explorer.config import RunConfig
 from explorer.events import Memory
+from explorer.eviction import Report
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
 
+NOTHING = Report()
 _open: set[int] = set()
 
 
@@ -30,6 +33,8 @@ class Forward:
     logits: torch.Tensor
     positions: int  # token positions computed
     slots: tuple[int, ...] = ()  # pool slots written, in row (or prompt) order
+    layer_slots: tuple[tuple[int, ...], ...] = ()  # of each layer, once layers differ
+    report: Report = NOTHING  # what a cache policy evicted, and why
 
 
 class Backend(ABC):
@@ -37,15 +42,21 @@ class Backend(ABC):
     branching repeats a parent, pruning omits it, continuing is the identity.
 
     `is_chunked` says whether `prefill` may be called with the prompt in pieces, `is_tree` whether
-    one run holds many paths. `close` frees keys and values and may be called twice.
+    one run holds many paths, `can_evict` whether a cache policy may bound them. `close` frees keys
+    and values and may be called twice.
     """
 
     name: ClassVar[str]
     is_chunked: ClassVar[bool] = True
     is_tree: ClassVar[bool] = True
+    can_evict: ClassVar[bool] = False
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(
+        self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
+    ) -> None:
+        """`config` and the number of prompt tokens say how a pool stores and whom it evicts."""
         self.model = model
+        self.chunk: int | None = None  # prompt tokens of one prefill at most; None: any number
         _open.add(id(self))
 
     @abstractmethod
@@ -59,6 +70,11 @@ class Backend(ABC):
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> Forward:
         """Append token `ids[i]` to row `i`; logits `[rows, vocab]`."""
+
+    @property
+    def layer_freed(self) -> tuple[tuple[int, ...], ...]:
+        """What the last fork freed in each layer, once layers differ."""
+        return ()
 
     @abstractmethod
     def stats(self) -> Memory:

@@ -12,6 +12,7 @@ from explorer.backends.base import Backend, Forward, unshared_memory
 from explorer.events import Memory
 
 if TYPE_CHECKING:
+    from explorer.config import RunConfig
     from explorer.models import LoadedModel
 
 
@@ -22,8 +23,10 @@ class BatchedBackend(Backend):
 
     name = "batched"
 
-    def __init__(self, model: LoadedModel) -> None:
-        super().__init__(model)
+    def __init__(
+        self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
+    ) -> None:
+        super().__init__(model, config, num_prompt)
         self.cache = DynamicCache(config=model.module.config)
         self.num_rows = 1
         self.length = 0

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from explorer.backends.base import Backend, Forward
+from explorer.cache.base import PoolLayer
 from explorer.cache.pool import Pool
 from explorer.events import Memory
+from explorer.eviction import Evictor, Report
 
 if TYPE_CHECKING:
+    from explorer.config import RunConfig
     from explorer.models import LoadedModel
 
 
@@ -20,10 +23,22 @@ class CowBackend(Backend):
     """
 
     name = "cow"
+    can_evict = True
 
-    def __init__(self, model: LoadedModel) -> None:
-        super().__init__(model)
+    def __init__(
+        self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
+    ) -> None:
+        super().__init__(model, config, num_prompt)
         self.pool = Pool(model.info.num_layers)
+        self.evictor: Evictor | None = None
+        if config is not None and config.eviction.policy is not None:
+            num_heads = model.module.config.get_text_config(decoder=True).num_attention_heads
+            try:
+                self.evictor = Evictor(self.pool, config, num_prompt, num_heads, model.device)
+            except BaseException:
+                self.close()
+                raise
+            self.chunk = self.evictor.chunk
 
     def prefill(self, ids: Sequence[int]) -> Forward:
         return self._forward([list(ids)])
@@ -32,28 +47,45 @@ class CowBackend(Backend):
         return self._forward([[token] for token in ids])
 
     def fork(self, parents: Sequence[int]) -> tuple[int, ...]:
+        if self.evictor is not None:
+            self.evictor.fork(parents)
         return self.pool.fork(parents)
+
+    @property
+    def layer_freed(self) -> tuple[tuple[int, ...], ...]:
+        return self.pool.layer_freed
 
     def _forward(self, rows: list[list[int]]) -> Forward:
         start = self.pool.row_depth.copy()
         tree_mask = self.pool.begin(len(rows[0]))
+        if self.evictor is not None:
+            tree_mask = self.evictor.begin(tree_mask, [token for row in rows for token in row])
         logits = self.model.forward(
             rows,
             positions=[range(s, s + len(row)) for s, row in zip(start.tolist(), rows, strict=True)],
             cache=self.pool.cache,
             tree_mask=tree_mask,
         )
-        return Forward(logits, len(rows) * len(rows[0]), self.pool.written)
+        report = Report() if self.evictor is None else self.evictor.evict()
+        return Forward(
+            logits, len(rows) * len(rows[0]), self.pool.written, self.pool.layer_written, report
+        )
 
     def stats(self) -> Memory:
         pool = self.pool
-        tables = [pool.reference_count(i) for i in range(len(pool.visible))]
-        counts = tables[0] if len(tables) == 1 else pool.visible.any(0).sum(0)
-        live = [int((table > 0).sum()) for table in tables]
-        logical = [int(table.sum()) for table in tables]
-        if len(tables) == 1:  # no layer has evicted: all share one table
+        counts = pool.visible.sum(axis=1)  # [tables, slots]
+        live, logical = (counts > 0).sum(axis=1).tolist(), counts.sum(axis=1).tolist()
+        counts = counts[live.index(max(live))]  # the layer that holds most speaks for the tokens
+        if pool.num_tables == 1:
             live, logical = live * pool.num_layers, logical * pool.num_layers
-        nbytes = [layer.nbytes_per_slot for layer in pool.layers]
+        live_nbytes = logical_nbytes = 0
+        for layer_idx, layer in enumerate(pool.layers):
+            if type(layer) is PoolLayer:  # all slots weigh the same: they have been counted
+                live_nbytes += live[layer_idx] * layer.nbytes_per_slot
+                logical_nbytes += logical[layer_idx] * layer.nbytes_per_slot
+            else:
+                live_nbytes += layer.live_nbytes(pool.seen(layer_idx))
+                logical_nbytes += layer.logical_nbytes(pool.seen(layer_idx))
         return Memory(
             unique_kv_tokens=int((counts > 0).sum()),
             logical_kv_tokens=int(counts.sum()),
@@ -62,11 +94,13 @@ class CowBackend(Backend):
             capacity=pool.capacity,
             high_water=pool.high_water,
             kv_nbytes=sum(layer.nbytes for layer in pool.layers),
-            kv_live_nbytes=sum(n * each for n, each in zip(live, nbytes, strict=True)),
-            kv_logical_nbytes=sum(n * each for n, each in zip(logical, nbytes, strict=True)),
+            kv_live_nbytes=live_nbytes,
+            kv_logical_nbytes=logical_nbytes,
             layers=tuple(live),
+            score_nbytes=0 if self.evictor is None else self.evictor.nbytes,
         )
 
     def close(self) -> None:
         self.pool.close()
+        self.evictor = None
         super().close()

@@ -11,6 +11,7 @@ from explorer.backends.base import Backend, Forward, unshared_memory
 from explorer.events import Memory
 
 if TYPE_CHECKING:
+    from explorer.config import RunConfig
     from explorer.models import LoadedModel
 
 
@@ -22,8 +23,10 @@ class NaiveBackend(Backend):
     name = "naive"
     is_tree = False
 
-    def __init__(self, model: LoadedModel) -> None:
-        super().__init__(model)
+    def __init__(
+        self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
+    ) -> None:
+        super().__init__(model, config, num_prompt)
         self.caches = [DynamicCache(config=model.module.config)]
         self.length = 0
 

@@ -11,6 +11,7 @@ from explorer.backends.base import Backend, Forward
 from explorer.events import Memory
 
 if TYPE_CHECKING:
+    from explorer.config import RunConfig
     from explorer.models import LoadedModel
 
 
@@ -22,8 +23,10 @@ class RecomputeBackend(Backend):
     name = "recompute"
     is_chunked = False
 
-    def __init__(self, model: LoadedModel) -> None:
-        super().__init__(model)
+    def __init__(
+        self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
+    ) -> None:
+        super().__init__(model, config, num_prompt)
         self.texts: list[tuple[int, ...]] = [()]
 
     def prefill(self, ids: Sequence[int]) -> Forward:

@@ -217,7 +217,7 @@ def test_a_slot_evicted_in_one_layer_is_missing_in_that_layers_counts_alone() ->
     backend.fork([0, 0])
     each = backend.model.info.kv_nbytes_per_token // 2  # of one layer
     assert backend.pool.evict(1, 0, [4]) == ()  # path 1 sees it still
-    assert backend.pool.evict(1, 1, [4, 5]) == ()  # layer 0 sees it still
+    assert backend.pool.evict(1, 1, [4, 5]) == (4,)  # of that layer alone
     memory = backend.stats()
     assert memory.layers == (10, 9)
     assert memory.kv_live_nbytes == 19 * each
@@ -225,7 +225,8 @@ def test_a_slot_evicted_in_one_layer_is_missing_in_that_layers_counts_alone() ->
     assert (memory.unique_kv_tokens, memory.logical_kv_tokens) == (10, 20)
     assert (memory.shared_kv_tokens, memory.private_kv_tokens) == (10, 0)
     assert backend.pool.evict(0, 0, [4]) == ()
-    assert backend.stats().private_kv_tokens == 1
-    assert backend.pool.evict(0, 1, [4]) == (4,)  # no path, no layer
+    assert backend.stats().private_kv_tokens == 1  # of the layer that holds most
+    assert backend.pool.evict(0, 1, [4]) == (4,)
     assert backend.stats().unique_kv_tokens == 9
+    assert backend.stats().layers == (9, 9)
     backend.close()

@@ -45,45 +45,50 @@ class PoolAgainstLists(RuleBasedStateMachine):
         super().__init__()
         self.pool = Pool(NUM_LAYERS)
         self.paths = [ListPath()]
-        self.depth: dict[int, int] = {}  # slot -> depth of the token it holds
+        self.depth: dict[tuple[int, int], int] = {}  # (layer, slot) -> depth of its token
         self.count = 0  # tokens made so far: the payload of each is its number
-        self.most = 0  # slots in use at the worst moment
+        self.most = 0  # slots in use at the worst moment of the fullest layer
 
-    def used(self) -> set[int]:
-        return {slot for path in self.paths for layer in path.sees for slot in layer}
+    def used(self, layer_idx: int) -> set[int]:
+        return {slot for path in self.paths for slot in path.sees[layer_idx]}
 
     def begin(self, tokens: int) -> None:
         """What `begin` and a forward pass must do, in lists; then the same in the pool."""
-        used, free = self.used(), iter(range(10**6))
+        count = len(self.paths) * tokens
         expected = []
-        for path in self.paths:
-            for _ in range(tokens):
-                slot = next(s for s in free if s not in used)
-                expected.append(slot)
-                self.count += 1
-                for layer in path.sees:
-                    layer[slot] = self.count
-                self.depth[slot] = path.length
-                path.length += 1
-        payload = np.arange(self.count - len(expected) + 1, self.count + 1)
+        for layer_idx in range(NUM_LAYERS):
+            used = self.used(layer_idx)
+            free = (slot for slot in range(10**6) if slot not in used)
+            expected.append([next(free) for _ in range(count)])
+        for i in range(count):
+            path = self.paths[i // tokens]
+            for layer_idx, layer in enumerate(path.sees):
+                layer[expected[layer_idx][i]] = self.count + i + 1
+                self.depth[layer_idx, expected[layer_idx][i]] = path.length
+            path.length += 1
+        payload = np.arange(self.count + 1, self.count + count + 1)
+        self.count += count
         mask = self.pool.begin(tokens)
-        assert list(self.pool.written) == expected  # lowest free slots first, in row order
+        # lowest free slots first, in row order
+        assert [self.pool.writing(i).tolist() for i in range(NUM_LAYERS)] == expected
+        assert list(self.pool.written) == expected[0]
+        assert self.pool.layer_written in ((), tuple(map(tuple, expected)))
         write(self.pool, len(self.paths), tokens, payload)
-        self.most = max(self.most, len(self.used()))
+        self.most = max(self.most, *(len(self.used(i)) for i in range(NUM_LAYERS)))
         self.check_mask(mask, tokens)
 
     def check_mask(self, mask: TreeMask, tokens: int) -> None:
         """0 exactly where a row may look: its path's slots up to itself, within the window."""
-        high = self.pool.high_water
         for window in (None, 3):
             for layer_idx in range(NUM_LAYERS):
+                high = self.pool.high_water_of(layer_idx)
                 rows = []
                 for path in self.paths:
                     for depth in range(path.length - tokens, path.length):
                         seen = [
                             slot in path.sees[layer_idx]
-                            and self.depth[slot] <= depth
-                            and (window is None or depth - self.depth[slot] < window)
+                            and self.depth[layer_idx, slot] <= depth
+                            and (window is None or depth - self.depth[layer_idx, slot] < window)
                             for slot in range(high)
                         ]
                         rows += [seen, seen]  # two query groups
@@ -110,9 +115,11 @@ class PoolAgainstLists(RuleBasedStateMachine):
     def fork(self, data: st.DataObject) -> None:
         row = st.integers(0, len(self.paths) - 1)
         parents = data.draw(st.lists(row, min_size=1, max_size=MAX_ROWS))
-        before = self.used()
+        before = [self.used(i) for i in range(NUM_LAYERS)]
         self.paths = [self.paths[parent].copy() for parent in parents]
-        assert list(self.pool.fork(parents)) == sorted(before - self.used())
+        gone = [tuple(sorted(before[i] - self.used(i))) for i in range(NUM_LAYERS)]
+        assert self.pool.fork(parents) == gone[0]
+        assert self.pool.layer_freed == (tuple(gone) if self.pool.num_tables > 1 else ())
 
     @precondition(lambda self: self.paths)
     @rule(data=st.data())
@@ -123,21 +130,47 @@ class PoolAgainstLists(RuleBasedStateMachine):
         if not seen:
             return
         slots = data.draw(st.lists(st.sampled_from(seen), min_size=1, unique=True))
-        before = self.used()
+        before = self.used(layer_idx)
         for slot in slots:
             del self.paths[row].sees[layer_idx][slot]
         freed = self.pool.evict(layer_idx, row, slots)
-        assert list(freed) == sorted(before - self.used())
+        assert list(freed) == sorted(before - self.used(layer_idx))
+
+    @precondition(lambda self: self.paths and self.count)
+    @rule(data=st.data())
+    def replace_a_slot_by_a_copy_of_its_own(self, data: st.DataObject) -> None:
+        """Copy on write, as residual entries need it."""
+        row = data.draw(st.integers(0, len(self.paths) - 1))
+        layer_idx = data.draw(st.integers(0, NUM_LAYERS - 1))
+        sees = self.paths[row].sees[layer_idx]
+        if not sees or self.pool.num_tables == 1:
+            return
+        slot = data.draw(st.sampled_from(sorted(sees)))
+        used = self.used(layer_idx)
+        expected = next(s for s in range(10**6) if s not in used)
+        states = self.pool.layers[layer_idx].gather(np.array([slot]))
+        [copy] = self.pool.add(layer_idx, np.array([row]), np.array([slot]))
+        assert copy == expected
+        self.pool.layers[layer_idx].replace(np.array([copy]), *states)
+        self.pool.evict(layer_idx, row, [slot])
+        sees[expected] = sees.pop(slot)
+        self.depth[layer_idx, expected] = self.depth[layer_idx, slot]
+        self.most = max(self.most, len(used) + 1)
 
     @invariant()
     def holds_what_the_lists_hold(self) -> None:
-        pool, used = self.pool, self.used()
+        pool = self.pool
         pool.check_integrity()
         assert pool.num_rows == len(self.paths)
         assert pool.row_depth.tolist() == [path.length for path in self.paths]
-        assert pool.high_water == max(used, default=-1) + 1
-        assert np.flatnonzero(pool.used()).tolist() == sorted(used)
         for layer_idx, layer in enumerate(pool.layers):
+            used = self.used(layer_idx)
+            assert pool.high_water_of(layer_idx) == max(used, default=-1) + 1
+            assert np.flatnonzero(pool.used(layer_idx)).tolist() == sorted(used)
+            serial = pool.slot_serial[pool.table_of(layer_idx)]
+            for path in self.paths:
+                for slot, token in path.sees[layer_idx].items():
+                    assert serial[slot] == token - 1  # the payload counts in order of writing
             seen = [path.sees[layer_idx] for path in self.paths]
             counts = [sum(slot in slots for slots in seen) for slot in range(pool.capacity)]
             assert pool.reference_count(layer_idx).tolist() == counts
@@ -157,7 +190,7 @@ class PoolAgainstLists(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.pool.close()
-        assert self.pool.used().sum() == 0
+        assert self.pool.visible.sum() == 0
         assert self.pool.capacity == 0
         assert sum(layer.nbytes for layer in self.pool.layers) == 0
         self.pool.check_integrity()
@@ -271,9 +304,11 @@ def test_allocated_storage_stays_within_15_percent_of_what_a_long_run_uses() -> 
     [
         (lambda pool: pool.visible[:, 0].__setitem__((slice(None), 9), True), "high-water"),
         (lambda pool: pool.visible[:, 0].__setitem__((slice(None), 3), False), "too high"),
-        (lambda pool: pool._writing.__setitem__(1, 0), "two rows write one slot"),
-        (lambda pool: pool.slot_depth.__setitem__(1, 2), "one depth"),
-        (lambda pool: pool.slot_depth.__setitem__(3, 7), "future"),
+        (lambda pool: pool._writing.__setitem__((0, 1), 0), "two rows write one slot"),
+        (lambda pool: pool.slot_depth.__setitem__((0, 1), 2), "one depth"),
+        (lambda pool: pool.slot_depth.__setitem__((0, 3), 7), "future"),
+        (lambda pool: pool.slot_serial.__setitem__((0, 1), 2), "one serial"),
+        (lambda pool: pool._capacity.__setitem__(0, 3), "longer than every layer"),
     ],
 )
 def test_check_integrity_finds_damage(damage, complaint) -> None:  # type: ignore[no-untyped-def]
@@ -282,3 +317,32 @@ def test_check_integrity_finds_damage(damage, complaint) -> None:  # type: ignor
     damage(pool)
     with pytest.raises(AssertionError, match=complaint):
         pool.check_integrity()
+
+
+def test_a_layer_that_loses_slots_gives_them_to_the_next_tokens_whatever_the_others_hold() -> None:
+    pool = filled(10)
+    pool.evict(1, 0, [2, 3])
+    pool.evict(2, 0, [3, 7])
+    for value in range(2):
+        pool.begin()
+        write(pool, 1, 1, np.array([100 + value]))
+    assert pool.layer_written == ((11,), (3,), (7,))
+    assert [int(pool.used(i).sum()) for i in range(NUM_LAYERS)] == [12, 10, 10]
+    assert [pool.high_water_of(i) for i in range(NUM_LAYERS)] == [12, 10, 10]
+    assert [float(layer.keys[0, 0, slot, 0]) for layer, slot in zip(pool.layers, (11, 3, 7), strict=True)] == [
+        101.0, 1101.0, 2101.0
+    ]  # fmt: skip
+
+
+def test_a_layer_grows_by_what_it_needs_itself() -> None:
+    pool = filled(100)
+    pool.growth = 0.0
+    capacity = pool.capacity
+    pool.evict(0, 0, range(4, 100))
+    for _ in range(300):
+        pool.begin()
+        write(pool, 1, 1, np.zeros(1))
+        pool.evict(0, 0, [pool.writing(0)[0]])
+    each = 2 * NUM_HEADS * HEAD_DIM * 4
+    assert pool.layers[0].nbytes == capacity * each
+    assert 400 <= pool.layers[1].nbytes / each <= 400 + MIN_GROWTH

@@ -1,0 +1,60 @@
+"""The full cache beside a run: the same tokens and forks, nothing evicted, nothing rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from explorer.backends import Forward
+from explorer.backends.cow import CowBackend
+from explorer.config import InputError
+from explorer.events import Decision
+from explorer.models import LoadedModel
+
+
+class FullCache:
+    """Follows a run token by token through a pool that keeps everything, and says how far the
+    run's predictions are from its own. Costs a second forward pass a step, and the full memory."""
+
+    def __init__(self, model: LoadedModel, chunk: int) -> None:
+        if CowBackend.name not in model.info.backends:
+            raise InputError(
+                f"{model.info.reason} So there is no full cache to hold the run against; switch "
+                "against_full off."
+            )
+        self._backend = CowBackend(model)
+        self._chunk = chunk
+        self._logits: torch.Tensor | None = None
+
+    def prefill(self, ids: Sequence[int]) -> None:
+        for start in range(0, len(ids), self._chunk):
+            self._logits = self._backend.prefill(ids[start : start + self._chunk]).logits
+
+    def decode(self, ids: Sequence[int]) -> None:
+        self._logits = self._backend.decode(ids).logits
+
+    def compare(self, forward: Forward, decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+        """The decisions, one a row of the pass, with `kl` and `full_top`."""
+        assert self._logits is not None
+        kl = divergence(self._logits, forward.logits)
+        top = self._logits.argmax(dim=-1)
+        nats, tokens = torch.stack([kl, top.to(kl.dtype)]).cpu().tolist()
+        return tuple(
+            replace(decision, kl=each, full_top=int(token))
+            for decision, each, token in zip(decisions, nats, tokens, strict=True)
+        )
+
+    def fork(self, parents: Sequence[int]) -> None:
+        self._backend.fork(parents)
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+def divergence(full: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """KL(full || other) of two sets of logits `[rows, vocab]`, in nats, float64 `[rows]`."""
+    p, q = (logits.double().log_softmax(dim=-1) for logits in (full, other))
+    terms = torch.where(p > -torch.inf, p.exp() * (p - q), 0.0)
+    return terms.sum(dim=-1).clamp(min=0)
