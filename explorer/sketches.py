@@ -37,6 +37,11 @@ def mix(keys: Tensor) -> Tensor:
     return x ^ (x >> 15)
 
 
+def _remainder(values: Tensor, divisor: int) -> Tensor:
+    """`values % divisor`, of values not below 0; ten times as fast for powers of two."""
+    return values % divisor if divisor & (divisor - 1) else values & (divisor - 1)
+
+
 def _accumulate(table: Tensor, columns: Tensor, weights: Tensor) -> None:
     """Add `weights` into `table[layer, row, columns]`, in a fixed order on every device.
 
@@ -98,11 +103,11 @@ class _Sketch(ABC):
 
     def columns(self, keys: Tensor) -> Tensor:
         """The cell of each key in every row: keys `[n]` or `[layers, n]` to `[..., depth, n]`."""
-        return self._hash(keys) % self.width
+        return _remainder(self._hash(keys), self.width)
 
     def cells(self, keys: Tensor) -> Tensor:
         """What those cells hold now: `[layers, depth, n]`."""
-        return self.table.gather(2, self._of_all_layers(self.columns(keys)))
+        return self.table.gather(2, self.columns(keys).expand(self.layers, -1, -1))
 
     @abstractmethod
     def add(self, keys: Tensor, weights: Tensor) -> None:
@@ -131,10 +136,8 @@ class _Sketch(ABC):
 
     def _hash(self, keys: Tensor) -> Tensor:
         """Keys `[..., n]` to `[..., depth, n]`: pairwise independent, uniform below 2^31 - 1."""
-        return (self.a * mix(keys).unsqueeze(-2) + self.b) % PRIME  # a x + b stays below 2^62
-
-    def _of_all_layers(self, rows: Tensor) -> Tensor:
-        return rows.expand(self.layers, self.depth, -1)
+        products = self.a * mix(keys).unsqueeze(-2)
+        return products.add_(self.b).remainder_(PRIME)  # a x + b stays below 2^62
 
     def _begin_step(self, weights: Tensor) -> None:
         if self.decay != 1:
@@ -173,7 +176,7 @@ class CountMin(_Sketch):
     def add(self, keys: Tensor, weights: Tensor) -> None:
         """Count one step: weights `[layers, n]`, not negative, of keys `[n]` or `[layers, n]`."""
         self._begin_step(weights)
-        columns = self._of_all_layers(self.columns(keys))
+        columns = self.columns(keys).expand(self.layers, -1, -1)
         if self.conservative:
             sums = _sum_duplicates(keys.expand_as(weights), weights)
             wanted = self.table.gather(2, columns).amin(dim=1) + sums
@@ -186,10 +189,8 @@ class CountMin(_Sketch):
         return self.cells(keys).amin(dim=1)
 
     def error_bound(self) -> Tensor:
-        """`(e / width) N` for the stream's total N: `[layers]`.
-
-        One key's estimate exceeds its truth by no more with probability `confidence`, over seeds.
-        """
+        """`(e / width) N` for a stream of total N, `[layers]`: with probability `confidence` over
+        seeds, a key's estimate exceeds its truth by no more."""
         return self.total * (math.e / self.width)
 
     @property
@@ -225,17 +226,16 @@ class CountSketch(_Sketch):
         return (rows[:, (self.depth - 1) // 2] + rows[:, self.depth // 2]) / 2
 
     def _places(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        places = self._of_all_layers(self._hash(keys) % (2 * self.width))
-        above = (places >= self.width).long()
-        return places - self.width * above, (1 - 2 * above).float()
+        places = _remainder(self._hash(keys), 2 * self.width).expand(self.layers, -1, -1)
+        above = places >= self.width
+        return places - self.width * above, 1.0 - 2.0 * above
 
 
 def _sorted_rows(rows: Tensor) -> Tensor:
     """`[layers, depth, n]` sorted along depth by exchanging neighbours: few rows, many columns."""
     rows, depth = rows.clone(), rows.shape[1]
     for turn in range(depth):
-        first = slice(turn % 2, depth - 1, 2)
-        second = slice(turn % 2 + 1, depth, 2)
+        first, second = slice(turn % 2, depth - 1, 2), slice(turn % 2 + 1, depth, 2)
         low, high = rows[:, first], rows[:, second]
         rows[:, first], rows[:, second] = torch.minimum(low, high), torch.maximum(low, high)
     return rows
@@ -248,9 +248,8 @@ class Race:
     random planes through the origin into 2^bits cells; the mean of the counters in a vector's
     cells estimates `sum (1 - angle / pi)^bits` over all that was added. Counters are int32: exact
     and alike on all devices, unless a vector lies within float32 rounding of a plane. Only
-    directions count, not lengths; with many bits only near twins of a vector are seen.
-
-        table [layers, depth, 2^bits]; a layer may be any group, say a layer's KV head
+    directions count, not lengths; with many bits only near twins of a vector are seen. A layer may
+    be any group of vectors, say of a KV head.
     """
 
     def __init__(

@@ -64,5 +64,13 @@ class Plain:
         for key, value in wanted.items():
             self.raise_to(key, value)
 
+    def count(self, batch: Batch, policy: str, is_conservative: bool) -> None:
+        """One pass, as the policy of that name counts it."""
+        if is_conservative:
+            self.add_conservatively(batch)
+            return
+        for key, weight in batch:
+            (self.add_signed if policy == "count_sketch" else self.add)(key, weight)
+
     def signed(self, key: int) -> float:
         return median(s * cell for s, cell in zip(self.signs(key), self.cells(key), strict=True))
