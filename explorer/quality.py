@@ -21,7 +21,7 @@ from explorer.config import InputError, RunConfig, explain
 from explorer.greedy import Text, agree, continued, without
 from explorer.models import LoadedModel
 from explorer.passages import Ask, Passage
-from explorer.reading import Said, read_full, read_policy
+from explorer.reading import Said, read
 
 CHUNK = 64  # predictions compared in one go
 NEAR = math.log(1.02)  # nats: "within 2 % of the full cache"
@@ -58,7 +58,7 @@ class FullCache:
             yield from self._kept[ids]
             return
         said = []
-        for each in read_full(self.model, ids):
+        for each in read(self.model, RunConfig(), ids, weights=True):
             self.kv_nbytes = max(self.kv_nbytes, each.kv_nbytes)
             if self.keep:
                 said.append(each)
@@ -181,14 +181,16 @@ def measure(
     full = full or FullCache(model)
     held, found = Bytes(), []
     every = (*passages, *probes)
-    for done, passage in enumerate(every):
+    settings = [settled(config, passage.num_predicted) for passage in every]
+    for done, (passage, each) in enumerate(zip(every, settings, strict=True)):
         show(done, len(every) + 1, passage.name)
-        policy = read_policy(model, settled(config, passage.num_predicted), passage.ids)
+        policy = read(model, each, passage.ids)
         counted = held.watch(policy) if done < len(passages) else policy
         found.append(score(full.read(passage.ids), counted, passage.ids))
     show(len(every), len(every) + 1, "greedy text")
     texts = [
-        (full.continued(config, each.ids), continued(model, config, each.ids)) for each in passages
+        (full.continued(each, passage.ids), continued(model, each, passage.ids))
+        for passage, each in zip(passages, settings, strict=False)
     ]
     show(len(every) + 1, len(every) + 1, "done")
     return Measured(config, passages, probes, found, held, full.kv_nbytes, texts)

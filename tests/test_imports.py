@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
         *("metrics", "generate", "machine", "browser"),
     },
     "quality": {"reading", "greedy", "passages", "bootstrap"},
-    "reading": {"backends"},
+    "reading": {"backends", "eviction"},
     "greedy": {"generate", "metrics"},
     "passages": {"tiny", "config"},
     "terminal": {"metrics"},

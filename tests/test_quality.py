@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import jsonschema
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from explorer import quality
 from explorer.bootstrap import Interval
 from explorer.cli import main
-from explorer.config import RunConfig
+from explorer.config import InputError, RunConfig
 from explorer.generate import num_open
 from explorer.greedy import agree, bleu, continued, without
 from explorer.models import LoadedModel, load_model
@@ -31,7 +33,7 @@ from explorer.quality import (
     recall,
     verdict,
 )
-from explorer.reading import read_full, read_policy
+from explorer.reading import read
 from tests import schemas
 
 
@@ -121,7 +123,7 @@ def test_an_answer_of_several_tokens_is_right_only_as_a_whole() -> None:
 def test_token_by_token_is_what_one_pass_over_the_text_says(llama: LoadedModel) -> None:
     ids = [(17 * at * at + 3) % 256 for at in range(60)]
     want = nll_in_one_pass(llama, ids)
-    for side in (read_full(llama, ids), read_policy(llama, RunConfig(), ids)):
+    for side in (read(llama, RunConfig(), ids, weights) for weights in (True, False)):
         got = [-float(said.log_probs[token]) for said, token in zip(side, ids[1:], strict=True)]
         assert got == pytest.approx(want.tolist(), abs=1e-5)
     assert num_open() == 0
@@ -138,7 +140,7 @@ def test_the_full_caches_attention_is_that_of_one_pass_averaged_over_heads(
             out = llama.module(input_ids=torch.tensor([ids]), output_attentions=True)
     finally:
         llama.module.set_attn_implementation(before)
-    for at, said in enumerate(read_full(llama, ids)):
+    for at, said in enumerate(read(llama, RunConfig(), ids, weights=True)):
         assert said.weights is not None
         want = torch.stack([layer[0, :, at, : at + 1].mean(0) for layer in out.attentions])
         assert said.weights.shape == (2, at + 1)
@@ -161,21 +163,121 @@ def test_a_policy_of_nothing_loses_nothing(llama: LoadedModel) -> None:
     assert num_open() == 0
 
 
+@pytest.mark.parametrize("policy", ["window", "fifo", "lru", "random", "h2o", "count_min", "race"])
+def test_a_budget_as_long_as_the_text_is_the_plain_model(llama: LoadedModel, policy: str) -> None:
+    ids = tuple((29 * at + 11) % 256 for at in range(50))
+    config = RunConfig(policy=policy, budget=50, sketch_width=64)
+    found = measure(llama, config, [Passage("x", ids)]).document()
+    assert found["policy"]["nll"] == pytest.approx(nll_in_one_pass(llama, ids).mean(), abs=1e-5)
+    assert found["policy"]["attention_mass_lost"] == found["policy"]["flip_rate"] == 0
+
+
+def test_a_window_sees_its_sinks_and_the_last_tokens_and_no_others(llama: LoadedModel) -> None:
+    ids = [(29 * at + 11) % 256 for at in range(30)]
+    config = RunConfig(policy="window", budget=9, sinks=2, recent=3)
+    for index, said in enumerate(read(llama, config, ids)):
+        # what evicting after each token has left of those before, and the token itself
+        held = {*range(min(2, index)), *range(max(0, index - 7), index + 1)}
+        held = held if index > 9 else set(range(index + 1))
+        assert set(np.flatnonzero(said.seen[0]).tolist()) == held
+
+
+def test_lost_attention_and_likelihoods_are_those_of_a_mask_by_hand(llama: LoadedModel) -> None:
+    """A plain model with an explicit mask that hides what a window has evicted."""
+    ids = [(29 * at + 11) % 256 for at in range(40)]
+    sees = torch.zeros(40, 40, dtype=torch.bool)
+    for row in range(40):
+        sees[row, : row + 1] = True
+        if row > 9:
+            sees[row, 2 : row - 7] = False
+    causal = torch.ones(40, 40).tril().bool()
+    before = llama.module.config._attn_implementation
+    llama.module.set_attn_implementation("eager")
+
+    def pass_with(mask: torch.Tensor) -> Any:
+        bias = torch.zeros(40, 40).masked_fill(~mask, float("-inf"))[None, None]
+        with torch.inference_mode():
+            return llama.module(
+                input_ids=torch.tensor([ids]), attention_mask=bias, output_attentions=True
+            )
+
+    try:
+        full, cut = pass_with(causal), pass_with(sees)
+    finally:
+        llama.module.set_attn_implementation(before)
+    weights = torch.stack([layer[0].mean(0) for layer in full.attentions])[:, :-1]
+    lost = (weights * ~sees[:-1]).sum(-1).mean()
+    p, q = (out.logits[0, :-1].double().log_softmax(-1) for out in (full, cut))
+    config = RunConfig(policy="window", budget=9, sinks=2, recent=3)
+    found = measure(llama, config, [Passage("x", tuple(ids))]).document()["policy"]
+    assert found["attention_mass_lost"] == pytest.approx(float(lost), abs=1e-5)
+    assert lost > 0.01
+    assert found["kl"] == pytest.approx(float((p.exp() * (p - q)).sum(-1).mean()), abs=1e-5)
+    assert found["flip_rate"] == pytest.approx(float((p.argmax(-1) != q.argmax(-1)).float().mean()))
+    want = -q.gather(1, torch.tensor(ids[1:])[:, None]).mean()
+    assert found["nll"] == pytest.approx(float(want), abs=1e-5)
+
+
+def test_a_policys_bytes_are_those_of_its_budget_and_its_counters(llama: LoadedModel) -> None:
+    ids = tuple((29 * at + 11) % 256 for at in range(120))
+    config = RunConfig(policy="count_min", budget=24, sketch_width=32, sketch_depth=3, exact=False)
+    document = measure(llama, config, [Passage("x", ids)]).document()
+    found, layers = document["policy"], llama.info.num_layers
+    slots = found["kv_nbytes"] / llama.info.kv_nbytes_per_token
+    assert 24 <= slots < 24 + 32 < document["full"]["kv_nbytes"] / llama.info.kv_nbytes_per_token
+    assert found["score_nbytes"] >= layers * 32 * 3 * 4
+    exact = RunConfig(policy="h2o", budget=24)
+    other = measure(llama, exact, [Passage("x", ids)]).document()["policy"]
+    assert 0 < other["score_nbytes"] < found["score_nbytes"]
+
+
+def test_a_share_of_the_text_is_a_budget_in_tokens(llama: LoadedModel) -> None:
+    ids = tuple((29 * at + 11) % 256 for at in range(81))
+    share, tokens = (
+        measure(llama, RunConfig(policy="window", budget=budget), [Passage("x", ids)]).document()
+        for budget in (0.25, 20)
+    )
+    assert share["policy"]["nll"] == tokens["policy"]["nll"]
+    with pytest.raises(InputError, match="budget: 8 tokens"):
+        measure(llama, RunConfig(policy="window", budget=0.1), [Passage("x", ids)])
+
+
+def test_probes_are_asked_but_not_scored(llama: LoadedModel) -> None:
+    ids = tuple((29 * at + 11) % 256 for at in range(60))
+    probe = Passage("probe", ids[:30], (Ask(29, 30, 20),))
+    alone = measure(llama, RunConfig(), [Passage("x", ids)]).document()
+    both = measure(llama, RunConfig(), [Passage("x", ids)], [probe]).document()
+    assert both["recall"]["probes"] == 1
+    assert (both["tokens"], both["policy"]["nll"]) == (alone["tokens"], alone["policy"]["nll"])
+
+
+def test_models_whose_attention_cannot_be_replaced_are_refused(llama: LoadedModel) -> None:
+    other = SimpleNamespace(info=replace(llama.info, backends=("batched",), reason="It is odd."))
+    with pytest.raises(InputError, match=r"It is odd\. So no policy can evict from its cache"):
+        next(read(cast(LoadedModel, other), RunConfig(), [1, 2]))
+    assert num_open() == 0
+
+
 def test_the_full_caches_bytes_are_those_of_its_tokens(llama: LoadedModel) -> None:
     ids = tuple(range(40))
     full = FullCache(llama)
     list(full.read(ids))
-    assert full.kv_nbytes == 39 * llama.info.kv_nbytes_per_token
+    tokens = full.kv_nbytes / llama.info.kv_nbytes_per_token
+    assert 39 <= tokens <= 39 + 16  # a pool grows by 16 slots at least
 
 
 def test_what_the_full_cache_said_is_read_once_where_it_is_kept(
     llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Sequence[int]] = []
-    real = quality.read_full
-    monkeypatch.setattr(
-        quality, "read_full", lambda model, ids: calls.append(ids) or real(model, ids)
-    )
+    real = quality.read
+
+    def counted(model: LoadedModel, config: RunConfig, ids: Sequence[int], weights: bool = False):
+        if weights:
+            calls.append(ids)
+        return real(model, config, ids, weights)
+
+    monkeypatch.setattr(quality, "read", counted)
     ids = tuple(range(70))
     kept = FullCache(llama, keep=True)
     first = measure(llama, RunConfig(), [Passage("x", ids)], full=kept).document()
@@ -240,11 +342,15 @@ def test_the_command_gives_the_promised_document(
     file = tmp_path / "text.txt"
     file.write_text("Once upon a time there was a fork. " * 20)
     args = ("--text-file", str(file), "--model", str(model_folder), "--passage-tokens", "128")
-    assert run(*args, "--probes", "0", "--max-tokens", "512", "--json") == 0
+    policy = ("--policy", "h2o", "--budget", "32")
+    assert run(*args, *policy, "--probes", "0", "--max-tokens", "512", "--json") == 0
     document = last_json(capfd)
     jsonschema.validate(document, schemas.QUALITY)
     assert document["tokens"] == sum(part["tokens"] for part in document["passages"])
     assert 500 < document["tokens"] <= 512
+    named = [document["policy"][name] for name in ("name", "budget", "strategy")]
+    assert named == ["h2o", 32, "evict"]
+    assert document["policy"]["attention_mass_lost"] > 0.01
     assert document["recall"] == {"full": None, "policy": None, "probes": 0, "by_distance": []}
 
 
