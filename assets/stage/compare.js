@@ -1,6 +1,7 @@
 // The board of a comparison: a panel a run, one cursor over all, what it comes to when runs have ended.
 
 import { ORDER, RUNS, build, introduce, notesOf } from "./board.js";
+import { listenTo } from "./boardlisten.js";
 import { BoardWords } from "./boardwords.js";
 import { palette } from "./color.js";
 import { resultOf } from "./counters.js";
@@ -8,7 +9,6 @@ import { Cursor } from "./cursor.js";
 import { Curves } from "./curves.js";
 import { plural } from "./format.js";
 import { Healing } from "./healing.js";
-import { bindKeys } from "./keys.js";
 import { healer, leave, letGo, page } from "./page.js";
 import { Panel, sharedScale } from "./panel.js";
 import { Picker } from "./picker.js";
@@ -18,7 +18,6 @@ import { tellPlace } from "./race.js";
 import { Results } from "./results.js";
 import { MOST_RUNS, sideBySide } from "./sidebyside.js";
 import { sources } from "./sources.js";
-import { watchTheme } from "./theme.js";
 
 const HEIGHTS = [140, 184, 420]; // pixels of the panels' trees: least, usual, most
 
@@ -58,7 +57,14 @@ export class Board {
       seek, point: (panel, id) => this.pointing.point(panel, id), select: (panel, id) => this.pointing.pin(panel, id),
       act: (panel, deed) => this.places.act(panel, deed), drop: (key, onto) => this.places.drop(key, onto),
     };
-    this.#listen();
+    listenTo(this, {
+      area: this.parts.panels, open: (files) => this.picker.open(files), resized: () => this.#redraw(),
+      themed: () => {
+        this.colors = null;
+        this.words.legend();
+        this.#redraw();
+      },
+    });
   }
 
   get player() {
@@ -288,24 +294,5 @@ export class Board {
   #redraw() {
     for (const panel of this.all) panel.invalidate();
     this.invalidate();
-  }
-
-  #listen() {
-    const { root, panels } = this.parts;
-    const hasFiles = (event) => event.dataTransfer.types.includes("Files");
-    root.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
-    root.addEventListener("drop", (event) => {
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      this.picker.open([...event.dataTransfer.files]);
-    });
-    const resized = new ResizeObserver(() => this.#redraw());
-    resized.observe(panels);
-    watchTheme(() => {
-      this.colors = null;
-      this.words.legend();
-      this.#redraw();
-    });
-    bindKeys(this);
   }
 }

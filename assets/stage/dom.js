@@ -21,10 +21,10 @@ export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** An element's `{width, height}`, kept by an observer: to ask the element would lay out the page in mid-frame. */
+/** An element's `{width, height, isKnown}`, kept by an observer: to ask the element would lay out the page in mid-frame. */
 export function keptSize(element) {
-  const size = { width: 0, height: 0 };
-  new ResizeObserver(() => Object.assign(size, { width: element.clientWidth, height: element.clientHeight })).observe(element);
+  const size = { width: 0, height: 0, isKnown: false };
+  new ResizeObserver(() => Object.assign(size, { width: element.clientWidth, height: element.clientHeight, isKnown: true })).observe(element);
   return size;
 }
 
@@ -38,14 +38,35 @@ export function fontOf(element, colors) {
 export function sharpCanvas(canvas, draw, { width, height } = { width: canvas.clientWidth, height: canvas.clientHeight }) {
   if (!width || !height) return;
   const ratio = Math.min(window.devicePixelRatio || 1, 3);
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-  }
+  fit(canvas, width * ratio, height * ratio);
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   draw(context, width, height);
+}
+
+const papers = new WeakMap(); // canvas -> where it is drawn before it is shown
+
+/**
+ * The same for what is drawn in mid-frame with text: a canvas of the page settles styles and layout of all that was
+ * changed before it, each time its font is set. One beside the page does not.
+ */
+export function writtenCanvas(canvas, draw, size) {
+  sharpCanvas(canvas, (context, width, height) => {
+    if (!papers.has(canvas)) papers.set(canvas, new OffscreenCanvas(1, 1));
+    const paper = papers.get(canvas);
+    fit(paper, canvas.width, canvas.height);
+    const ink = paper.getContext("2d");
+    ink.setTransform(context.getTransform());
+    ink.clearRect(0, 0, width, height);
+    draw(ink, width, height);
+    context.drawImage(paper, 0, 0, width, height);
+  }, size);
+}
+
+function fit(canvas, width, height) {
+  if (canvas.width !== Math.round(width)) canvas.width = Math.round(width);
+  if (canvas.height !== Math.round(height)) canvas.height = Math.round(height);
 }
 
 /** Pointer position inside an element, in its CSS pixels. */

@@ -1,7 +1,7 @@
 // The marks of what is folded in a tree, by hand or because it is far away: how many tokens, what share of the run.
 
+import { DX, DY, roomFor } from "./foldmark.js";
 import { reaches } from "./layout.js";
-import { DX, DY, roomFor } from "./nodemark.js";
 import { counts, masses } from "./shape.js";
 import { foldedInto } from "./sight.js";
 
@@ -29,10 +29,10 @@ export class Foldings {
       fold.room = room && said.every((other) => isClear(room, other)) ? room : null;
       if (fold.room) said.push(room);
     }
-    for (const { id, x, y, fold } of folds) {
+    for (const { id, fold } of folds) {
       const mark = marks.get(id);
-      mark.drawFold(fold, x, y, fold?.isCollapsed ? 1 : camera.scale);
-      if (mark.fold && !mark.fold.parentNode) this.layer.append(mark.fold);
+      mark.drawFold(fold, fold?.isCollapsed ? 1 : camera.scale);
+      if (mark.fold && !mark.fold.group.parentNode) this.layer.append(mark.fold.group);
     }
   }
 

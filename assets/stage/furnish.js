@@ -40,16 +40,15 @@ export function furnish(stage) {
     new Threshold(parts, actions, options.help),
     new OriginLine(parts.origin, actions),
     pool,
-    new Layers(parts.layers, actions),
-    timeline,
   ];
-  const readings = [ // what is read: drawn a few times a second while steps come fast
+  const charts = [new Layers(parts.layers, actions), timeline]; // every time too, unless steps come fast
+  const readings = [ // what is read: a few times a second while steps come
     inspector,
     new Projector(parts.projector, options.shapes),
     new Minimap(parts.minimap, actions, tree),
     new MemoryStrip(parts.memory, actions),
   ];
-  return { player, tree, tools, timeline, pool, inspector, views, panels, readings };
+  return { player, tree, tools, timeline, pool, inspector, views, panels, charts, readings };
 }
 
 /** Buttons, tabs, keys, the theme, another size, and files that are dropped on it. */

@@ -2,7 +2,7 @@
 
 import { hasPool } from "./caches.js";
 import { slotColor } from "./color.js";
-import { el, fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
+import { el, fontOf, inside, keptSize, writtenCanvas } from "./dom.js";
 import { count, plural } from "./format.js";
 import { slotWords } from "./pool.js";
 
@@ -44,7 +44,7 @@ export class Layers {
   /** Every layer of a run without eviction holds the same slots; the counts are measured per layer. */
   draw({ state, colors, focus }) {
     this.state = state;
-    sharpCanvas(this.canvas, (context, width, height) => {
+    writtenCanvas(this.canvas, (context, width, height) => {
       const layers = state.memory?.layers ?? [];
       if (!layers.length) return;
       const row = (this.row = Math.min(26, height / layers.length));

@@ -1,11 +1,10 @@
 // What a node's mark says at a moment, and where the newest tokens are. Pure.
 
 import { PROMPT } from "./log.js";
-import { FLAGS } from "./nodemark.js";
+import { BIT } from "./nodemark.js";
 import { markOf } from "./whatif.js";
 
-/** The bits of `FLAGS` by name. */
-const BIT = Object.fromEntries(FLAGS.map((name, at) => [name.slice(3), 1 << at]));
+const TRIED = { gained: BIT.would, lost: BIT.wouldnt, cut: BIT.cut };
 
 /**
  * How the mark of node `id` looks in `scene`: see `Mark.paint`. `live`: newest nodes of live paths; `lit`: nodes in
@@ -16,19 +15,23 @@ export function looks(scene, id, { live, lit, pointed, chosen }) {
   const node = log.node(id);
   const isDecided = node.decided <= state.cursor;
   const ended = node.ended <= state.cursor ? node.status : "";
-  const isFork = isDecided && node.decision.factor > 1;
-  const tried = markOf(trial, node);
   const isCollapsed = shape.collapsed.has(id);
   const hasChildren = node.children.length > 0 && log.nodes[node.children[0]].step <= state.cursor;
-  const is = {
-    dead: id !== PROMPT && scene.dead[id] === 1, live: live.has(id) && node.ended > state.cursor,
-    open: id !== PROMPT && !isDecided && !ended, fork: isFork, pruned: ended === "pruned",
-    finished: ended === "finished", lit: lit.has(id), hovered: id === pointed, selected: id === chosen,
-    bookmarked: shape.bookmarks.has(id), found: shape.found.has(id), would: tried === "gained",
-    wouldnt: tried === "lost", cut: tried === "cut", collapsed: isCollapsed,
-  };
-  let flags = 0;
-  for (const name in BIT) if (is[name]) flags |= BIT[name];
+  let flags = TRIED[markOf(trial, node)] ?? 0;
+  if (id !== PROMPT) {
+    if (scene.dead[id] === 1) flags |= BIT.dead;
+    if (!isDecided && !ended) flags |= BIT.open;
+  }
+  if (node.ended > state.cursor && live.has(id)) flags |= BIT.live;
+  if (isDecided && node.decision.factor > 1) flags |= BIT.fork;
+  if (ended === "pruned") flags |= BIT.pruned;
+  else if (ended === "finished") flags |= BIT.finished;
+  if (lit.has(id)) flags |= BIT.lit;
+  if (id === pointed) flags |= BIT.hovered;
+  if (id === chosen) flags |= BIT.selected;
+  if (shape.bookmarks.has(id)) flags |= BIT.bookmarked;
+  if (shape.found.has(id)) flags |= BIT.found;
+  if (isCollapsed) flags |= BIT.collapsed;
   return {
     flags, ended, entropy: isDecided ? node.decision.normalized_entropy : null, isDark: scene.isDark,
     isExpanded: hasChildren ? !isCollapsed : null,

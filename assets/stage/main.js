@@ -3,15 +3,17 @@
 import { BADGES, drawDetails, drawWords } from "./caption.js";
 import { CatchUp } from "./catchup.js";
 import { isDark, palette } from "./color.js";
+import { isStill, keptSize } from "./dom.js";
 import { furnish, listen } from "./furnish.js";
 import { Log, parseTrace } from "./log.js";
+import { Pace } from "./pace.js";
 import { Shape } from "./shape.js";
 import { VIEWS, skeleton } from "./skeleton.js";
 import { focusOn, isSame } from "./subject.js";
 import { markTab } from "./tabs.js";
 import { trialOf } from "./whatif.js";
 
-const READ = 240; // milliseconds between two drawings of what is read
+const LAST = 500; // milliseconds for which the last step of a run is seen before the whole tree is
 
 /**
  * Put a stage into `host`. Options: `heal(run, seq)` (a promise of the missing batch), `request(kind, data)`
@@ -26,6 +28,7 @@ export class Stage {
   constructor(host, options) {
     this.options = options;
     this.parts = skeleton(host);
+    this.size = keptSize(this.parts.root);
     this.log = null;
     this.run = null;
     this.title = this.note = "";
@@ -36,7 +39,7 @@ export class Stage {
     this.shape = new Shape(); // what of the tree is shown, and in what order
     this.view = "tree";
     this.frame = 0;
-    this.readAt = -Infinity; // when what is read was drawn last
+    this.pace = new Pace(() => this.invalidate());
     this.drawn = 0; // frames drawn, for measurements
     this.left = new Set(); // live runs that were stopped, or left for another: nothing of them is taken
     this.actions = {
@@ -210,8 +213,9 @@ export class Stage {
     this.invalidate();
   }
 
+  /** Known from the size of its element: to ask the page would settle its styles in every frame. */
   isVisible() {
-    return this.parts.root.isConnected && this.parts.root.checkVisibility();
+    return this.parts.root.isConnected && (this.size.isKnown ? this.size.width > 0 : this.parts.root.checkVisibility());
   }
 
   invalidate() {
@@ -228,29 +232,23 @@ export class Stage {
     this.views[this.view].draw(scene);
     drawWords(parts, scene, scene.isMoving);
     parts.follow.setAttribute("aria-pressed", String(this.tree.following));
-    this.#drawReadings(scene);
     for (const panel of this.panels) panel.draw(scene);
+    const isTurn = this.pace.isTurn(scene.isMoving && !scene.focus);
+    if (isTurn || !scene.isFast) for (const chart of this.charts) chart.draw(scene);
+    if (isTurn) for (const panel of this.readings) panel.draw(scene);
     this.drawn += 1;
   }
 
-  /** A run that was followed to its end is shown whole, once. */
+  /** A run that was followed to its end is shown whole, once, when its last step was seen. */
   #finale() {
     if (!this.player.isPlayedOut) return;
     this.player.isPlayedOut = false;
-    if (this.tree.following) this.tree.fit();
-  }
-
-  /** What is read, not watched, is drawn a few times a second while steps come fast and nothing is in focus. */
-  #drawReadings(scene) {
-    const now = performance.now();
-    const wait = scene.isMoving && !scene.focus ? this.readAt + READ - now : 0;
     clearTimeout(this.later);
-    if (wait > 0) {
-      this.later = setTimeout(() => this.log && this.isVisible() && this.#drawReadings(this.scene()), wait);
-      return;
-    }
-    this.readAt = now;
-    for (const panel of this.readings) panel.draw(scene);
+    const { log } = this;
+    this.later = setTimeout(() => {
+      const isEnd = this.log === log && this.player.cursor === log.length - 1 && !this.player.isLive;
+      if (isEnd && this.tree.following) this.fit();
+    }, isStill() ? 0 : LAST);
   }
 
   /** Everything that views draw from. */
@@ -258,8 +256,10 @@ export class Stage {
     const { log, player, pinned, tau, shape } = this;
     const state = log.at(player.cursor);
     this.colors ??= palette(this.parts.root);
+    this.pace.at(player.cursor);
+    const isMoving = player.playing || player.following;
     return {
-      trial: trialOf(log, state.cursor, tau), badge: this.badge, isMoving: player.playing || player.following,
+      trial: trialOf(log, state.cursor, tau), badge: this.badge, isMoving, isFast: isMoving && this.pace.isFast,
       log, state, pinned, tau, shape, dead: log.dead(state.cursor), colors: this.colors, isDark: isDark(), focus: this.focus(),
     };
   }
@@ -274,8 +274,9 @@ export class Stage {
     this.run = run;
     this.pinned = this.pointed = this.tau = null;
     this.catchUp.forget();
+    this.pace.reset();
     this.shape.reset();
-    for (const view of [...Object.values(this.views), ...this.panels, ...this.readings]) view.reset(log);
+    for (const view of [...Object.values(this.views), ...this.panels, ...this.charts, ...this.readings]) view.reset(log);
     this.player.reset({ live });
     this.say("");
     this.parts.root.classList.toggle("is-empty", !log);

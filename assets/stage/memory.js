@@ -1,6 +1,6 @@
 // Bytes over time: what the paths need in one cache each, what is allocated, what is in use.
 
-import { fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
+import { fontOf, inside, keptSize, writtenCanvas } from "./dom.js";
 import { bytes } from "./format.js";
 
 const PAD = { left: 4, right: 4, top: 8, bottom: 4 };
@@ -75,7 +75,7 @@ export class MemoryStrip {
   draw({ state, colors }, top = 0) {
     if (!this.log) return;
     const lines = series(this.log);
-    sharpCanvas(this.canvas, (context, width, height) => {
+    writtenCanvas(this.canvas, (context, width, height) => {
       const steps = Math.max(1, this.log.length - 1);
       const x = (step) => PAD.left + (step / steps) * (width - PAD.left - PAD.right);
       const y = (value) => height - PAD.bottom - (value / Math.max(top, lines.top)) * (height - PAD.top - PAD.bottom);

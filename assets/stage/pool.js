@@ -5,7 +5,7 @@
 
 import { behind, box, roundness } from "./cellshape.js";
 import { slotColor } from "./color.js";
-import { el, fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
+import { el, fontOf, inside, keptSize, writtenCanvas } from "./dom.js";
 import { count, visibleToken } from "./format.js";
 import { marks } from "./marks.js";
 import { byPath, chunks, inRows, inSegments, neighbour } from "./order.js";
@@ -68,14 +68,14 @@ export class Pool {
     this.actions.invalidate();
   }
 
-  /** `focus.slots`: slots that stay bright; `focus.slot`: the one that is outlined; `isMoving`: it plays, or follows. */
-  draw({ log, state, colors, focus, isMoving }) {
+  /** `focus.slots`: slots that stay bright; `focus.slot`: the one that is outlined; `isMoving`: it plays, or follows; `isFast`: steps come fast. */
+  draw({ log, state, colors, focus, isMoving, isFast }) {
     const before = this.state;
     const cursor = this.cursor;
     this.state = state;
     this.cursor = state.cursor;
     colors.own ??= tints(this.canvas);
-    sharpCanvas(this.canvas, (context, width, height) => {
+    writtenCanvas(this.canvas, (context, width, height) => {
       if (!state.capacity) return;
       this.layout = this.order === "path" ? inSegments(byPath(log, state), width, height - 2)
         : inRows(state.capacity, gridFor(state.capacity, width, height - 2));
@@ -85,7 +85,7 @@ export class Pool {
       this.#copies(context, log, state, colors);
     }, this.size);
     const isOn = state.cursor === cursor + 1 || (isMoving && state.cursor > cursor);
-    if (before && isOn) this.#animate(log, state, cursor, colors);
+    if (before && isOn) this.#animate(log, state, cursor, colors, isFast);
     else if (state.cursor !== cursor) this.pulse.stop();
   }
 
@@ -155,8 +155,8 @@ export class Pool {
   }
 
   /** From the last slot that a new one's path shares to the new one, for all steps after `since`. */
-  #animate(log, state, since, colors) {
-    if (this.layout) this.pulse.start(copied(log, state, since), colors.accent, this.layout.cell);
+  #animate(log, state, since, colors, isFast) {
+    if (this.layout) this.pulse.start(copied(log, state, since), colors.accent, this.layout.cell, isFast);
   }
 
   #middle(slot) {

@@ -5,6 +5,7 @@ import { el, isStill, keptSize, sharpCanvas } from "./dom.js";
 
 const LASTS = 600; // milliseconds
 const FRAME = 50; // milliseconds between two drawings: a dot glides, and the page has time for what matters
+const ALONG = 200; // ... where dots come along with the steps, should no step come
 export const MOST = 24; // dots on their way at a time, beyond which nobody could follow them
 
 export class Pulse {
@@ -18,16 +19,23 @@ export class Pulse {
     this.kept = keptSize(this.canvas);
   }
 
-  /** A dot sets out for each of `moves`, `[slot, slot]`, as far as there is room. Not where people want no motion. */
-  start(moves, color, size) {
+  /**
+   * A dot sets out for each of `moves`, `[slot, slot]`, as far as there is room. Not where people want no motion.
+   * `isFast`: steps come fast, and `start` with each of them: dots are drawn then, and need no frames of their own.
+   */
+  start(moves, color, size, isFast = false) {
     Object.assign(this, { color, size });
     if (isStill()) return;
+    this.wait = isFast ? ALONG : FRAME;
     const began = performance.now();
     const fresh = moves.slice(0, MOST - this.moves.length).map(([from, to]) => ({ from, to, began }));
-    if (!fresh.length) return;
     this.moves.push(...fresh);
+    if (!this.moves.length) return;
     this.#tell();
-    if (!this.frame) this.#next(0);
+    if (isFast) {
+      clearTimeout(this.frame);
+      this.#tick(began);
+    } else if (!this.frame) this.#next(0);
   }
 
   /** Draw in the frame after `wait` milliseconds; no frame is asked for before. */
@@ -61,7 +69,7 @@ export class Pulse {
       this.#tell();
     }
     sharpCanvas(this.canvas, (context) => this.moves.forEach((move) => this.#paint(context, move, now)), this.kept);
-    this.#next(FRAME);
+    this.#next(this.wait);
   }
 
   #paint(context, { from, to, began }, now) {

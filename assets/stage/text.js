@@ -2,7 +2,7 @@
 // Paragraphs and tokens are kept by their node and only what changed is touched; of a long outline only what is
 // near the part in sight is in the document.
 
-import { el } from "./dom.js";
+import { el, keptSize } from "./dom.js";
 import { onHover } from "./hover.js";
 import { PROMPT } from "./log.js";
 import { beside, deepest, inSight, itemBeside, lines, outline } from "./outline.js";
@@ -39,6 +39,7 @@ export class TextView {
     this.legend = new ViewLegend(SIGNS);
     host.append(this.root, this.waiting, this.legend.row);
     this.actions = actions;
+    this.size = keptSize(this.root);
     this.#listen();
     this.reset(null);
   }
@@ -50,13 +51,14 @@ export class TextView {
     this.variants = new Map(); // by the first token of an item
     this.heights = new Map(); // by the first token of an item: {length, height} as measured
     this.items = [];
+    this.unmeasured = []; // items in the document whose heights are still to be taken
     this.key = "";
     this.current = null; // where the arrow keys are
     this.pinned = null;
     this.levels = 0;
     this.letters = null; // of a line, as wide as the view is
     this.root.replaceChildren(this.above, this.below);
-    this.root.scrollTop = 0;
+    this.root.scrollTop = this.top = 0; // kept, for to ask lays out what was changed before
   }
 
   draw(scene) {
@@ -94,6 +96,7 @@ export class TextView {
 
   /** Put the paragraphs near the part in sight into the document, in their order, and take the others out. */
   #window() {
+    this.#measure(); // what stands there, before anything is changed
     const { first, last, above, below } = this.#range();
     const items = this.items.slice(first, last);
     const wanted = new Set(items.map((item) => item.key));
@@ -112,27 +115,28 @@ export class TextView {
       variant.fill(item, this.words, this.scene, this.facts);
     }
     this.range = `${first} ${last}`;
-    if (this.items.length > FEW) this.#measure(items);
+    this.unmeasured = this.items.length > FEW ? items : [];
   }
 
   #range() {
     const count = this.items.length;
     if (count <= FEW) return { first: 0, last: count, above: 0, below: 0 };
-    return inSight(this.items.map((item) => this.#height(item)), this.root.scrollTop, this.root.clientHeight || 400, SPARE);
+    return inSight(this.items.map((item) => this.#height(item)), this.top, this.size.height || 400, SPARE);
   }
 
   /** Pixels of a paragraph: as it was measured, else as its letters need. */
   #height({ key, ids }) {
     const known = this.heights.get(key);
     if (known?.length === ids.length) return known.height;
-    this.letters ??= Math.max(12, Math.min(520, this.root.clientWidth * 0.6) / LETTER);
+    this.letters ??= Math.max(12, Math.min(520, this.size.width * 0.6) / LETTER);
     const height = GAP + LINE * lines(this.log, ids, this.letters);
     this.heights.set(key, { length: ids.length, height });
     return height;
   }
 
-  #measure(items) {
-    for (const { key, ids } of items) this.heights.set(key, { length: ids.length, height: this.variants.get(key).box.offsetHeight });
+  #measure() {
+    for (const { key, ids } of this.unmeasured) this.heights.set(key, { length: ids.length, height: this.variants.get(key).box.offsetHeight });
+    this.unmeasured = [];
   }
 
   #add(key) {
@@ -142,6 +146,7 @@ export class TextView {
   }
 
   #scrolled() {
+    this.top = this.root.scrollTop;
     if (!this.scene || this.items.length <= FEW) return;
     const { first, last } = this.#range();
     if (`${first} ${last}` === this.range) return;
@@ -155,7 +160,7 @@ export class TextView {
     if (!this.words.span(id)?.isConnected) {
       const at = this.items.findIndex((item) => item.ids.includes(id));
       if (at < 0) return;
-      this.root.scrollTop = this.items.slice(0, at).reduce((sum, item) => sum + this.#height(item), 0) - 60;
+      this.top = this.root.scrollTop = this.items.slice(0, at).reduce((sum, item) => sum + this.#height(item), 0) - 60;
       this.#window();
       this.words.light(this.scene.focus, this.pinned);
     }

@@ -1,13 +1,15 @@
 // The token tree: SVG. What is in sight has a mark, kept by its node's id; far out, small subtrees are folded.
 
-import { arrow } from "./arrows.js";
 import { Camera } from "./camera.js";
 import { svg } from "./dom.js";
+import { DX, DY } from "./foldmark.js";
 import { Foldings } from "./foldings.js";
+import { grasp } from "./grasp.js";
+import { Guide } from "./guide.js";
 import { Layout } from "./layout.js";
 import { PROMPT } from "./log.js";
-import { front, looks } from "./looks.js";
-import { DX, DY, Mark, radiusOf } from "./nodemark.js";
+import { looks } from "./looks.js";
+import { Mark, radiusOf } from "./nodemark.js";
 import { Shape } from "./shape.js";
 import { holderOf, originOf, placedOf, sight } from "./sight.js";
 
@@ -16,11 +18,7 @@ export { drawLegend } from "./legend.js";
 const MARGIN = 60; // pixels around the view in which marks are ready
 const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
-const TALL = 16; // pixels of a lane that the whole tree is drawn with at most
-const EDGE = 36; // pixels that the newest tokens keep from the rim when followed
-const DRIFT = 24; // pixels that the newest tokens may be off the middle where they fill the card
-const LEAD = 3; // columns by which the view goes ahead where steps come fast: it moves once in as many
-const FAST = 160; // milliseconds between two steps below which the view keeps up and does not glide
+const CLASSES = ["fs-tree-svg", "is-far", "is-farther", "is-distant", "is-remote"];
 const NONE = { threshold: 0, stride: 1 };
 
 export class Tree {
@@ -48,7 +46,9 @@ export class Tree {
         actions.invalidate();
       },
     });
-    this.#listen();
+    this.guide = new Guide(this);
+    new ResizeObserver(() => this.#resized()).observe(this.svg);
+    grasp(this);
     this.reset(null);
   }
 
@@ -62,7 +62,7 @@ export class Tree {
     this.laneFloor = 0;
     this.selected = null;
     this.following = true;
-    this.followed = { cursor: -1, at: -Infinity, isFast: false }; // the step whose column was last looked for, and when
+    this.placed = { key: "", round: 0 }; // when all marks were last placed anew
     for (const layer of [this.folds, this.edges, this.nodes]) layer.replaceChildren();
     this.camera.stop();
   }
@@ -71,54 +71,36 @@ export class Tree {
   draw(scene) {
     if (!this.log) return;
     this.scene = scene;
-    this.#lay(scene.shape);
+    this.lay(scene.shape);
     this.isDrawing = true;
-    if (this.following) this.follow(scene.state);
+    if (this.following) this.guide.follow(scene.state, scene);
     this.#refresh();
     this.isDrawing = false;
   }
 
-  /** Keep the newest column in sight, as large as the column allows. */
+  /** Keep the newest column in sight. */
   follow(state, at_once = false) {
-    const box = this.#box();
-    if (!box) return;
-    const { camera } = this;
-    const { column, lanes } = front(this.log, this.layout, state);
-    const top = Math.min(...lanes);
-    const bottom = Math.max(...lanes);
-    const scale = Math.max(0.66, Math.min(1.1, (box.height - 48) / ((bottom - top + 1.4) * DY)));
-    const x = Math.min(74, box.width - (column + 1.6) * DX * scale);
-    const y = box.height / 2 - ((top + bottom) / 2) * DY * scale;
-    if (at_once) camera.jump(x, y, scale);
-    else {
-      this.#catchUp(box, column, top, bottom);
-      if (state.cursor !== this.followed.cursor) {
-        const at = performance.now();
-        this.followed = { cursor: state.cursor, at, isFast: at - this.followed.at < FAST };
-      }
-      if (this.followed.isFast && Math.abs(scale / camera.scale - 1) < 0.25) camera.stop();
-      else camera.glide(x, y, scale);
-    }
+    this.guide.follow(state, { at_once });
   }
 
-  /** The whole tree in sight: as wide as the card, and as high where its lanes allow. */
+  /** The whole tree in sight. */
   fit(at_once = false) {
-    const box = this.#box();
-    if (!box) return;
+    if (!this.box) return;
+    if (this.log && this.layout.base === null) this.lay(this.#shape); // it has not been drawn yet
     this.following = false;
-    const [low, high] = this.layout.extent;
-    const width = this.layout.columns.length * DX + 120;
-    const lane = (box.height - 12) / (high - low + 1.6); // pixels
-    const scale = Math.min(1.2, box.width / width, lane / DY);
-    this.laneFloor = Math.min(TALL, lane);
-    const x = (box.width - (width - 150) * scale) / 2;
-    const y = box.height / 2 - ((low + high) / 2) * this.#lanePixels(scale);
-    if (at_once) this.camera.jump(x, y, scale);
-    else this.camera.glide(x, y, scale);
+    this.guide.fit(at_once);
+  }
+
+  /** Move the view so that a column and a lane are in its middle. */
+  centre(column, lane, scale = this.camera.scale, at_once = false) {
+    if (!this.box) return;
+    this.following = false;
+    this.guide.centre(column, lane, scale, at_once);
+    this.actions.invalidate();
   }
 
   zoom(factor) {
-    const box = this.#box();
+    const box = this.box;
     if (!box) return;
     this.following = false;
     this.camera.zoom(factor, box.width / 2, box.height / 2);
@@ -129,8 +111,8 @@ export class Tree {
     this.selected = id;
     if (this.log && id !== null && reveal) {
       if (this.#shape.reveal(this.log, id)) this.actions.reshape();
-      this.#lay(this.#shape);
-      this.#reveal(id);
+      this.lay(this.#shape);
+      this.guide.reveal(id);
     }
     if (this.scene?.log === this.log) this.#refresh();
   }
@@ -143,33 +125,23 @@ export class Tree {
 
   /** What is in sight: `{left, right, top, bottom}`, in columns and lanes; null while hidden. */
   get window() {
-    const box = this.#box();
+    const box = this.box;
     return box && this.#around(box, 0);
   }
 
   /** `window` with `margin` pixels around it, and the pixels of a column and a lane. */
   #around(box, margin) {
     const { x, y, scale } = this.camera;
-    const [dx, dy] = [DX * scale, this.#lanePixels(scale)];
+    const [dx, dy] = [DX * scale, this.lanePixels(scale)];
     return {
       left: (-x - margin) / dx, right: (box.width - x + margin) / dx,
       top: (-y - margin) / dy, bottom: (box.height - y + margin) / dy, dx, dy,
     };
   }
 
-  #lanePixels(scale) {
+  /** Pixels of a lane at a scale. */
+  lanePixels(scale) {
     return DY * scale * this.camera.tallness(scale);
-  }
-
-  /** Move the view so that a column and a lane are in its middle. */
-  centre(column, lane, scale = this.camera.scale, at_once = false) {
-    const box = this.#box();
-    if (!box) return;
-    this.following = false;
-    const [x, y] = [box.width / 2 - column * DX * scale, box.height / 2 - lane * this.#lanePixels(scale)];
-    if (at_once) this.camera.jump(x, y, scale);
-    else this.camera.glide(x, y, scale);
-    this.actions.invalidate();
   }
 
   get #shape() {
@@ -177,7 +149,7 @@ export class Tree {
   }
 
   /** Lay out what has no place yet. Where the shape changed, what is chosen stays where it is on the screen. */
-  #lay(shape) {
+  lay(shape) {
     if (shape && shape !== this.layout.shape) this.layout = new Layout(shape);
     const { layout, log, camera } = this;
     const isAnew = layout.y.length > 0 && layout.version !== layout.shape.version;
@@ -190,36 +162,10 @@ export class Tree {
     camera.jump(camera.x + (old.x - x) * camera.scale, camera.y + (old.y - y) * camera.scale, camera.scale);
   }
 
-  /** Bring a node in sight, near enough to be drawn for itself. */
-  #reveal(id) {
-    const box = this.#box();
-    if (!box) return;
-    const { camera } = this;
-    const { x, y } = this.placeOf(id);
-    const [px, py] = [x * camera.scale + camera.x, y * camera.scale + camera.y];
-    const isOut = px < 50 || py < 30 || px > box.width - 50 || py > box.height - 30;
-    const isFolded = this.scene && holderOf(this.log, this.layout, this.level, id) !== id;
-    if (isOut || isFolded) this.centre(this.layout.columnOf(this.log, id), this.layout.yOf(id), isFolded ? Math.max(0.6, camera.scale) : camera.scale);
-  }
-
   /** Size in sight, or null while hidden. Kept, because reading it makes the browser lay out anew. */
-  #box() {
+  get box() {
     this.size ??= { width: this.svg.clientWidth, height: this.svg.clientHeight };
     return this.size.width && this.size.height ? this.size : null;
-  }
-
-  /** The newest tokens are never out of sight, however fast they come: as little as needed, at once. */
-  #catchUp(box, column, top, bottom) {
-    const { camera } = this;
-    const right = column * DX * camera.scale + camera.x;
-    const [high, low] = [top, bottom].map((lane) => lane * this.#lanePixels(camera.scale) + camera.y);
-    const over = Math.min(0, box.width - EDGE - right);
-    const lead = over && this.followed.isFast ? LEAD * DX * camera.scale : 0;
-    const dx = over - lead + Math.max(0, Math.min(EDGE, 74) - right);
-    const isOut = high < EDGE / 2 || low > box.height - EDGE / 2; // always, where they are higher than the card
-    const middle = box.height / 2 - (high + low) / 2;
-    const dy = isOut && (over || Math.abs(middle) > DRIFT) ? middle : 0;
-    if (dx || dy) camera.set(camera.x + dx, camera.y + dy, camera.scale);
   }
 
   /** Once a frame, however often the view moved. */
@@ -243,15 +189,16 @@ export class Tree {
     const pointed = this.#drawn(scene.focus?.node ?? null);
     const chosen = this.#drawn(this.selected);
     const distance = FAR.filter((scale) => camera.scale < scale).length;
-    for (const id of this.present) {
+    const round = this.#round(distance);
+    const { isFast } = scene; // nobody reads then what was pruned as it came: it is written when there is time
+    for (const id of ids) {
       const mark = this.marks.get(id);
-      mark.setNear(distance < 2);
-      const { x, y } = this.placeOf(id);
-      mark.moveTo(x, y, this.#origin(id));
+      if (mark.round !== round) this.#put(mark, distance, round);
+      if (!mark.isWritten && distance < 2 && !(isFast && scene.dead[id])) mark.write();
       mark.paint(looks(scene, id, { live, lit, pointed, chosen }));
     }
     this.foldings.draw(this);
-    if (distance !== this.distance) this.svg.setAttribute("class", ["fs-tree-svg", "is-far", "is-farther", "is-distant", "is-remote"].slice(0, distance + 1).join(" "));
+    if (distance !== this.distance) this.svg.setAttribute("class", CLASSES.slice(0, distance + 1).join(" "));
     this.distance = distance;
     const active = this.selected === null ? null : this.marks.get(this.selected)?.mark;
     if (active?.parentNode) this.svg.setAttribute("aria-activedescendant", active.id);
@@ -262,7 +209,7 @@ export class Tree {
   /** Ids to be in the document, rising: the root, and what is there at the cursor and in sight. */
   #pick() {
     const { log, layout, scene } = this;
-    const box = this.#box() ?? { width: 1000, height: 500 };
+    const box = this.box ?? { width: 1000, height: 500 };
     const picked = sight(log, layout, this.#around(box, MARGIN));
     this.level = picked;
     const { hidesPruned } = this.#shape;
@@ -276,11 +223,7 @@ export class Tree {
   #stack(ids) {
     const { log, marks } = this;
     const wanted = new Set(ids);
-    for (const id of this.present) {
-      if (wanted.has(id)) continue;
-      const { mark, edge, fold } = marks.get(id);
-      for (const part of [mark, edge, fold]) part?.remove();
-    }
+    for (const id of this.present) if (!wanted.has(id)) marks.get(id).remove();
     let before = { node: this.nodes.firstChild, edge: this.edges.firstChild };
     for (const id of ids) {
       let mark = marks.get(id);
@@ -296,10 +239,31 @@ export class Tree {
     for (const id of marks.keys()) if (!wanted.has(id)) marks.delete(id);
   }
 
-  #origin(id) {
-    if (id === this.layout.root) return null;
+  /** The number of this placing: marks that were placed in it stand where they should. */
+  #round(distance) {
+    const { layout, level, camera, placed } = this;
+    const isWhole = level.threshold === 0 && level.stride === 1; // else a node's edge begins at who happens to be drawn
+    const key = isWhole ? `${layout.epoch} ${camera.tallness(camera.scale)} ${distance}` : "";
+    if (!key || key !== placed.key || layout !== placed.layout) this.placed = { key, layout, round: placed.round + 1 };
+    return this.placed.round;
+  }
+
+  #put(mark, distance, round) {
+    const { id } = mark.node;
+    const { x, y } = this.placeOf(id);
+    mark.round = round;
+    if (distance >= 2) mark.unwrite();
+    mark.moveTo(x, y, distance, id === this.layout.root ? null : this.#originOf(id));
+  }
+
+  #originOf(id) {
     const origin = originOf(this.log, this.layout, this.level, id);
     return { ...this.placeOf(origin), radius: radiusOf(this.log.node(origin)) };
+  }
+
+  /** Marks that the pointer meets beside their dots: those in sight, near by. */
+  nearMarks() {
+    return this.distance < 2 ? this.present.map((id) => this.marks.get(id)) : [];
   }
 
   /** The node whose mark stands for `id`: itself, or who holds it folded. */
@@ -315,40 +279,5 @@ export class Tree {
     const shift = this.svg.clientHeight ? top - (this.above ?? top) : 0;
     this.above = top;
     if (shift && !this.following) this.camera.shift(0, -shift);
-  }
-
-  #listen() {
-    new ResizeObserver(() => this.#resized()).observe(this.svg);
-    const idOf = (event) => {
-      const mark = event.target.closest?.("[data-id]");
-      return mark ? Number(mark.getAttribute("data-id")) : null;
-    };
-    const subjectOf = (event) => (idOf(event) === null ? null : { kind: "node", id: idOf(event) });
-    this.svg.addEventListener("pointerover", (event) => this.actions.point(subjectOf(event)));
-    this.svg.addEventListener("pointerleave", () => this.actions.point(null));
-    this.svg.addEventListener("click", (event) => {
-      if (this.camera.wasDragged) return;
-      if (event.target.closest("[data-fold]")) this.#open(idOf(event));
-      else this.actions.select(subjectOf(event));
-    });
-    this.svg.addEventListener("keydown", (event) => {
-      if (!this.scene || event.ctrlKey || event.metaKey || event.altKey) return;
-      this.#lay(this.#shape); // it may have changed since it was drawn
-      const to = arrow(event.key, this.log, this.layout, this.scene.state.numNodes, this.selected);
-      if (to === null) return;
-      event.preventDefault();
-      this.actions.select({ kind: "node", id: to }, { reveal: true });
-    });
-  }
-
-  /** A fold was clicked: unfold it, or look at it from nearer by. */
-  #open(id) {
-    if (this.#shape.collapsed.has(id)) {
-      this.#shape.collapse(id, false);
-      this.actions.reshape();
-      return;
-    }
-    const { layout } = this;
-    this.centre(layout.columnOf(this.log, id) + 1, layout.yOf(id), Math.min(1, this.camera.scale * 3));
   }
 }

@@ -487,13 +487,20 @@ def test_children_are_sorted_by_probability_or_as_they_were_made(page: Page) -> 
     at_end(page)
     order = """
         const mark = (id) => document.querySelector(`.fs-tree .fs-node[data-id="${id}"]`);
-        const y = (id) => mark(id).transform.baseVal[0].matrix.f;
+        const y = (id) => Number(mark(id).querySelector('.fs-dot').getAttribute('cy'));
         return stage.log.nodes.filter((node) => node.children.length > 1).map((node) => {
             const ids = [...node.children].sort((a, b) => y(a) - y(b));
             const probs = ids.map((id) => stage.log.nodes[id].prob);
             return probs.every((prob, at) => !at || prob <= probs[at - 1]);
         });
     """
+    print(
+        "DBG",
+        stage(
+            page,
+            "return [stage.frame, stage.tree.present.length, stage.log.nodes.length, stage.tree.following, stage.tree.camera.scale, stage.tree.camera.x, stage.player.cursor, stage.drawn, stage.tree.level.threshold, stage.tree.box, stage.size, stage.tree.laneFloor, stage.tree.layout.extent]",
+        ),
+    )
     assert not all(stage(page, order))
     page.locator("body").press("s")
     expect(page.locator(".fs-tool.is-sort").first).to_have_attribute("aria-pressed", "true")
@@ -529,7 +536,8 @@ def test_placed_nodes_do_not_move_while_a_run_grows(page: Page) -> None:
             stage.apply({ run: 'growing', seq, steps: steps.slice(seq, seq + 3) });
             stage.draw();
             for (const mark of document.querySelectorAll('.fs-tree .fs-node')) {
-                const place = mark.getAttribute('transform');
+                const dot = mark.querySelector('.fs-dot'), of = (name) => dot.getAttribute(name);
+                const place = [of('cx') ?? of('x'), of('cy') ?? of('y')].join();
                 if ((before.get(mark.dataset.id) ?? place) !== place) moved.push(mark.dataset.id);
                 before.set(mark.dataset.id, place);
             }

@@ -1,0 +1,44 @@
+// How fast steps come, and what may wait where they come fast: what is read, not watched, has its turn a few times a
+// second, together with a frame of the stage.
+
+const FAST = 160; // milliseconds from step to step, below which they come fast
+const KEPT = 3; // steps of which it is taken
+const READ = 240; // milliseconds between two turns of what is read
+const SLACK = 160; // milliseconds that a turn waits for a frame to go along with
+
+export class Pace {
+  /** `draw()`: the turn of what is read has come, and no frame of the stage with it. */
+  constructor(draw) {
+    this.draw = draw;
+    this.reset();
+  }
+
+  reset() {
+    clearTimeout(this.later);
+    this.cursor = -1;
+    this.moments = []; // when the cursor came to its last steps
+    this.readAt = -Infinity;
+  }
+
+  /** The cursor stands at step `cursor`. */
+  at(cursor) {
+    if (cursor === this.cursor) return;
+    this.cursor = cursor;
+    this.moments = [...this.moments.slice(1 - KEPT), performance.now()];
+  }
+
+  get isFast() {
+    const { moments } = this;
+    return moments.length === KEPT && moments[KEPT - 1] - moments[0] < FAST * (KEPT - 1);
+  }
+
+  /** Whether what is read is drawn now; where it `mayWait` it may be drawn later. */
+  isTurn(mayWait) {
+    const now = performance.now();
+    const wait = mayWait ? this.readAt + READ - now : 0;
+    clearTimeout(this.later);
+    if (wait > 0) this.later = setTimeout(this.draw, wait + SLACK);
+    else this.readAt = now;
+    return wait <= 0;
+  }
+}
