@@ -173,6 +173,8 @@ class Evicted:
     ranks: tuple[int, ...]
     kept: tuple[float | None, ...]  # lowest score that stayed though it could have gone; None: none
     reasons: tuple[str, ...]
+    copied: tuple[tuple[int, int, int], ...] = ()  # (path, slot, copy): residual entries of a path
+    # that others saw as well, and that it sees as a copy of its own since they changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,9 +201,19 @@ class Evictor:
         if self._eviction.adaptive:
             self._controller.step(self._lost(reading, victims))
         if self._residuals is not None:
-            self._tokens = self._residuals.fold(victims, self._tokens)
+            copied = self._residuals.fold(victims)
+            self._copy_tokens(copied)
+            record = [replace(each, copied=tuple(copied[each.layer])) for each in record]
         pool.clear(victims.tables, victims.rows, victims.slots)
         return tuple(record)
+
+    def _copy_tokens(self, copied: dict[int, list[tuple[int, int, int]]]) -> None:
+        """Copies of slots were written for the same tokens."""
+        missing = self.pool.capacity - self._tokens.shape[1]
+        self._tokens = np.pad(self._tokens, ((0, 0), (0, max(missing, 0))))
+        for layer_idx, moves in copied.items():
+            for _, slot, copy in moves:
+                self._tokens[layer_idx, copy] = self._tokens[layer_idx, slot]
 
     def _lost(self, reading: Reading, victims: Victims) -> np.ndarray:
         """`[layers]`: share of a query's attention that the victims used to get, mean of paths."""

@@ -58,16 +58,17 @@ class Residuals:
             self.entry[made.tables, made.rows, made.slots] = True
             evictable[made.tables, made.rows, made.slots] = False
 
-    def fold(self, victims: Victims, tokens: np.ndarray) -> np.ndarray:
+    def fold(self, victims: Victims) -> dict[int, list[tuple[int, int, int]]]:
         """Fold the victims' keys and values into entries of their paths, which still see them.
-        Returns `tokens` `[layers, slots]`, the ids that slots were written for, with those of
-        entries that were copied."""
+        Returns what was copied to be changed, for each layer: (path, slot, its copy)."""
         targets = self._targets(victims)
+        copied = {}
         for layer_idx in np.unique(victims.tables).tolist():
             mine = victims.tables == layer_idx
-            layer_victims = victims.rows[mine], victims.slots[mine]
-            tokens = self._fold_layer(layer_idx, *layer_victims, targets[mine], tokens)
-        return tokens
+            copied[layer_idx] = self._fold_layer(
+                layer_idx, victims.rows[mine], victims.slots[mine], targets[mine]
+            )
+        return copied
 
     def _targets(self, victims: Victims) -> np.ndarray:
         """The entry's slot for each victim: in turn, beginning with the smallest count."""
@@ -88,8 +89,7 @@ class Residuals:
         rows: np.ndarray,
         slots: np.ndarray,
         targets: np.ndarray,
-        tokens: np.ndarray,
-    ) -> np.ndarray:
+    ) -> list[tuple[int, int, int]]:
         pool, layer = self._pool, self._pool.layers[layer_idx]
         # one fold for each (path, entry): where it comes from, where it goes, what is added
         folds, group = np.unique(np.stack([rows, targets]), axis=1, return_inverse=True)
@@ -104,8 +104,6 @@ class Residuals:
             copied = pool.add(layer_idx, owners[is_shared], sources[is_shared])
             written[is_shared] = copied
             self.covering(pool.capacity)
-            tokens = np.pad(tokens, ((0, 0), (0, max(pool.capacity - tokens.shape[1], 0))))
-            tokens[layer_idx, copied] = tokens[layer_idx, sources[is_shared]]
             self.entry[layer_idx, :, copied] = False
             self.entry[layer_idx, owners[is_shared], sources[is_shared]] = False
             self.entry[layer_idx, owners[is_shared], copied] = True
@@ -114,7 +112,8 @@ class Residuals:
         self.count[layer_idx, written] = counts + added
         states = [_means(part, counts, group, added) for part in (keys, values)]
         layer.replace(written, *states)
-        return tokens
+        moves = np.stack([owners, sources, written], axis=1)[is_shared]
+        return [(row, slot, copy) for row, slot, copy in moves.tolist()]
 
 
 def _means(

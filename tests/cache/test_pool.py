@@ -329,9 +329,8 @@ def test_a_layer_that_loses_slots_gives_them_to_the_next_tokens_whatever_the_oth
     assert pool.layer_written == ((11,), (3,), (7,))
     assert [int(pool.used(i).sum()) for i in range(NUM_LAYERS)] == [12, 10, 10]
     assert [pool.high_water_of(i) for i in range(NUM_LAYERS)] == [12, 10, 10]
-    assert [float(layer.keys[0, 0, slot, 0]) for layer, slot in zip(pool.layers, (11, 3, 7), strict=True)] == [
-        101.0, 1101.0, 2101.0
-    ]  # fmt: skip
+    for layer, slot, held in zip(pool.layers, (11, 3, 7), (101.0, 1101.0, 2101.0), strict=True):
+        assert float(layer.keys[0, 0, slot, 0]) == held
 
 
 def test_a_layer_grows_by_what_it_needs_itself() -> None:
