@@ -20,7 +20,7 @@ import transformers
 
 import explorer
 from explorer.against import FullCache
-from explorer.backends import BACKENDS, Backend, Forward, num_open
+from explorer.backends import BACKENDS, Backend, Forward, check_fit, num_open
 from explorer.config import InputError, RunConfig
 from explorer.events import FORMAT, VERSION, Evicted, Header, Origin, Phase, PromptToken, Step
 from explorer.meter import Meter
@@ -81,11 +81,7 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
 
     `origin` is recorded: the run that this one was made from, and what was changed.
     """
-    if config.eviction.policy is not None:
-        _check_policy(model, config)
-    if config.cache.backend not in model.info.backends:
-        other = model.info.backends[0]
-        raise InputError(f"{model.info.reason} Take --backend {other}, which gives the same tree.")
+    check_fit(model.info, config)
     ids = prompt_ids(model, config)
     text = TextStream(model.tokenizer)
     return Header(
@@ -105,22 +101,6 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
         ),
         origin=origin,
     )
-
-
-def _check_policy(model: LoadedModel, config: RunConfig) -> None:
-    """Raise InputError where no policy can evict: from that backend, or this model."""
-    name, policy = config.cache.backend, config.eviction.policy
-    able = [other for other, kind in BACKENDS.items() if kind.can_evict]
-    if name not in able:
-        raise InputError(
-            f"The {name} backend keeps every token of its caches, so the policy {policy} cannot "
-            f"evict from them; take --backend {able[0]} or --policy none."
-        )
-    if name not in model.info.backends:
-        raise InputError(
-            f"{model.info.reason} So the policy {policy} cannot evict from its cache; take "
-            "--policy none or another model."
-        )
 
 
 def run(model: LoadedModel, config: RunConfig, path: str | os.PathLike[str] | None = None) -> Trace:
@@ -273,6 +253,7 @@ class _Engine:
                 each,
                 paths=tuple(tuple(ids[row] for row in rows) for rows in each.paths),
                 texts=tuple(self._text.piece(token) for token in each.tokens),
+                copied=tuple((ids[row], slot, copy) for row, slot, copy in each.copied),
             )
             for each in evicted
         )

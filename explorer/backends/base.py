@@ -42,14 +42,16 @@ class Backend(ABC):
     branching repeats a parent, pruning omits it, continuing is the identity.
 
     `is_chunked` says whether `prefill` may be called with the prompt in pieces, `is_tree` whether
-    one run holds many paths, `can_evict` whether a cache policy may bound them. `close` frees keys
-    and values and may be called twice.
+    one run holds many paths, `can_evict` whether a cache policy may bound them, `can_quantize`
+    whether it stores in other formats than the model's. `close` frees keys and values and may be
+    called twice.
     """
 
     name: ClassVar[str]
     is_chunked: ClassVar[bool] = True
     is_tree: ClassVar[bool] = True
     can_evict: ClassVar[bool] = False
+    can_quantize: ClassVar[bool] = False
 
     def __init__(
         self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0

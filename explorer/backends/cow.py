@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from explorer.backends.base import Backend, Forward
 from explorer.cache.base import PoolLayer
 from explorer.cache.pool import Pool
+from explorer.cache.quant import layer_types
 from explorer.events import Memory
 from explorer.eviction import Evictor, Report
 
@@ -24,12 +25,13 @@ class CowBackend(Backend):
 
     name = "cow"
     can_evict = True
+    can_quantize = True
 
     def __init__(
         self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
     ) -> None:
         super().__init__(model, config, num_prompt)
-        self.pool = Pool(model.info.num_layers)
+        self.pool = Pool(model.info.num_layers, layer_types(config))
         self.evictor: Evictor | None = None
         if config is not None and config.eviction.policy is not None:
             num_heads = model.module.config.get_text_config(decoder=True).num_attention_heads
