@@ -10,8 +10,9 @@ const BADGES = {
 };
 
 export class BoardWords {
-  constructor(parts) {
-    this.parts = parts;
+  /** `badges`: what each state is called; `empty` before there is any. A board without `parts.legend` shows no entropy. */
+  constructor(parts, { badges = BADGES, empty = "no comparison yet" } = {}) {
+    Object.assign(this, { parts, badges, empty });
     this.rest = "empty"; // the state to go back to when a wait comes to nothing
     this.threshold = null;
     this.legend();
@@ -32,7 +33,7 @@ export class BoardWords {
   /** What the board as a whole is doing: "empty", or a key of BADGES. */
   stand(how) {
     if (how !== "loading") this.rest = how;
-    this.parts.badge.textContent = BADGES[how] ?? "no comparison yet";
+    this.parts.badge.textContent = this.badges[how] ?? this.empty;
     this.parts.badge.className = `fs-badge is-${how}`;
     this.parts.root.dataset.state = how;
   }
@@ -52,6 +53,6 @@ export class BoardWords {
   }
 
   legend() {
-    drawLegend(this.parts.legend, this.threshold, isDark(), entropyPosition);
+    if (this.parts.legend) drawLegend(this.parts.legend, this.threshold, isDark(), entropyPosition);
   }
 }

@@ -8,14 +8,15 @@ import { Player } from "./player.js";
 export class Cursor {
   /**
    * `parts`: `player`, `modes` of the board; `moved()` is called when a panel stands elsewhere; `active()` is
-   * the panel whose forks and ends the keys jump between.
+   * the panel whose forks and ends the keys jump between; `hasJumps`: there are buttons for them, and no range.
    */
-  constructor(parts, { moved, active }) {
+  constructor(parts, { moved, active, hasJumps = false }) {
     this.moved = moved;
     this.modes = parts.modes;
     this.mode = "step";
     this.panels = []; // those that are shown
-    this.player = new Player(parts.player, () => this.#seekAll(), (at, length) => this.#words(at, length));
+    this.player = new Player(parts.player, () => this.#seekAll(), (at, length) => this.#words(at, length),
+      hasJumps ? { marks: () => this.#marks(active()) } : {});
     this.player.marks = () => this.#marks(active());
     for (const [name, button] of Object.entries(this.modes)) button.addEventListener("click", () => this.#setMode(name));
   }

@@ -22,6 +22,7 @@ export class Log {
     this.forks = []; // {step, path, node, children}
     this.ends = []; // {step, path, node, status}
     this.evictions = []; // {step, layer, token, at, of}: entry `at` of the `Evicted` `of`; token as in State.tokens
+    this.gone = new Map(); // token -> where it stands in `evictions`, once for each time that it left
     this.lastOf = new Map(); // path -> its newest node, whenever it was made
     this.head = new State();
     this.checkpoints = new Checkpoints();
@@ -52,7 +53,7 @@ export class Log {
     for (const end of step.ends) this.#end(end, step.index);
     this.made.push(this.nodes.length);
     this.head.advance(step, (token, slot) => this.#wrote(token, slot, step.index),
-      (token, of, at) => this.evictions.push({ step: step.index, layer: of.layer, token, at, of }));
+      (token, of, at) => this.#left(token, of, at, step.index));
   }
 
   /** The state after step `cursor` (clamped); do not change it. */
@@ -127,6 +128,12 @@ export class Log {
     node.ended = step;
     node.status = end.status;
     if (end.node >= 0) this.prunedAt.values[end.node] = end.status === "pruned" ? step : NEVER;
+  }
+
+  #left(token, of, at, step) {
+    if (!this.gone.has(token)) this.gone.set(token, []);
+    this.gone.get(token).push(this.evictions.length);
+    this.evictions.push({ step, layer: of.layer, token, at, of });
   }
 
   #wrote(token, slot, step) {

@@ -178,8 +178,10 @@ export function showRunState() {
   const [run, stop] = ["#fs-run", "#fs-stop"].map((id) => document.querySelector(id));
   if (run) run.disabled = state !== "idle";
   if (stop) stop.disabled = state === "idle";
-  const compare = document.querySelector("#fs-compare-run");
-  if (compare) compare.disabled = page.requests.isOpen("compare");
+  for (const name of ["compare", "evict"]) {
+    const own = document.querySelector(`#fs-${name}-run`);
+    if (own) own.disabled = page.requests.isOpen(name);
+  }
   const bar = document.querySelector(".fs-bar-run");
   if (!bar) return;
   bar.textContent = state === "idle" ? "Run" : "Stop";

@@ -5,26 +5,23 @@ from __future__ import annotations
 import ast
 import json
 import logging
-import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import orjson
 
-from explorer import metrics
 from explorer.config import InputError, RunConfig
 from explorer.events import Header, Step
 from explorer.experiments import compare
 from explorer.trace import Trace
 from explorer.ui import stage
+from explorer.ui.board import Board
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
-from explorer.ui.runs import Left, LiveRun, RunStore, token_of, told
+from explorer.ui.runs import Left, RunStore, token_of, told
 from explorer.ui.shared import DEVICE, Shared
 
 NAME = "compare"
@@ -88,32 +85,6 @@ def board_host(store: RunStore) -> gr.HTML:
     return stage.place(NAME, store, stage.script(attach, "compare"))
 
 
-@dataclass
-class Board:
-    """What every message tells of a comparison, so that a page that missed some can catch up."""
-
-    order: Sequence[str]
-    token: str | None = None  # the page's name for the request that this answers
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    runs: dict[str, LiveRun] = field(default_factory=dict)
-
-    def message(self, name: str, batch: str | None = None, **more: Any) -> str:
-        """`name` is the backend whose `batch` this is, or that is under way."""
-        runs = {
-            key: {"run": run.id, "length": len(run.steps), "done": run.details is not None}
-            for key, run in self.runs.items()
-        }
-        fields: dict[str, Any] = {
-            "compare": self.id,
-            "order": self.order,
-            "runs": runs,
-            "now": name,
-        }
-        if batch is not None:
-            fields["batch"] = orjson.Fragment(batch)
-        return told(fields | more, self.token)
-
-
 def stream(
     shared: Shared, values: Sequence[Any], backends: Sequence[str], token: str | None = None
 ) -> Iterator[str]:
@@ -153,7 +124,7 @@ def live(
 
     store.check(token)
     yield told({"status": f"Warming up {TITLES[order[0]].lower()} …"}, token)
-    board, traces = Board(order, token), dict[str, Trace]()
+    board, traces = Board("compare", order, token), dict[str, Trace]()
     most = limits.num_samples if limits else compare.MAX_SAMPLES
     parts = compare.stream(model, config, order, most)
     try:
@@ -176,22 +147,12 @@ def _run(
     """One backend: its steps as they come, then the summary of all that have ended."""
     header = next(parts)[1]
     assert isinstance(header, Header)
-    run = board.runs[name] = store.open(header, stage.title_of(header))
-    if not traces:
-        yield board.message(name)
     trace = Trace(header)
-    batches = stage.batches(run, _kept(parts, trace))
-    while True:
-        try:
-            yield board.message(name, next(batches))
-        except StopIteration as stop:
-            sent = int(stop.value)
-            break
+    steps = (step for _, step in parts if isinstance(step, Step))
+    yield from board.stream(name, header, steps, trace, store)
     traces[name] = trace
-    run.details = {"tree digest": metrics.tree_digest(trace)}
     is_last = len(traces) == len(board.order)
-    told = {"summary": summary(traces), "done": is_last}
-    yield board.message(name, run.batch(sent), **told)
+    yield board.end(name, trace, summary=summary(traces), done=is_last)
 
 
 def summary(traces: dict[str, Trace]) -> dict[str, Any]:
@@ -212,10 +173,3 @@ def about(name: str) -> str:
             break
         first = f"{first}. {sentence}"
     return f"{first.rstrip('.')}."
-
-
-def _kept(parts: Iterator[tuple[str, Header | Step]], trace: Trace) -> Iterator[Step]:
-    for _, step in parts:
-        assert isinstance(step, Step)
-        trace.append(step)
-        yield step

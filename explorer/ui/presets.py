@@ -180,3 +180,35 @@ def current(config: RunConfig, backends: Iterable[str] = ()) -> str | None:
             if is_ticked and all(flat[name] == value for name, value in preset.values.items()):
                 return preset.name
     return None
+
+
+@dataclass(frozen=True)
+class EvictBoard:
+    """Runs of one prompt with bounded caches, held against each other; its title asks a question.
+
+    `runs` are the words of `explorer.ui.evict.variants_of`; `caption` is what the recorded runs
+    show, and no more than that.
+    """
+
+    title: str
+    caption: str
+    settings: dict[str, Any]
+    runs: tuple[str, ...]
+
+    def config(self) -> RunConfig:
+        return RunConfig(**self.settings)
+
+
+# One path, its most probable tokens: what differs is the cache's doing.
+ONE_PATH: dict[str, Any] = dict(
+    temperature=0.0, entropy_threshold=1.0, branch_factor=2, max_paths=1, against_full=True
+)
+
+BOARDS: dict[str, EvictBoard] = {
+    "windows": EvictBoard(
+        "Window without sinks, and with four",
+        "To be measured.",
+        dict(prompt="Once upon a time", max_new_tokens=80, budget=24, recent=8, **ONE_PATH),
+        ("full", "window sinks=0", "window sinks=4"),
+    ),
+}

@@ -38,6 +38,7 @@ class Shared:
     limits: Limits | None  # None: a page for its own machine only
     tabs: gr.Tabs | None = None  # set before the tabs are built
     backends: gr.CheckboxGroup | None = None  # those to compare; set by their tab
+    variants: gr.Dropdown | None = None  # the runs of the Evict tab; set by it
     parts: SidebarParts | None = None  # set by the sidebar
 
     def config(self, values: Sequence[Any]) -> RunConfig:

@@ -1,0 +1,53 @@
+// The boards of runs that come with Forkscope, as cards above the Evict tab: each a question and what really happened.
+
+import { el } from "./dom.js";
+import { parseTrace } from "./log.js";
+import { textOf } from "./runs.js";
+
+export class EvictShelf {
+  /** `boards`: `[{name, title, caption, runs: [{title, path}]}]`; `show(board, runs)` gets `[{title, log}]`; `run(name)` runs one live. */
+  constructor(host, boards, { show, run, refuse }) {
+    Object.assign(this, { boards, show, run, refuse });
+    this.turn = 0;
+    this.cards = boards.map((board) => this.#card(board));
+    host.replaceChildren(...this.cards);
+    host.hidden = !boards.length;
+  }
+
+  /** Which board is shown; null: none of them. */
+  mark(name) {
+    this.current = name;
+    for (const card of this.cards) {
+      const isHere = card.dataset.board === name;
+      card.classList.toggle("is-current", isHere);
+      card.querySelector(".fs-shelf-open").setAttribute("aria-pressed", String(isHere));
+    }
+  }
+
+  /** Put a recorded board on the table. */
+  async open(name) {
+    const board = this.boards.find((one) => one.name === name);
+    const turn = (this.turn += 1);
+    this.mark(name);
+    try {
+      const runs = await Promise.all(board.runs.map(async (run) => ({ title: run.title, log: parseTrace(await textOf(run), run.title) })));
+      if (turn === this.turn) this.show(board, runs);
+    } catch (error) {
+      if (turn !== this.turn) return;
+      this.mark(null);
+      this.refuse(error.message);
+    }
+  }
+
+  /** What was asked for is not wanted any more. */
+  forget() {
+    this.turn += 1;
+  }
+
+  #card(board) {
+    const open = el("button", { type: "button", class: "fs-shelf-open", "aria-pressed": "false", title: board.caption, onclick: () => this.open(board.name) },
+      el("strong", { text: board.title }), el("span", { text: board.caption }));
+    const live = el("button", { type: "button", class: "fs-link fs-shelf-live", text: "run it live", title: `Run “${board.title}” on the bundled model`, onclick: () => this.run(board.name) });
+    return el("div", { class: "fs-shelf-card", "data-board": board.name }, open, live);
+  }
+}

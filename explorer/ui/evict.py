@@ -1,0 +1,223 @@
+"""The Evict tab: up to eight runs with bounded caches on one board, live one after another."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from explorer.config import InputError, RunConfig, explain, iter_fields
+from explorer.trace import Trace
+from explorer.ui import presets, stage
+from explorer.ui.board import Board
+from explorer.ui.limits import Limits
+from explorer.ui.models import ModelCache
+from explorer.ui.runs import Left, RunStore, encode, token_of, told
+from explorer.ui.shared import DEVICE, Shared
+
+NAME = "evict"
+TAB = "Evict"
+LOG = logging.getLogger("forkscope")
+FULL = "full"
+TITLES = {
+    FULL: "Full cache",
+    "window": "Window",
+    "fifo": "First in, first out",
+    "lru": "Least recently used",
+    "random": "Random",
+    "h2o": "Exact attention (H2O)",
+    "count_min": "Count-min sketch",
+    "count_sketch": "Count sketch",
+    "race": "RACE sketch",
+}
+MOST_RUNS = 8
+RECORDED = Path(__file__).parents[2] / "assets" / "traces" / "evict"
+# What the page names its request: made where Run is pressed, in the place of the last input.
+ASKING = """(...values) => [
+  ...values.slice(0, -1), window.forkscope?.asked?.("evict") ?? null,
+]"""
+STOPPING = '() => window.forkscope.stop("evict")'
+
+Asked = tuple[str, list[tuple[str, RunConfig]]]  # a board's title and its runs, each with its own
+
+
+def build(shared: Shared) -> None:
+    """Which runs, Run and Stop; the board."""
+    with gr.Row(elem_id="fs-evict-bar", equal_height=True):
+        variants = gr.Dropdown(
+            [(title, name) for name, title in TITLES.items()],
+            value=[FULL, "window", "h2o"],
+            multiselect=True,
+            allow_custom_value=True,
+            max_choices=MOST_RUNS,
+            show_label=False,
+            label="Ways to keep the cache, each with settings of its own: window sinks=0",
+            container=False,
+            elem_id="fs-evict-variants",
+        )
+        shared.variants = variants
+        start = gr.Button("Run these", variant="primary", elem_id="fs-evict-run", min_width=96)
+        stop = gr.Button("Stop", elem_id="fs-evict-stop", min_width=72)
+    boards = encode({"boards": recorded()})
+    attach = f"evict.attach({{element, props, watch, server, trigger}}, ({boards}).boards);"
+    host = stage.place(NAME, shared.store, stage.script(attach, "evict"))
+
+    def run(*values: Any) -> Iterator[str]:
+        *form, words, token = values
+
+        def read() -> Asked:
+            config = shared.form.config(form)
+            return f"“{shortened(config.prompt)}”", variants_of(config, words)
+
+        yield from stream(shared, read, token_of(token))
+
+    def run_preset(event: gr.EventData) -> Iterator[str]:
+        data = event._data if isinstance(event._data, dict) else {}
+        yield from stream(shared, lambda: asked(data), token_of(data.get("token")), data)
+
+    computing: dict[str, Any] = dict(
+        show_progress="hidden",
+        concurrency_id=DEVICE,
+        concurrency_limit=1,
+        trigger_mode="multiple",  # "once" would swallow a press while a stopped one winds up
+        api_visibility="private",
+    )
+    inputs = [*shared.form.components, variants, gr.Textbox(visible=False)]
+    events = [
+        start.click(run, inputs, host, js=ASKING, **computing),
+        host.select(run_preset, None, host, **computing),
+    ]
+    stop.click(None, None, None, cancels=events, js=STOPPING, queue=False)
+    shared.stop.click(None, None, None, cancels=events, queue=False)
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The recorded boards, each run with the path of its trace; none where they are not there."""
+    index = RECORDED / "index.json"
+    boards = json.loads(index.read_text()) if index.is_file() else []
+    for board in boards:
+        for run in board["runs"]:
+            run["path"] = str(RECORDED / run.pop("file"))
+    return list(boards)
+
+
+def shortened(text: str) -> str:
+    """A prompt as a title: its last 80 characters, where the question stands."""
+    words = " ".join(text.split())
+    return words if len(words) <= 80 else "…" + words[-79:]
+
+
+def asked(data: dict[str, Any]) -> Asked:
+    """The runs of the board that a page names. Raises InputError."""
+    board = presets.BOARDS.get(str(data.get("preset")))
+    if board is None:
+        raise InputError("The page did not say which board to run; reload it and try again.")
+    return board.title, variants_of(board.config(), board.runs)
+
+
+def variants_of(config: RunConfig, words: Sequence[str]) -> list[tuple[str, RunConfig]]:
+    """`config` once for each of `words`: a policy or "full", then settings of its own.
+
+    "window sinks=0 recent=4" is a window without sinks. Raises InputError, one sentence.
+    """
+    if not words or len(words) > MOST_RUNS:
+        raise InputError(
+            f"Name 1 to {MOST_RUNS} ways to keep the cache, such as full, window, h2o or "
+            f"window sinks=0, not {len(words or ())}."
+        )
+    return [(title_of(word), variant(config, word)) for word in words]
+
+
+def variant(config: RunConfig, words: str) -> RunConfig:
+    """One of them. Raises InputError, which names the field and the remedy."""
+    policy, *settings = words.split()
+    if policy not in TITLES:
+        raise InputError(f"{policy!r} is no way to keep a cache; choose from {', '.join(TITLES)}.")
+    changes: dict[str, Any] = {"policy": None if policy == FULL else policy}
+    if policy == FULL:
+        changes["against_full"] = False
+    known = {name for _, name, _ in iter_fields()}
+    for setting in settings:
+        name, is_given, value = setting.partition("=")
+        if name not in known or not is_given:
+            raise InputError(
+                f"{setting!r} in {words!r} is no setting; write one as sinks=0 or sketch_width=64."
+            )
+        changes[name] = value
+    try:
+        return config.replace(**changes)
+    except ValidationError as error:
+        raise InputError(f"{explain(error)}.".replace("..", ".")) from error
+
+
+def title_of(words: str) -> str:
+    """ "Window, sinks 0" of "window sinks=0"."""
+    policy, *settings = words.split() or [""]
+    told_so = [setting.replace("_", " ").replace("=", " ") for setting in settings]
+    return ", ".join([TITLES.get(policy, policy), *told_so])
+
+
+def stream(
+    shared: Shared,
+    read: Callable[[], Asked],
+    token: str | None = None,
+    data: dict[str, Any] | None = None,
+) -> Iterator[str]:
+    """Messages to the board of the runs that `read` gives, with a title. Whatever ends it, the
+    page's leaving too, keys and values are freed."""
+    try:
+        shared.store.check(token)
+        heading, runs = read()
+        if shared.limits is not None:
+            for _, config in runs:
+                shared.limits.check(config)
+        more = {"heading": heading, "preset": (data or {}).get("preset")}
+        yield from live(runs, shared.models, shared.store, shared.limits, token, more)
+    except Left:
+        return
+    except InputError as error:
+        yield told({"alert": str(error)}, token)
+    except Exception as error:
+        words = f"The board failed ({type(error).__name__}: {error})."
+        yield told({"alert": words, "failed": True}, token)
+        raise
+
+
+def live(
+    runs: Sequence[tuple[str, RunConfig]],
+    models: ModelCache,
+    store: RunStore,
+    limits: Limits | None = None,
+    token: str | None = None,
+    more: dict[str, Any] | None = None,
+) -> Iterator[str]:
+    """Load, then one run after another, each under a letter.
+
+    Raises Left when the page that asked for it under `token` has left it.
+    """
+    first = runs[0][1]
+    if models.peek(first.model, first.device, first.dtype) is None:
+        yield told({"status": f"Loading {first.model} …"}, token)
+    model = models.get(first.model, first.device, first.dtype)
+    from explorer.generate import generate, num_open, prepare
+
+    store.check(token)
+    order = [chr(ord("a") + at) for at in range(len(runs))]
+    titles = [title for title, _ in runs]
+    board = Board("evict", order, token, more={"titles": titles, **(more or {})})
+    for key, (_, config) in zip(order, runs, strict=True):
+        header = prepare(model, config)
+        trace = Trace(header)
+        steps = generate(model, config)
+        try:
+            wanted = store.wanted(stage.within(steps, limits), token)
+            yield from board.stream(key, header, wanted, trace, store)
+        finally:
+            steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
+            LOG.info("a run ended after %d steps; caches open: %d", len(trace), num_open())
+        yield board.end(key, trace, done=key == order[-1])
