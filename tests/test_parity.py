@@ -268,10 +268,8 @@ def test_evicting_a_slot_equals_deleting_that_key_from_that_paths_private_cache(
             run.fork(parents)
         for row, depth in evicted:
             pool = backend.pool
-            [slot] = np.flatnonzero(
-                pool.visible[min(layer_idx, len(pool.visible) - 1), row]
-                & (pool.slot_depth == depth)
-            )
+            is_there = pool.seen(layer_idx)[row] & (pool.depth(layer_idx) == depth)
+            [slot] = np.flatnonzero(is_there)
             pool.evict(layer_idx, row, [slot])
             private.delete(layer_idx, row, depth)
         found, expected = backend.decode(tokens).logits, private.decode(tokens)
