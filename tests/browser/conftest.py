@@ -15,12 +15,24 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Error,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from explorer.browser import FLAGS
 from tests.browser.find_chromium import find
 
 ROOT = Path(__file__).parents[2]
+VIEWPORT: ViewportSize = {"width": 1400, "height": 900}
+PATIENCE = 30_000  # milliseconds
+AFRESH = (Path(__file__).parent / "afresh.js").read_text()
+MOVING = "() => window.forkscope?.stages.explore?.player.cursor >= 0"
 expect.set_options(timeout=20_000)  # a page on a machine that others use too
 
 
@@ -93,17 +105,31 @@ class Watch:
     complaints: list[str] = field(default_factory=list)
 
     def follow(self, page: Page) -> None:
-        page.on("console", lambda message: self._hear(message.type, message.text))
-        page.on("pageerror", lambda error: self._hear("error", str(error)))
-        page.on("request", lambda request: self._see(request.url))
+        Ears(self).follow(page)
 
-    def _hear(self, kind: str, text: str) -> None:
+    def hear(self, kind: str, text: str) -> None:
         if kind == "error":
             self.complaints.append(f"console: {text}")
 
-    def _see(self, url: str) -> None:
+    def see(self, url: str) -> None:
         if not url.startswith((self.own, "data:", "blob:")):
             self.complaints.append(f"foreign request: {url}")
+
+
+class Ears:
+    """Tells what a page does to the watch of the test that has the page now."""
+
+    def __init__(self, watch: Watch | None = None) -> None:
+        self.watch = watch
+
+    def follow(self, page: Page) -> None:
+        page.on("console", lambda message: self._hear(message.type, message.text))
+        page.on("pageerror", lambda error: self._hear("error", str(error)))
+        page.on("request", lambda request: self.watch and self.watch.see(request.url))
+
+    def _hear(self, kind: str, text: str) -> None:
+        if self.watch:
+            self.watch.hear(kind, text)
 
 
 @pytest.fixture
@@ -116,19 +142,93 @@ def watch(app: App) -> Iterator[Watch]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    context.set_default_timeout(30_000)
+    """A browser that has never been here."""
+    context = browser.new_context(viewport=VIEWPORT)
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 
 
+class SharedPage:
+    """One page for test after test, each of which finds it as if it had just been loaded.
+
+    After a test it is brought back, and held against what it was: `afresh.js`. Where anything
+    differs, and after a test that failed, the page is closed; the next test gets a new one.
+    """
+
+    def __init__(self, url: str, context: BrowserContext) -> None:
+        self.url = url
+        self.context = context
+        self.page: Page | None = None
+        self.ears = Ears()
+        self.differences: list[str] = []  # why the last page was closed
+
+    def lend(self, watch: Watch) -> Page:
+        """The page with the recorded run at its first step or later, playing."""
+        self.ears.watch = watch
+        if self.page is None:
+            self.page = self.context.new_page()
+            self.ears.follow(self.page)
+            self.page.goto(self.url)
+            self.page.wait_for_function(MOVING)
+            self._afresh("load")
+        self._afresh("play")
+        self.page.wait_for_function(MOVING)
+        return self.page
+
+    def take_back(self, failed: bool) -> None:
+        """Bring the page back; errors on the way are still the test's own."""
+        assert self.page is not None
+        try:
+            self.differences = ["the test failed"] if failed else self._brought_back()
+        except Error as error:  # closed by the test, or on its way to another address
+            self.differences = [str(error)]
+        if self.differences:
+            print("the page is not what it was:", *self.differences, sep="\n  ")
+            self.close()
+
+    def _brought_back(self) -> list[str]:
+        assert self.page is not None
+        self.page.unroute_all(behavior="ignoreErrors")
+        self.page.mouse.move(0, 0)
+        if self.page.viewport_size != VIEWPORT:
+            self.page.set_viewport_size(VIEWPORT)
+        return self._afresh("reset")
+
+    def _afresh(self, when: str) -> list[str]:
+        assert self.page is not None
+        found: list[str] = self.page.evaluate(AFRESH, when)
+        return found
+
+    def close(self) -> None:
+        """Leave nothing of the page, nor of what it stored."""
+        page, self.page = self.page, None
+        if page is not None and not page.is_closed():
+            page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+            self.ears.watch = None  # gradio has words of its own about a stream that is cut
+            page.close()
+
+
+@pytest.fixture(scope="session")
+def shared_page(app: App, browser: Browser) -> Iterator[SharedPage]:
+    context = browser.new_context(viewport=VIEWPORT)
+    context.set_default_timeout(PATIENCE)
+    yield SharedPage(app.url, context)
+    context.close()
+
+
 @pytest.fixture
-def page(app: App, context: BrowserContext, watch: Watch) -> Page:
+def page(shared_page: SharedPage, watch: Watch, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The app's page with its recorded run at the first step or later, playing."""
+    failures = request.session.testsfailed
+    yield shared_page.lend(watch)
+    shared_page.take_back(failed=request.session.testsfailed > failures)
+
+
+@pytest.fixture
+def fresh_page(app: App, context: BrowserContext, watch: Watch) -> Page:
+    """The same for a first visit: a page that was loaded for this test, in a browser of its own."""
     return open_page(app.url, context, watch)
-
-
-MOVING = "() => window.forkscope?.stages.explore?.player.cursor >= 0"
 
 
 def open_page(url: str, context: BrowserContext, watch: Watch) -> Page:

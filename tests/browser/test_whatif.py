@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from explorer.config import iter_fields
+from explorer.config import RunConfig, iter_fields
 from tests.browser.conftest import ROOT
 from tests.browser.test_recorded import pause, stage
 
@@ -67,6 +67,11 @@ def run_done(page: Page, before: str) -> dict[str, Any]:
     return dict(stage(page, "return stage.log.header"))  # type: ignore[call-overload]
 
 
+def whole(config: dict[str, Any]) -> dict[str, Any]:
+    """A recorded run's settings with those that came after it, at their defaults."""
+    return RunConfig(**config).model_dump(mode="json")
+
+
 def digest_by_command_line(header: dict[str, Any]) -> str:
     """The same run from its settings alone, on the command line."""
     config = header["config"]
@@ -114,7 +119,7 @@ def test_arrow_keys_on_the_threshold_count_forks_gained_and_ring_them(page: Page
 
 def test_dragging_the_threshold_up_says_which_forks_would_not_happen(page: Page) -> None:
     pause(page, int(stage(page, LAST)))  # type: ignore[call-overload]
-    scale = page.locator(".fs-scale").bounding_box()
+    scale = page.locator(".fs-scale").first.bounding_box()
     handle = page.locator(HANDLE).bounding_box()
     assert scale
     assert handle
@@ -149,8 +154,7 @@ def test_run_with_this_starts_the_same_run_at_that_threshold_and_back_returns(pa
     page.locator(".fs-whatif-run").click()
     header = run_done(page, "")
     config["branching"]["entropy_threshold"] = 0.3  # type: ignore[index]
-    config.setdefault("prefix_ids", [])  # type: ignore[union-attr]
-    assert header["config"] == config
+    assert header["config"] == whole(config)  # type: ignore[arg-type]
     assert header["origin"]["kind"] == "threshold"
     expect(page.locator(".fs-whatif")).to_be_hidden()
     expect(page.locator(".fs-origin")).to_have_text("from “A story opens”, at threshold 0.3 · back")
@@ -172,7 +176,7 @@ def test_a_click_on_a_candidate_forces_it_in_a_run_of_its_own(page: Page) -> Non
     assert header["config"]["prefix_ids"] == given
     assert [token["token"] for token in header["prompt"]] == found["prompt"] + given
     rest = {**header["config"], "prefix_ids": found["config"].get("prefix_ids", [])}
-    assert rest == {"prefix_ids": [], **found["config"]}
+    assert rest == whole(found["config"])
     assert header["origin"] == {
         "created": found["created"],
         "kind": "forced",
