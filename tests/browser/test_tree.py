@@ -494,13 +494,6 @@ def test_children_are_sorted_by_probability_or_as_they_were_made(page: Page) -> 
             return probs.every((prob, at) => !at || prob <= probs[at - 1]);
         });
     """
-    print(
-        "DBG",
-        stage(
-            page,
-            "return [stage.frame, stage.tree.present.length, stage.log.nodes.length, stage.tree.following, stage.tree.camera.scale, stage.tree.camera.x, stage.player.cursor, stage.drawn, stage.tree.level.threshold, stage.tree.box, stage.size, stage.tree.laneFloor, stage.tree.layout.extent]",
-        ),
-    )
     assert not all(stage(page, order))
     page.locator("body").press("s")
     expect(page.locator(".fs-tool.is-sort").first).to_have_attribute("aria-pressed", "true")
