@@ -38,8 +38,9 @@ FIELDS = ("kv_dtype", *Eviction.model_fields, "num_evidence")
 
 
 def points(config: RunConfig, options: Mapping[str, int]) -> list[Point]:
-    """The baselines, then the grid."""
-    return [*_baselines(config), *_grid(config)]
+    """The full cache and other baselines, the grid, and the full cache in integers."""
+    integers = (_stored(config, "int8"), _stored(config, "int4"))
+    return [_stored(config, "model"), *_baselines(config), *_grid(config), *integers]
 
 
 def _grid(config: RunConfig) -> Iterator[Point]:
@@ -48,9 +49,6 @@ def _grid(config: RunConfig) -> Iterator[Point]:
 
 
 def _baselines(config: RunConfig) -> Iterator[Point]:
-    yield _stored(config, "model")
-    yield _stored(config, "int8")
-    yield _stored(config, "int4")
     for size in SIZES:
         for policy in ("window", "random", "h2o"):
             yield _bounded(config, policy, size, PLAIN)
@@ -144,7 +142,11 @@ def measure(model: LoadedModel, point: Point, prepared: Prepared) -> dict[str, A
     from explorer import quality
 
     found = quality.measure(model, point.config, prepared.passages, prepared.probes, prepared.full)
-    return row_of(found)
+    row = row_of(found)
+    is_smaller = row["kv_nbytes"] < row["full_kv_nbytes"]
+    if point.config.cache.kv_dtype != "model" and not is_smaller:
+        raise ValueError("nothing was stored in integers: the bytes are the full cache's")
+    return row
 
 
 def row_of(found: Measured) -> dict[str, Any]:
@@ -166,6 +168,7 @@ def row_of(found: Measured) -> dict[str, Any]:
         "kv_nbytes": policy["kv_nbytes"],
         "score_nbytes": policy["score_nbytes"],
         "total_nbytes": policy["kv_nbytes"] + policy["score_nbytes"],
+        "full_kv_nbytes": document["full"]["kv_nbytes"],
         "verdict": document["verdict"].split(":")[0],
         "_blocks": [_sums(each.nll) for each in found.scored],
     }
