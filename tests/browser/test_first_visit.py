@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from explorer.config import iter_fields
 from explorer.ui.presets import PRESETS, named
 from tests.browser.conftest import App, Watch, open_page
-from tests.browser.test_recorded import stage
+from tests.browser.steps import stage
 
 pytestmark = pytest.mark.browser
 LINE = ".fs-welcome"

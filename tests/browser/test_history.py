@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.test_recorded import HOSTILE, hostile_trace, stage
+from tests.browser.steps import stage
+from tests.browser.test_recorded import HOSTILE, hostile_trace
 
 pytestmark = pytest.mark.browser
 ROW = ".fs-past-row"

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import App, Watch
+from tests.browser.steps import stage
 from tests.browser.test_live import LONG, assert_freed_early, set_fields, wait_for_steps, wait_until
-from tests.browser.test_recorded import stage
 
 pytestmark = pytest.mark.browser
 ROW = ".fs-past-row"

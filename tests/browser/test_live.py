@@ -14,7 +14,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from explorer.ui.presets import EXAMPLES
 from tests.browser.conftest import ROOT, App, Watch, open_page
-from tests.browser.test_recorded import HOSTILE, stage
+from tests.browser.steps import stage
+from tests.browser.test_recorded import HOSTILE
 
 pytestmark = pytest.mark.browser
 LONG = {"max_new_tokens": "1900", "max_paths": "20"}

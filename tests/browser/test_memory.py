@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -15,20 +14,11 @@ from explorer.generate import run
 from explorer.models import load_model
 from explorer.shapes import SHAPES
 from tests.browser.conftest import App, Watch, open_page
+from tests.browser.steps import pause, stage
 
 pytestmark = pytest.mark.browser
 POOL = ".fs-card-pool canvas"
 LAYERS = ".fs-card-layers canvas"
-
-
-def stage(page: Page, expression: str, argument: Any = None) -> Any:
-    """Evaluate `expression` with `stage` bound to the Explore stage and `arg` to `argument`."""
-    body = f"(arg) => {{ const stage = window.forkscope.stages.explore; {expression} }}"
-    return page.evaluate(body, argument)
-
-
-def pause(page: Page, cursor: int) -> None:
-    stage(page, f"stage.player.seek({cursor}); stage.draw()")
 
 
 def pool(page: Page) -> Locator:
@@ -325,7 +315,7 @@ def test_a_slot_under_the_pointer_lights_its_layers_and_its_node(page: Page) -> 
 def layer_place(page: Page, layer: int, slot: int) -> dict[str, float]:
     row, cell = stage(
         page,
-        "const layers = stage.panels.find((one) => one.constructor.name === 'Layers');"
+        "const layers = stage.charts.find((one) => one.constructor.name === 'Layers');"
         " return [layers.row, layers.cell]",
     )
     x = 20 if slot < 0 else 62 + (slot + 0.5) * cell

@@ -14,6 +14,7 @@ from explorer.config import RunConfig
 from explorer.generate import run
 from explorer.models import load_model
 from tests.browser.conftest import App, Watch, open_page
+from tests.browser.steps import pause, stage
 
 pytestmark = pytest.mark.browser
 CURSOR = "return stage.player.cursor"
@@ -21,16 +22,6 @@ STRIP = ".fs-timeline-strip"
 TIMELINE = "const { timeline } = stage;"
 EVICTING = """if (step.index % 9 === 4) step.evictions = [
   { layer: 0, slots: [0], paths: [[]] }, { layer: 1, slots: [0], paths: [[]] }];"""
-
-
-def stage(page: Page, expression: str, argument: Any = None) -> Any:
-    """Evaluate `expression` with `stage` bound to the Explore stage and `arg` to `argument`."""
-    body = f"(arg) => {{ const stage = window.forkscope.stages.explore; {expression} }}"
-    return page.evaluate(body, argument)
-
-
-def pause(page: Page, cursor: int) -> None:
-    stage(page, f"stage.player.seek({cursor}); stage.draw()")
 
 
 def strip(page: Page) -> Locator:

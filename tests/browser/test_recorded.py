@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import MOVING, App, Watch, open_page
+from tests.browser.steps import frames, pause, stage
 
 pytestmark = pytest.mark.browser
 HOSTILE = [
@@ -17,24 +18,6 @@ HOSTILE = [
     "</script><script>window.pwned=1</script>",
     "{{constructor.constructor('window.pwned=1')()}}",
 ]
-
-
-def stage(page: Page, expression: str) -> object:
-    """Evaluate `expression` with `stage` bound to the Explore stage."""
-    return page.evaluate(f"() => {{ const stage = window.forkscope.stages.explore; {expression} }}")
-
-
-def frames(page: Page) -> None:
-    """Wait until what was asked for has been drawn."""
-    page.evaluate(
-        "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
-    )
-
-
-def pause(page: Page, cursor: int) -> None:
-    stage(page, f"stage.player.seek({cursor})")
-    page.wait_for_function("(at) => document.querySelector('.fs-narration')"
-                           ".textContent.startsWith(`Step ${at}:`)", arg=cursor)  # fmt: skip
 
 
 def test_a_recorded_run_moves_by_itself_as_soon_as_the_page_is_open(

@@ -15,8 +15,8 @@ from explorer.browser import SIZE, server
 from explorer.experiments import stage as bench
 from explorer.experiments.base import QUICK
 from tests.browser.conftest import ROOT
+from tests.browser.steps import stage
 from tests.browser.test_live import done, run, set_fields
-from tests.browser.test_recorded import stage
 
 pytestmark = pytest.mark.browser
 MANY = 20_000

@@ -10,15 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import App, Watch, open_page
-from tests.browser.test_recorded import frames
+from tests.browser.steps import frames, stage
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=window.pwned=1>"
-
-
-def stage(page: Page, expression: str) -> Any:
-    """Evaluate `expression` with `stage` bound to the Explore stage."""
-    return page.evaluate(f"() => {{ const stage = window.forkscope.stages.explore; {expression} }}")
 
 
 def show(page: Page, view: str, cursor: int) -> None:

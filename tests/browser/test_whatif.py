@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from explorer.config import RunConfig, iter_fields
 from tests.browser.conftest import ROOT
-from tests.browser.test_recorded import pause, stage
+from tests.browser.steps import pause, stage
 
 pytestmark = pytest.mark.browser
 LAST = "return stage.log.length - 1"
