@@ -34,12 +34,11 @@ export function furnish(stage) {
     tree, text: new TextView(parts.text, actions), multiverse: new Multiverse(parts.multiverse, actions),
     table: new NodeTable(parts.table, actions),
   };
-  const panels = [ // drawn every time; canvases last: their text settles the styles of what was changed before it
+  const panels = [ // drawn every time
     tools,
     new ShapeKey(parts.shapes, actions, tree),
     new Threshold(parts, actions, options.help),
     new OriginLine(parts.origin, actions),
-    pool,
   ];
   const charts = [new Layers(parts.layers, actions), timeline]; // every time too, unless steps come fast
   const readings = [ // what is read: a few times a second while steps come

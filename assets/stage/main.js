@@ -235,6 +235,7 @@ export class Stage {
     for (const panel of this.panels) panel.draw(scene);
     const isTurn = this.pace.isTurn(scene.isMoving && !scene.focus);
     if (isTurn || !scene.isFast) for (const chart of this.charts) chart.draw(scene);
+    if (isTurn || !scene.isRush) this.pool.draw(scene);
     if (isTurn) for (const panel of this.readings) panel.draw(scene);
     this.drawn += 1;
   }
@@ -259,7 +260,7 @@ export class Stage {
     this.pace.at(player.cursor);
     const isMoving = player.playing || player.following;
     return {
-      trial: trialOf(log, state.cursor, tau), badge: this.badge, isMoving, isFast: isMoving && this.pace.isFast,
+      trial: trialOf(log, state.cursor, tau), badge: this.badge, isMoving, isFast: isMoving && this.pace.isFast, isRush: isMoving && this.pace.isRush,
       log, state, pinned, tau, shape, dead: log.dead(state.cursor), colors: this.colors, isDark: isDark(), focus: this.focus(),
     };
   }
@@ -276,7 +277,7 @@ export class Stage {
     this.catchUp.forget();
     this.pace.reset();
     this.shape.reset();
-    for (const view of [...Object.values(this.views), ...this.panels, ...this.charts, ...this.readings]) view.reset(log);
+    for (const view of [...Object.values(this.views), ...this.panels, this.pool, ...this.charts, ...this.readings]) view.reset(log);
     this.player.reset({ live });
     this.say("");
     this.parts.root.classList.toggle("is-empty", !log);

@@ -1,6 +1,6 @@
 // A map of the whole tree in a corner of its card, with the part that is in sight; dragging it moves the view.
 
-import { el, inside } from "./dom.js";
+import { el, inside, keptSize } from "./dom.js";
 import { PROMPT } from "./log.js";
 
 const PAD = 5; // pixels around the tree
@@ -18,6 +18,7 @@ export class Minimap {
     this.picture = document.createElement("canvas"); // the tree alone, drawn anew when it has changed
     this.canvas = el("canvas", { class: "fs-map", tabindex: "0", role: "img", "aria-label": "Map of the whole tree; the frame is what is in sight. Arrow keys move it." });
     this.toggle = el("button", { type: "button", class: "fs-map-toggle", onclick: () => this.#open(!this.isOpen) });
+    this.size = keptSize(this.canvas);
     host.append(this.canvas, this.toggle);
     tree.moved = () => this.scene && !tree.isDrawing && this.#show();
     this.#listen();
@@ -53,11 +54,12 @@ export class Minimap {
     const isAll = world.left >= window.left - across && world.right <= window.right + across
       && world.top >= window.top - down && world.bottom <= window.bottom + down;
     if (this.host.hidden !== isAll) this.host.hidden = isAll;
-    if (!isAll && this.isOpen && (this.size ??= this.#measured())) this.#paint(world, window);
+    if (!isAll && this.isOpen && this.size.width) this.#paint(world, window);
   }
 
   #paint(world, window) {
     const { width, height } = this.size;
+    this.#sharpen();
     this.scales = fitted(world, width, height);
     this.#picture(width, height);
     const context = this.canvas.getContext("2d");
@@ -68,13 +70,11 @@ export class Minimap {
     this.#frame(context, window, width, height);
   }
 
-  /** Its size in CSS pixels, read once: reading makes the browser lay out anew. The canvas gets a sharp one. */
-  #measured() {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (!width || !height) return null;
+  /** The canvas as sharp as the screen. */
+  #sharpen() {
     const ratio = Math.min(globalThis.devicePixelRatio || 1, 3);
-    Object.assign(this.canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
-    return { width, height };
+    const [width, height] = [this.size.width, this.size.height].map((pixels) => Math.round(pixels * ratio));
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
   }
 
   /** Where the shown tree stands, in columns and lanes. */
@@ -126,7 +126,7 @@ export class Minimap {
 
   #listen() {
     const { canvas, tree } = this;
-    new ResizeObserver(() => (this.size = null)).observe(canvas);
+    new ResizeObserver(() => this.scene && this.#show()).observe(canvas);
     const move = (event) => {
       const [px, py] = inside(event, canvas);
       tree.centre(this.scales.column(px), this.scales.lane(py), tree.camera.scale, true);

@@ -86,7 +86,7 @@ function classOf(base, flags) {
 }
 
 export class Mark {
-  constructor(log, node, name) {
+  constructor(log, node) {
     const isRoot = node.id === PROMPT;
     this.node = node;
     this.radius = radiusOf(node);
@@ -101,9 +101,9 @@ export class Mark {
     this.edge = isRoot ? null : svg("path", { class: "fs-edge" });
     this.shape = isRoot ? ROOT_DOT : DOT;
     this.dot = this.shape.make();
-    this.labels = isRoot ? rootLabels(log) : [[svg("text", { class: "fs-label", "text-anchor": "end", text: shorten(this.token, LABEL) }), -this.radius - 2, -4.5]];
+    this.labels = isRoot ? rootLabels(log) : [[svg("text", { class: "fs-label", text: shorten(this.token, LABEL) }), -this.radius - 2, -4.5]];
     this.mark = svg("g", {
-      class: this.base, "data-id": node.id, id: `${name}-${node.id}`, role: "treeitem", "aria-level": node.depth + 2,
+      class: this.base, "data-id": node.id, role: "treeitem", "aria-level": node.depth + 2,
       "aria-selected": "false", "aria-label": isRoot ? `Prompt: ${log.promptText().trim().slice(-60)}` : this.token,
     }, this.dot);
     if (isRoot) this.mark.prepend(svg("title", { text: log.promptText().trim() }));
@@ -217,6 +217,6 @@ const EDGE = BIT.dead | BIT.lit;
 
 function rootLabels(log) {
   const given = numGiven(log);
-  const label = (dy, text) => [svg("text", { class: "fs-label fs-label-root", "text-anchor": "end", text }), -12, dy];
+  const label = (dy, text) => [svg("text", { class: "fs-label fs-label-root", text }), -12, dy];
   return [label(4, "prompt"), ...(given ? [label(18, `+${given} given`)] : [])];
 }

@@ -1,8 +1,9 @@
 // How fast steps come, and what may wait where they come fast: what is read, not watched, has its turn a few times a
 // second, together with a frame of the stage.
 
-const FAST = 160; // milliseconds from step to step, below which they come fast
-const KEPT = 3; // steps of which it is taken
+const FAST = 160; // milliseconds a step, below which steps come fast,
+const RUSH = 50; // ... and below which nobody could read what they bring
+const KEPT = 3; // moments from which it is taken
 const READ = 240; // milliseconds between two turns of what is read
 const SLACK = 160; // milliseconds that a turn waits for a frame to go along with
 
@@ -16,7 +17,7 @@ export class Pace {
   reset() {
     clearTimeout(this.later);
     this.cursor = -1;
-    this.moments = []; // when the cursor came to its last steps
+    this.moments = []; // where the cursor was last, and when it came there: {cursor, at}
     this.readAt = -Infinity;
   }
 
@@ -24,12 +25,22 @@ export class Pace {
   at(cursor) {
     if (cursor === this.cursor) return;
     this.cursor = cursor;
-    this.moments = [...this.moments.slice(1 - KEPT), performance.now()];
+    this.moments = [...this.moments.slice(1 - KEPT), { cursor, at: performance.now() }];
+  }
+
+  /** Milliseconds a step; Infinity as long as nobody knows. */
+  get #step() {
+    const [first, last] = [this.moments[0], this.moments.at(-1)];
+    const way = this.moments.length === KEPT ? last.cursor - first.cursor : 0;
+    return way > 0 ? (last.at - first.at) / way : Infinity;
   }
 
   get isFast() {
-    const { moments } = this;
-    return moments.length === KEPT && moments[KEPT - 1] - moments[0] < FAST * (KEPT - 1);
+    return this.#step < FAST;
+  }
+
+  get isRush() {
+    return this.#step < RUSH;
   }
 
   /** Whether what is read is drawn now; where it `mayWait` it may be drawn later. */

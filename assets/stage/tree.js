@@ -190,17 +190,18 @@ export class Tree {
     const chosen = this.#drawn(this.selected);
     const distance = FAR.filter((scale) => camera.scale < scale).length;
     const round = this.#round(distance);
-    const { isFast } = scene; // nobody reads then what was pruned as it came: it is written when there is time
+    const { isFast, isRush } = scene; // what was pruned as it came, and what rushes by, is written when there is time
     for (const id of ids) {
       const mark = this.marks.get(id);
       if (mark.round !== round) this.#put(mark, distance, round);
-      if (!mark.isWritten && distance < 2 && !(isFast && scene.dead[id])) mark.write();
+      if (!mark.isWritten && distance < 2 && !isRush && !(isFast && scene.dead[id])) mark.write();
       mark.paint(looks(scene, id, { live, lit, pointed, chosen }));
     }
     this.foldings.draw(this);
     if (distance !== this.distance) this.svg.setAttribute("class", CLASSES.slice(0, distance + 1).join(" "));
     this.distance = distance;
     const active = this.selected === null ? null : this.marks.get(this.selected)?.mark;
+    if (active && !active.id) active.id = `${this.name}-${this.selected}`;
     if (active?.parentNode) this.svg.setAttribute("aria-activedescendant", active.id);
     else this.svg.removeAttribute("aria-activedescendant");
     this.moved();
@@ -227,7 +228,7 @@ export class Tree {
     let before = { node: this.nodes.firstChild, edge: this.edges.firstChild };
     for (const id of ids) {
       let mark = marks.get(id);
-      if (!mark) marks.set(id, (mark = new Mark(log, log.node(id), this.name)));
+      if (!mark) marks.set(id, (mark = new Mark(log, log.node(id))));
       if (mark.mark === before.node) before.node = before.node.nextSibling;
       else this.nodes.insertBefore(mark.mark, before.node);
       if (!mark.edge) continue;
