@@ -184,13 +184,14 @@ def current(config: RunConfig, backends: Iterable[str] = ()) -> str | None:
 
 @dataclass(frozen=True)
 class EvictBoard:
-    """Runs of one prompt with bounded caches, held against each other; its title asks a question.
+    """Runs of one prompt with bounded caches, held against each other.
 
-    `runs` are the words of `explorer.ui.evict.variants_of`; `caption` is what the recorded runs
-    show, and no more than that.
+    `sentence` is what the sidebar says of it, before anything has run; `caption` is what the
+    recorded runs show, no more than that; `runs` are words for `explorer.ui.evict.variants_of`.
     """
 
     title: str
+    sentence: str
     caption: str
     settings: dict[str, Any]
     runs: tuple[str, ...]
@@ -201,14 +202,82 @@ class EvictBoard:
 
 # One path, its most probable tokens: what differs is the cache's doing.
 ONE_PATH: dict[str, Any] = dict(
-    temperature=0.0, entropy_threshold=1.0, branch_factor=2, max_paths=1, against_full=True
+    temperature=0.0,
+    entropy_threshold=1.0,
+    branch_factor=2,
+    max_paths=1,
+    against_full=True,
+    num_candidates=4,
+)
+
+# A fact at the beginning, a story, and the question (explorer/tiny/recall.py, seed 6).
+NEEDLE = (
+    "Remember: Ben chose fox. But Ella had the brown coin. Ella paid with the coin, and a man "
+    "took them away in his cart. The pale thing smiled and was gone. Ella was thankful and "
+    "wrote a long letter to the mouse. It was pale and cried without a sound. But the cat was "
+    "not afraid. The cat walked softly and heard everything. The pale thing smiled and was "
+    "gone. Q: What did Ben choose? A: Ben chose"
 )
 
 BOARDS: dict[str, EvictBoard] = {
     "windows": EvictBoard(
-        "Window without sinks, and with four",
-        "To be measured.",
-        dict(prompt="Once upon a time", max_new_tokens=80, budget=24, recent=8, **ONE_PATH),
-        ("full", "window sinks=0", "window sinks=4"),
+        "Window without sinks bends, four sinks mend it",
+        "What a small window loses, and what its first tokens save.",
+        "Sixteen tokens a layer, 96 tokens written. Without sinks the window loses Lily, the "
+        "second token of the text: the dog asks in her place, and the run strays from the full "
+        "cache by 0.364 nats a token, with 8 other first choices. One sink hardly helps: 0.323 and 7. Four "
+        "keep her name: 0.118 and 5. Without them this small model writes no noise, it writes "
+        "about somebody else.",
+        dict(prompt="Lily had a red kite.", max_new_tokens=96, budget=16, **ONE_PATH),
+        ("full", "window sinks=0", "window sinks=1", "window sinks=4"),
+    ),
+    "needle": EvictBoard(
+        "Needle lost and found",
+        "A fact said once and asked for late: who still holds it?",
+        "Ben chose fox is said once, at the start of 93 tokens, and asked for at the end; a layer "
+        "may keep 48. The window has dropped the fox, and so have exact attention counters, since "
+        "little looked at it before it was asked for: both answer Ben. Least recently used still "
+        "holds it in one of five layers, and answers fox, as the full cache does.",
+        dict(prompt=NEEDLE, max_new_tokens=8, budget=48, **ONE_PATH),
+        ("full", "window", "h2o", "lru"),
+    ),
+    "narrow": EvictBoard(
+        "Sketch too narrow",
+        "One budget, fewer and fewer counters to rank tokens by.",
+        "Twenty tokens a layer by attention gathered, counted exactly or in two rows of counters. "
+        "With 64 a row the largest error at the end is 6.954, with 16 it is 18.565, with 4 it is "
+        "66.670: tokens are counted together, and what leaves is no longer what matters least. "
+        "First choices that are not the full cache's, of 36: exact 1, then 1, 3 and 3.",
+        dict(
+            prompt="Once upon a time",
+            max_new_tokens=36,
+            budget=20,
+            recent=4,
+            sketch_depth=2,
+            **ONE_PATH,
+        ),
+        (
+            "h2o",
+            "count_min sketch_width=64",
+            "count_min sketch_width=16",
+            "count_min sketch_width=4",
+        ),
+    ),
+    "eight": EvictBoard(
+        "Same budget, eight policies",
+        "Every policy on one text: what each keeps of it.",
+        "Twenty tokens a layer for all. On this text the count sketch stays with the full cache "
+        "(0.000 nats a token), first in, first out comes next (0.016), then exact attention "
+        "(0.029); random is farthest (0.126). One prompt is no ranking; it shows who drops what.",
+        dict(
+            prompt="Lily had a red kite.",
+            max_new_tokens=36,
+            budget=20,
+            recent=4,
+            sketch_width=64,
+            sketch_depth=2,
+            **ONE_PATH,
+        ),
+        ("window", "fifo", "lru", "random", "h2o", "count_min", "count_sketch", "race"),
     ),
 }

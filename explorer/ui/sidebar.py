@@ -23,6 +23,7 @@ from explorer.ui.shared import Shared, SidebarParts
 from explorer.ui.stage import ASSETS, script
 
 TRACES = ASSETS / "traces"
+EVICTION = "Eviction"  # the group of presets that are boards of the Evict tab
 # Looks at the form are numbered: an answer that comes late is not taken for a newer one.
 TURN = """(...values) => {
   window.forkscopeLooks = (window.forkscopeLooks ?? 0) + 1;
@@ -58,7 +59,8 @@ def build(
     models: ModelCache, store: RunStore, entries: list[dict[str, Any]], limits: Limits | None
 ) -> Shared:
     """Lay the sidebar out; the tabs wire its Run and Stop, `start` the rest of it."""
-    gr.set_static_paths([ASSETS / "stage", *(entry["path"] for entry in entries)])
+    own = [ASSETS / "stage", TRACES / "evict"]
+    gr.set_static_paths([*own, *(entry["path"] for entry in entries)])
     config = first_config(entries)
     cards = gr.HTML(
         value=encode({"entries": entries}),
@@ -111,6 +113,15 @@ def listed() -> dict[str, Any]:
             }
             for group, members in presets.PRESETS.items()
         ]
+        + [
+            {
+                "name": EVICTION,
+                "presets": [
+                    {"name": board.title, "sentence": board.sentence}
+                    for board in presets.BOARDS.values()
+                ],
+            }
+        ]
     }
 
 
@@ -150,8 +161,9 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
     """
     form, parts = shared.form, shared.parts
     assert parts is not None and shared.backends is not None and shared.tabs is not None
+    assert shared.variants is not None
     first, own = first_config(entries), {entry["name"]: config_of(entry) for entry in entries}
-    preset_inputs = [form.inputs[name] for name in presets.FIELDS]
+    chosen = [*form.components, shared.backends, shared.variants, shared.tabs]
 
     def follow(*values: Any) -> tuple[str, str]:
         *given, backends, turn = values
@@ -159,11 +171,20 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
         return encode({"turn": turn, "budget": budget}), encode({"turn": turn, "current": current})
 
     def choose(event: gr.EventData) -> list[Any]:
-        preset = presets.named(event._data["name"])
-        chosen = [held(preset.values[name]) for name in presets.FIELDS]
+        """Inputs of the form, then the backends, the runs of the Evict tab and which tab."""
+        name = event._data["name"]
+        board = next((one for one in presets.BOARDS.values() if one.title == name), None)
+        if board is not None:
+            told = [*form.fill(board.config()), gr.skip(), list(board.runs)]
+            return [*told, gr.Tabs(selected="Evict")]
+        preset = presets.named(name)
+        values = [
+            held(preset.values[name]) if name in presets.FIELDS else gr.skip()
+            for name in form.inputs
+        ]
         if not preset.backends:
-            return [*chosen, gr.skip(), gr.skip()]
-        return [*chosen, list(preset.backends), gr.Tabs(selected="Compare")]
+            return [*values, gr.skip(), gr.skip(), gr.skip()]
+        return [*values, list(preset.backends), gr.skip(), gr.Tabs(selected="Compare")]
 
     def fill(event: gr.EventData) -> list[Any]:
         data = event._data
@@ -175,7 +196,7 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
             shared.models.warm(first.model, first.device, first.dtype)
 
     quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
-    parts.presets.select(choose, None, [*preset_inputs, shared.backends, shared.tabs], **quiet)
+    parts.presets.select(choose, None, chosen, **quiet)
     parts.cards.select(fill, None, form.components, **quiet)
     gr.on(
         [component.change for component in (*form.components, shared.backends)],
