@@ -11,7 +11,8 @@ from explorer.experiments.base import FULL, QUICK, Conditions, Unmeasured
 # Families of measured cases: a module with `measure(conditions, device, dtype, show)` that yields
 # cases as dicts and, for what this machine cannot measure, `Unmeasured`.
 BENCHMARKS = tuple(
-    f"explorer.experiments.{name}" for name in ("speed", "sketches", "page", "stage")
+    f"explorer.experiments.{name}"
+    for name in ("speed", "sketches", "quant", "eviction", "page", "stage")
 )
 
 # Sweeps: a module with `SWEEP`.

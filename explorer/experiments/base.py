@@ -43,6 +43,7 @@ class Conditions:
     sketch_width: int = 512
     sketch_depth: int = 4
     num_sketched: int = 2**18  # slots counted in a repeat, at the least
+    num_slots: int = 4096  # of the pools whose bytes are compared
     num_loads: int = 3  # of the page
     stage_paths: int = 20  # of the runs that are streamed to the stage
     stage_nodes: tuple[int, ...] = (600, 3000)  # with which those begin
@@ -78,6 +79,7 @@ QUICK = Conditions(
     long_prompt=96,
     long_max_paths=8,
     max_new_tokens=6,
+    num_slots=160,
     num_repeats=2,
     num_long_repeats=1,
     sketch_slots=(16, 512),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import itertools
 import math
-import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,16 +15,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from explorer import codes, tables
-from explorer.backends import num_open
-from explorer.backends.cow import CowBackend
 from explorer.cache.base import PoolLayer
 from explorer.cache.pool import Pool
 from explorer.cache.quant import FULL, NOWHERE, QuantLayer, Storage, layer_types
 from explorer.config import RunConfig
-from explorer.models import LoadedModel
-from tests import architectures
-from tests.test_parity import BY_HAND, Schedule, error, logits_of, models, reference_of
 
 NUM_HEADS, KEY_DIM, VALUE_DIM = 2, 3, 5  # as in latent attention, values have another width
 KINDS = ("int8", "int4", "adaptive")
@@ -448,78 +439,3 @@ def test_a_group_with_nearly_all_gone_gives_back_its_scales_and_reads_as_before(
     assert [int(bits) for bits in layer.slot_bits[survivors]] == [FULL] * 4
     for found, wanted in zip(layer.gather(np.array(survivors)), before, strict=True):
         assert torch.equal(found, wanted)
-
-
-# ---- logits ------------------------------------------------------------------------------------
-
-LONG = Schedule(
-    seed=11, chunks=(13, 9), parents=((0, 0, 0), (0, 1, 2), (0, 0, 2), (1, 2), (0, 1), (0, 0, 1))
-)
-
-
-def off(model: LoadedModel, kv_dtype: str, schedule: Schedule, recent: int = 2) -> float:
-    """How far logits over quantised storage are from recomputation, in units of their spread."""
-    name = model.info.name
-    backend = CowBackend(model)
-    backend.pool = Pool(model.info.num_layers, layers(kv_dtype, 4, recent, 1))
-    return error(logits_of(backend, schedule), reference_of(models(name)[1], schedule))
-
-
-@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3_mixed", "qwen3", "phi3"])
-@pytest.mark.parametrize("schedule", [BY_HAND, LONG], ids=["by hand", "long"])
-def test_logits_lie_near_full_precision_and_nearer_with_more_bits(
-    name: str, schedule: Schedule, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, _ = models(name)
-    eight, four, adaptive = (off(model, kind, schedule) for kind in ("int8", "int4", "adaptive"))
-    assert 1e-5 < eight < 1e-2  # it was rounded, and little
-    assert 2 * eight < four
-    assert 1e-5 < adaptive < four * 1.1
-    fine = codes.quantize
-
-    def two_bits(numbers: torch.Tensor, bits: int, dim: int) -> codes.Quantized:
-        return fine(numbers, 2, dim)
-
-    for module in (codes, tables):
-        monkeypatch.setattr(module, "quantize", two_bits)
-    assert off(model, "int8", schedule) > 10 * eight
-    assert off(model, "int4", schedule) > 1.5 * four
-
-
-@pytest.mark.parametrize("kv_dtype", KINDS)
-def test_a_model_that_attends_to_recent_tokens_only_gives_exact_logits(kv_dtype: str) -> None:
-    model, _ = models("mistral_window")
-    window = architectures.WINDOW
-    assert off(model, kv_dtype, LONG, recent=window) < 1e-5
-    assert off(model, kv_dtype, LONG, recent=0) > 1e-4
-
-
-def test_each_layer_may_store_in_its_own_way() -> None:
-    model, _ = models("llama")
-    backend = CowBackend(model)
-    backend.pool = Pool(2, layers(("model", "int4"), 4, 2, 0))
-    backend.prefill(list(range(20)))
-    plain, packed = backend.pool.layers
-    assert type(plain) is PoolLayer
-    assert plain.nbytes == backend.pool.capacity * plain.nbytes_per_slot
-    assert (packed.slot_bits[:16] == 4).all()
-    assert plain.live_nbytes(backend.pool.seen(0)) == 20 * plain.nbytes_per_slot
-    backend.close()
-
-
-def test_a_closed_pool_keeps_no_tensor_alive() -> None:
-    backend = CowBackend(models("llama")[0])
-    backend.pool = Pool(2, layers("adaptive", 4, 2, 0))
-    backend.prefill(list(range(30)))
-    tensors = [
-        weakref.ref(t)
-        for layer in backend.pool.layers
-        for table in layer.tables
-        for t in table.tensors
-    ]
-    assert len(tensors) == 2 * (2 + 2 * 6)
-    backend.close()
-    gc.collect()
-    assert [ref() for ref in tensors] == [None] * len(tensors)
-    assert num_open() == 0
-    assert list(itertools.chain(*(layer.tables for layer in backend.pool.layers))) == []
