@@ -250,3 +250,11 @@ def test_without_a_browser_its_cases_are_named_as_not_measured(
     assert (first["name"], first["seconds"]) == (page.LISTENING, 2.5)
     missing = [case.name for case in others if isinstance(case, Unmeasured)]
     assert missing == [page.MOTION, *stage.case_names(QUICK)]
+
+
+def test_a_heap_is_its_objects_without_compiled_code_and_what_is_the_browsers() -> None:
+    fields = ["type", "name", "id", "self_size", "edge_count"]
+    kinds = [["object", "code", "native", "string"], "string", "number", "number", "number"]
+    nodes = [0, 0, 1, 100, 0, 3, 0, 2, 20, 0, 1, 0, 3, 7000, 0, 2, 0, 4, 50_000, 0, 0, 0, 5, 3, 0]
+    snapshot = {"snapshot": {"meta": {"node_fields": fields, "node_types": kinds}}, "nodes": nodes}
+    assert browser.heap_nbytes(snapshot) == (123, 7000)

@@ -40,6 +40,9 @@
     /** Resolves when the next picture is on the screen. */
     drawn: () => new Promise((resolve) => (probe.onDrawn = resolve)),
 
+    /** Whether the whole tree is in sight, as at the end of every run, and nothing moves any more. */
+    stands: () => !stage.tree.following && !stage.tree.camera.goal && !stage.frame && !stage.pool.pulse.frame,
+
     view() {
       const { x, y, scale } = stage.tree.camera;
       return { x, y, scale };

@@ -24,6 +24,7 @@ PROBE = (Path(__file__).parent / "stage.js").read_text()  # defines window.probe
 READY = "(name) => window.forkscope?.stages[name]"
 STREAMED = "(runs) => window.probe.ended >= runs"
 SHOWN = "() => !window.probe.waiting.length"
+STANDS = "() => window.probe.stands()"
 VIEWS = ("tree", "text", "multiverse", "table")
 SHOW = "(view) => window.probe.stage.show(view)"
 ALL_SEEKS = "([cursors]) => window.probe.scrub(cursors)"
@@ -135,6 +136,10 @@ class Flood:
         self.page, self.conditions = page, conditions
         self.devtools: CDPSession = page.context.new_cdp_session(page)
         self.devtools.send("Performance.enable")
+        self.chunks: list[str] = []  # of a heap snapshot
+        self.devtools.on(
+            "HeapProfiler.addHeapSnapshotChunk", lambda part: self.chunks.append(part["chunk"])
+        )
         page.goto(url)
         page.wait_for_function(READY, arg="flood")
         page.evaluate(PROBE, "flood")
@@ -144,20 +149,28 @@ class Flood:
         c = self.conditions
         plan = {"nodes": nodes, "rate": RATE, "updates": c.run_updates}
         self.stream(plan, 1)  # warms up, and leaves on the page what every run leaves
-        heap, before = self.heap(), self.metrics()
+        held, code = self.heap()
+        before = self.metrics()
         told = self.stream(plan, c.num_updates // c.run_updates)
         after = self.metrics()
         wall = after["Timestamp"] - before["Timestamp"]
         busy = (after["TaskDuration"] - before["TaskDuration"]) / wall
-        grown = self.heap() / heap - 1
-        facts = _facts(told) | {"heap_nbytes": int(heap)}
+        held_after, code_after = self.heap()
+        facts = _facts(told) | {
+            "heap_nbytes": held,
+            "compiled_code_nbytes": code,
+            "compiled_code_nbytes_last": code_after,
+        }
         moved = self.zoomed(plan)
         waits = [wait / 1000 for wait in told["waits"]]
         figures: dict[str, dict[str, Any]] = {
             "drawn": {"ratio": told["frames"] / told["seconds"], "ratio_to": "second"},
             "latency p95": {"seconds": [quantiles(waits, n=20)[-1]]},
             "main thread busy": {"ratio": busy, "ratio_to": "wall clock"},
-            "heap growth": {"ratio": grown, "ratio_to": "heap after the first run"},
+            "heap growth": {
+                "ratio": held_after / held - 1,
+                "ratio_to": "heap after the first run, both without compiled code",
+            },
             "steps lost": {"ratio": float(told["lost"]), "ratio_to": "none"},
             "view moved": {"ratio": moved, "ratio_to": "pixels after a zoom by hand"},
         }
@@ -185,6 +198,7 @@ class Flood:
         """Seconds from a seek to the picture, at cursors all over a finished run, in each view."""
         c = self.conditions
         self.stream({"nodes": nodes, "rate": RATE, "updates": 1}, 1)
+        self.page.wait_for_function(STANDS, polling=500)
         length = self.page.evaluate("() => window.probe.stage.log.length")
         cursors = [(at * 7919 + 1) % length for at in range(c.num_seeks)]
         for view in VIEWS:
@@ -226,10 +240,16 @@ class Flood:
         self.ended(1)
         return float(self.page.evaluate("(before) => window.probe.moved(before)", before))
 
-    def heap(self) -> float:
-        """Bytes of JavaScript objects that are in use, garbage collected."""
-        self.devtools.send("HeapProfiler.collectGarbage")
-        return self.metrics()["JSHeapUsedSize"]
+    def heap(self) -> tuple[int, int]:
+        """Bytes that scripts hold after a collection, and bytes of the code compiled for them.
+
+        The page has come to rest. Compiled code is apart because the engine goes on compiling for
+        minutes, whether a page holds more or not.
+        """
+        self.page.wait_for_function(STANDS, polling=500)
+        self.chunks.clear()
+        self.devtools.send("HeapProfiler.takeHeapSnapshot", {"reportProgress": False})
+        return pages.heap_nbytes(json.loads("".join(self.chunks)))
 
     def metrics(self) -> dict[str, float]:
         answer = self.devtools.send("Performance.getMetrics")
