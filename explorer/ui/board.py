@@ -51,7 +51,7 @@ class Board:
         run = self.runs[name] = store.open(header, stage.title_of(header))
         if len(self.runs) == 1:
             yield self.message(name)
-        batches = stage.batches(run, _kept(steps, trace))
+        batches = stage.batches(run, stage.recorded(steps, trace))
         while True:
             try:
                 yield self.message(name, next(batches))
@@ -64,9 +64,3 @@ class Board:
         run = self.runs[name]
         run.details = {"tree digest": metrics.tree_digest(trace)}
         return self.message(name, run.batch(self.sent), **more)
-
-
-def _kept(steps: Iterator[Step], trace: Trace) -> Iterator[Step]:
-    for step in steps:
-        trace.append(step)
-        yield step

@@ -139,18 +139,12 @@ def live(
     steps = generate(model, config)
     parts = store.wanted(stage.within(steps, limits), token)
     try:
-        sent = yield from stage.batches(run, _kept(parts, trace))
+        sent = yield from stage.batches(run, stage.recorded(parts, trace))
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
         LOG.info("a run ended after %d steps; caches open: %d", len(trace), num_open())
     run.details = details(trace)
     yield run.batch(sent)
-
-
-def _kept(steps: Iterator[Any], trace: Trace) -> Iterator[Any]:
-    for step in steps:
-        trace.append(step)
-        yield step
 
 
 def details(trace: Trace) -> dict[str, Any]:

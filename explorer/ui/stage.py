@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from explorer import shapes
 from explorer.config import InputError, iter_fields
 from explorer.events import Header, Step
 from explorer.hub import BUNDLED
+from explorer.trace import Trace
 from explorer.ui.limits import Limits
 from explorer.ui.runs import LiveRun, RunStore
 
@@ -81,6 +82,13 @@ def batches(run: LiveRun, steps: Iterator[Step]) -> Generator[str, None, int]:
             due = time.monotonic() + INTERVAL
             yield batch
     return sent
+
+
+def recorded(steps: Iterable[Step], trace: Trace) -> Iterator[Step]:
+    """`steps` as they come, each appended to `trace` first."""
+    for step in steps:
+        trace.append(step)
+        yield step
 
 
 def within(parts: Iterator[Part], limits: Limits | None) -> Iterator[Part]:
