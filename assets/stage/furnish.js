@@ -39,6 +39,7 @@ export function furnish(stage) {
     new ShapeKey(parts.shapes, actions, tree),
     new Threshold(parts, actions, options.help),
     new OriginLine(parts.origin, actions),
+    pool,
   ];
   const charts = [new Layers(parts.layers, actions), timeline]; // every time too, unless steps come fast
   const readings = [ // what is read: a few times a second while steps come

@@ -235,7 +235,6 @@ export class Stage {
     for (const panel of this.panels) panel.draw(scene);
     const isTurn = this.pace.isTurn(scene.isMoving && !scene.focus);
     if (isTurn || !scene.isFast) for (const chart of this.charts) chart.draw(scene);
-    if (isTurn || !scene.isRush) this.pool.draw(scene);
     if (isTurn) for (const panel of this.readings) panel.draw(scene);
     this.drawn += 1;
   }
@@ -277,7 +276,7 @@ export class Stage {
     this.catchUp.forget();
     this.pace.reset();
     this.shape.reset();
-    for (const view of [...Object.values(this.views), ...this.panels, this.pool, ...this.charts, ...this.readings]) view.reset(log);
+    for (const view of [...Object.values(this.views), ...this.panels, ...this.charts, ...this.readings]) view.reset(log);
     this.player.reset({ live });
     this.say("");
     this.parts.root.classList.toggle("is-empty", !log);
