@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Pace } from "../../assets/stage/pace.js";
+
+/** A pace whose cursor has come to step `cursor` at each of `moments`, milliseconds. */
+function paced(t, moments) {
+  let now = 0;
+  t.mock.method(performance, "now", () => now);
+  const pace = new Pace(() => {});
+  for (const [cursor, at] of moments) {
+    now = at;
+    pace.at(cursor);
+  }
+  return pace;
+}
+
+test("steps come fast below 160 ms a step, and rush below 50, however many come at once", (t) => {
+  const told = ([...moments]) => {
+    const { isFast, isRush } = paced(t, moments);
+    t.mock.restoreAll();
+    return [isFast, isRush];
+  };
+  assert.deepEqual(told([[0, 0], [1, 200], [2, 400]]), [false, false]);
+  assert.deepEqual(told([[0, 0], [1, 100], [2, 200]]), [true, false]);
+  assert.deepEqual(told([[0, 0], [5, 200], [10, 400]]), [true, true]);
+  assert.deepEqual(told([[0, 0], [1, 10]]), [false, false]); // nobody knows yet
+  assert.deepEqual(told([[9, 0], [8, 10], [7, 20]]), [false, false]); // back in time is no pace
+  assert.deepEqual(told([[0, 0], [1, 10], [2, 20], [3, 1020]]), [false, false]); // it has slowed down
+});
+
+test("what is read has its turn at once, then a few times a second, and at the latest by itself", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let now = 1000;
+  let drawn = 0;
+  t.mock.method(performance, "now", () => now);
+  const pace = new Pace(() => (drawn += 1));
+  const turns = [];
+  for (; now < 2000; now += 100) turns.push(pace.isTurn(true));
+  assert.deepEqual(turns, [true, false, false, true, false, false, true, false, false, true]);
+  assert.equal(pace.isTurn(false), true); // may not wait
+  now += 10;
+  assert.equal(pace.isTurn(true), false);
+  t.mock.timers.tick(1000);
+  assert.equal(drawn, 1);
+});
