@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, App
+from tests.browser.steps import frames
 from tests.browser.test_live import LONG, assert_freed_early, set_fields, wait_until
 from tests.browser.test_recorded import HOSTILE
 
@@ -439,18 +440,27 @@ def test_hostile_prompts_stay_text(compare: Page) -> None:
     assert heading.startswith(" ".join(" ".join(HOSTILE).split())[:60])
 
 
-@pytest.mark.parametrize("width", [1400, 700, 390])
-def test_every_width_shows_the_board_without_scrolling_sideways(compare: Page, width: int) -> None:
-    small(compare)
-    expect(compare.locator(".fs-chart").first).to_be_visible()
-    compare.set_viewport_size({"width": width, "height": 850})
-    compare.wait_for_timeout(600)
-    assert compare.evaluate("document.documentElement.scrollWidth") <= width
-    for panel in compare.locator(".fs-panel").all():
+def assert_fits(page: Page, width: int) -> None:
+    """At this width nothing scrolls sideways, and every panel is within the page."""
+    page.set_viewport_size({"width": width, "height": 850})
+    page.wait_for_function("(width) => window.innerWidth === width", arg=width)
+    frames(page)
+    page.wait_for_timeout(300)  # what is measured anew is drawn in its new size
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    panels = page.locator(".fs-panel").all()
+    assert panels
+    for panel in panels:
         box = panel.bounding_box()
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+
+
+def test_every_width_shows_the_board_without_scrolling_sideways(compare: Page) -> None:
+    small(compare)
+    expect(compare.locator(".fs-chart").first).to_be_visible()
+    for width in (1400, 700, 390):
+        assert_fits(compare, width)
 
 
 def test_the_theme_changes_without_losing_the_board_or_the_curves(compare: Page) -> None:

@@ -13,7 +13,7 @@ from explorer import load_model, metrics, run
 from explorer.trace import Trace
 from explorer.ui.presets import EXAMPLES
 from tests.browser.conftest import ROOT
-from tests.browser.test_compare import board, keys, press, shown
+from tests.browser.test_compare import assert_fits, board, keys, press, shown
 from tests.browser.test_live import LONG, set_fields
 from tests.browser.test_recorded import HOSTILE
 
@@ -266,16 +266,9 @@ def test_hostile_titles_and_settings_stay_text(compare: Page, thresholds: list[P
     expect(compare.locator("[data-setting='select']")).to_contain_text(HOSTILE[0])
 
 
-@pytest.mark.parametrize("width", [1440, 1280, 390])
 def test_every_width_shows_runs_without_scrolling_sideways(
-    compare: Page, thresholds: list[Path], width: int
+    compare: Page, thresholds: list[Path]
 ) -> None:
     drop_files(compare, *thresholds, *thresholds)
-    compare.set_viewport_size({"width": width, "height": 850})
-    compare.wait_for_timeout(500)
-    assert compare.evaluate("document.documentElement.scrollWidth") <= width
-    for panel in compare.locator(".fs-panel").all():
-        box = panel.bounding_box()
-        assert box is not None
-        assert box["x"] >= 0
-        assert box["x"] + box["width"] <= width
+    for width in (1440, 1280, 390):
+        assert_fits(compare, width)
