@@ -1,6 +1,6 @@
 // The stage in words: narration, the memory sentence, the counts over the maps, the run's facts.
 
-import { el } from "./dom.js";
+import { el, mark, say } from "./dom.js";
 import { bytes, count, memorySentence, narrate } from "./format.js";
 
 export const BADGES = {
@@ -13,12 +13,12 @@ const BYTES = [["unique", "kv_live_nbytes"], ["allocated", "kv_nbytes"], ["logic
 /** Say what is shown; `isMoving`: five times a second, which is no speech for a screen reader. */
 export function drawWords(parts, { log, state }, isMoving) {
   say(parts.narration, narrate(log, state.cursor));
-  parts.narration.setAttribute("aria-live", isMoving ? "off" : "polite");
+  mark(parts.narration, "aria-live", isMoving ? "off" : "polite");
   const { memory } = state;
   const hasPool = log.head.numPrompt > 0 || log.length === 0;
   say(parts.sentence, memorySentence(memory, hasPool));
   say(parts.poolNote, memory && hasPool
-    ? `${count(memory.shared_kv_tokens)} shared · ${count(memory.private_kv_tokens)} own · ${count(memory.capacity - memory.unique_kv_tokens)} free`
+    ? `${count(memory.shared_kv_tokens)} shared · ${count(memory.private_kv_tokens)} own · ${count(memory.capacity - memory.unique_kv_tokens)} free${state.isSplit ? " · slots of layer 0" : ""}`
     : "");
   for (const [kind, name] of BYTES) {
     say(parts.memoryKeys.querySelector(`[data-bytes="${kind}"]`), memory ? bytes(memory[name]) : "");
@@ -42,8 +42,4 @@ function factsOf({ model, config }) {
     seed: String(config.sampling.seed),
     threshold: String(config.branching.entropy_threshold),
   };
-}
-
-function say(element, words) {
-  if (element.textContent !== words) element.textContent = words;
 }

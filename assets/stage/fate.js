@@ -98,12 +98,15 @@ export function unstoredWords(log, node, cursor, badge) {
 
 /**
  * When the slot that `token` (node id + 1, or -(prompt index + 1)) was written into is given back:
- * `{step, ends}`; step is Infinity where the log does not know yet, `isRun` where the run's end frees it.
+ * `{step, ends, isEvicted}` of layer 0; step is Infinity where the log does not know yet, `isRun` where the run's end frees it.
  */
 export function fateOf(log, token) {
   const holder = token > 0 ? log.nodes[token - 1] : log.prompt[-token - 1];
   for (let at = holder.written; at < log.length; at++) {
-    if (log.steps[at].freed.includes(holder.slot)) return { step: at, ends: endsUnder(log, token, at), isRun: false };
+    if (log.steps[at].freed.includes(holder.slot)) {
+      const isEvicted = (log.gone.get(token) ?? []).some((index) => log.evictions[index].step === at && log.evictions[index].layer === 0);
+      return { step: at, ends: isEvicted ? [] : endsUnder(log, token, at), isRun: false, isEvicted };
+    }
   }
   const last = lastStep(log);
   return { step: last, ends: last < Infinity ? endsUnder(log, token, last) : [], isRun: last < Infinity };
@@ -115,9 +118,10 @@ function endsUnder(log, token, step) {
 
 /** "freed at step 31, when path 7 was pruned", seen from `cursor`; what is not known is left open. */
 export function fateWords(log, token, cursor, holders, badge = "live") {
-  const { step, ends, isRun } = fateOf(log, token);
+  const { step, ends, isRun, isEvicted } = fateOf(log, token);
   if (step === Infinity) return brokenWords(log, cursor, badge) || whenFreed(holders);
   if (isRun) return step > cursor ? `kept to the end of the run, step ${count(step)}` : `freed with the run, after step ${count(step)}`;
+  if (isEvicted) return step > cursor ? `will be evicted from layer 0 at step ${count(step)}` : `evicted from layer 0 at step ${count(step)}`;
   if (step > cursor) return `will be freed at step ${count(step)}${presently(endWords(ends))}`;
   return `freed at step ${count(step)}${endWords(ends)}`;
 }

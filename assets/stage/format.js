@@ -78,6 +78,8 @@ export function narrate(log, cursor) {
     const count = step.ends.filter((end) => end.status === status).length;
     if (count) parts.push(`${plural(count, "path")} ${words}`);
   }
+  const evicted = (step.evictions ?? []).reduce((sum, { slots }) => sum + slots.length, 0);
+  if (evicted) parts.push(`${plural(evicted, "slot")} evicted`);
   const ended = new Set(step.ends.map((end) => end.path));
   const going = step.paths.filter((path) => !ended.has(path)).length;
   if (step.phase === "prefill" && !step.forks.length) parts.unshift(prefillWords(step));

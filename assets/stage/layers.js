@@ -41,7 +41,7 @@ export class Layers {
     this.at = { layer: 0, slot: -1 }; // where the keyboard is; slot -1: the layer itself
   }
 
-  /** Every layer of a run without eviction holds the same slots; the counts are measured per layer. */
+  /** Every layer of a run holds the same slots until something is evicted; the counts are measured per layer. */
   draw({ state, colors, focus }) {
     this.state = state;
     writtenCanvas(this.canvas, (context, width, height) => {
@@ -51,13 +51,15 @@ export class Layers {
       this.cell = (width - LABELS) / Math.max(1, state.capacity);
       context.font = `${Math.max(7, Math.min(10.5, row - 2))}px ${fontOf(this.canvas, colors)}`;
       context.textBaseline = "middle";
-      const spans = state.numPrompt ? this.#spans(state, colors, focus?.slots ?? null) : null;
+      const lit = litIn(state, focus);
+      const shared = state.numPrompt && !state.isSplit ? this.#spans(state, colors, lit(0), 0) : null;
       layers.forEach((live, layer) => {
         const y = layer * row;
         context.globalAlpha = focus && focus.layer !== null && focus.layer !== layer ? 0.5 : 1;
         context.fillStyle = focus?.layer === layer ? colors.accent : colors.muted;
         if (row >= 7 || layer % Math.ceil(9 / row) === 0 || focus?.layer === layer) context.fillText(`L${layer} · ${count(live)}`, 0, y + row / 2);
         const faded = context.globalAlpha;
+        const spans = state.isSplit ? this.#spans(state, colors, lit(layer), layer) : shared;
         if (spans) this.#cells(context, spans, y, row, faded);
         else this.#bar(context, live / state.capacity, colors, y, row, width);
       });
@@ -90,11 +92,12 @@ export class Layers {
     context.fillRect(LABELS, y, (width - LABELS) * share, tall);
   }
 
-  /** Neighbouring slots that look alike, once for all layers: `{color, alpha, at: [x, width, x, width, ...]}`. */
-  #spans(state, colors, lit) {
+  /** Neighbouring slots that look alike, once for all layers while these hold the same: `{color, alpha, at: [x, width, x, width, ...]}`. */
+  #spans(state, colors, lit, layer) {
     const looks = new Map();
     const { cell } = this;
-    const { refs, capacity } = state;
+    const { capacity } = state;
+    const refs = state.refsOf(layer);
     const look = (slot) => refs[slot] * 2 + (lit?.has(slot) ? 1 : 0);
     let from = 0;
     for (let slot = 1; slot <= capacity; slot++) {
@@ -133,7 +136,7 @@ export class Layers {
   /** A layer, or one of its cells where the slot holds something. */
   #subject(layer, slot) {
     if (slot < 0) return { kind: "layer", layer };
-    return this.state.tokens[slot] ? { kind: "cell", layer, slot } : null;
+    return this.state.tokensOf(layer)[slot] ? { kind: "cell", layer, slot } : null;
   }
 
   #key(event) {
@@ -162,8 +165,17 @@ export class Layers {
 
   #words(layer, slot) {
     const { state, log } = this;
-    if (slot >= 0) return `layer ${layer}, slot ${count(slot)}: ${slotWords(log, state.tokens[slot], state.refs[slot])}`;
+    if (slot >= 0) return `layer ${layer}, slot ${count(slot)}: ${slotWords(log, state.tokensOf(layer)[slot], state.refsOf(layer)[slot])}`;
     const live = state.memory.layers[layer];
     return `layer ${layer}: ${hasPool(log) ? plural(live, "live slot") : `${plural(live, "token")} kept`}`;
   }
+}
+
+/** By layer: the slots that stay bright (null: all of them). A token may lie elsewhere in every layer, or be gone there. */
+function litIn(state, focus) {
+  const slots = focus?.slots ?? null;
+  if (!slots || !state.isSplit) return () => slots;
+  if (focus.layer !== null) return (layer) => (layer === focus.layer ? slots : new Set());
+  const tokens = new Set([...slots].map((slot) => state.tokens[slot]));
+  return (layer) => new Set(Array.from(state.tokensOf(layer).keys()).filter((slot) => tokens.has(state.tokensOf(layer)[slot])));
 }

@@ -8,8 +8,8 @@ import { bytes, count, narrate, plural, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
 
 /** Live paths that see `slot` now: `[{path, node, text}]`, in the engine's order. */
-export function holdersOf(log, state, slot) {
-  return state.rows.filter((row) => (row.bits[slot >> 5] >>> (slot & 31)) & 1).map((row) => described(log, row));
+export function holdersOf(log, state, slot, layer = 0) {
+  return state.rows.filter((row) => state.sees(row, slot, layer)).map((row) => described(log, row));
 }
 
 /**
@@ -40,20 +40,20 @@ function shareOf(each, holders) {
 }
 
 function ofSlot(log, state, slot, layer, badge) {
-  const token = state.tokens[slot];
-  const each = eachOf(log, layer);
+  const token = state.tokensOf(layer ?? 0)[slot];
+  const each = eachOf(log, layer ?? (state.isSplit ? 0 : null));
   const where = layer === null ? `slot ${count(slot)}` : `layer ${layer}, slot ${count(slot)}`;
   if (!token) return { what: where, holders: [], since: null, nbytes: 0, share: "", fate: "", note: "free: no live path sees it" };
-  return { ...stored(log, state, token, slot, each, badge), what: where };
+  return { ...stored(log, state, token, slot, each, badge, layer ?? 0), what: state.isSplit && layer === null ? `${where} of layer 0` : where };
 }
 
-function stored(log, state, token, slot, each, badge) {
-  const holders = holdersOf(log, state, slot);
+function stored(log, state, token, slot, each, badge, layer = 0) {
+  const holders = holdersOf(log, state, slot, layer);
   const holder = token > 0 ? log.nodes[token - 1] : log.prompt[-token - 1];
   const part = token < 0 ? ", part of the prompt" : "";
   return {
     what: `slot ${count(slot)}`, holders, since: holder.written, nbytes: each, share: shareOf(each, holders.length),
-    fate: fateWords(log, token, state.cursor, holders, badge),
+    fate: layer ? "" : fateWords(log, token, state.cursor, holders, badge),
     note: `holds “${visibleToken(holder.text, holder.raw)}”${part}`,
   };
 }
@@ -97,7 +97,7 @@ function ofLayer(log, state, layer) {
   const holders = state.rows.map((row) => described(log, row));
   return {
     what: `layer ${layer}`, holders, since: live ? 0 : null, nbytes: live * each,
-    share: `${plural(live, "live slot")} of ${bytes(each)}`, fate: "a slot is freed in every layer at once", note: "",
+    share: `${plural(live, "live slot")} of ${bytes(each)}`, fate: state.isSplit ? "this layer evicts for itself" : "a slot is freed in every layer at once", note: "",
   };
 }
 

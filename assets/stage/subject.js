@@ -1,7 +1,8 @@
 // What is pointed at, pinned or focused, and what lights up with it everywhere. Pure functions.
 //
 // A subject names one thing: {kind: "node", id}, {kind: "slot", slot}, {kind: "cell", layer, slot},
-// {kind: "layer", layer}, {kind: "step", step, mark?} or {kind: "path", path}; node -1 is the prompt's end.
+// {kind: "layer", layer}, {kind: "step", step, mark?} or {kind: "path", path}; node -1 is the prompt's end. Where layers
+// hold different tokens, slots without a layer are those of layer 0.
 
 import { PROMPT } from "./log.js";
 
@@ -31,7 +32,7 @@ const FOCUS = {
   node: (log, state, subject) => onNode(log, state, subject, subject.id),
   slot: (log, state, subject) => onSlot(log, state, subject),
   cell: (log, state, subject) => {
-    const focus = onSlot(log, state, subject);
+    const focus = onSlot(log, state, subject, subject.layer);
     return focus && { ...focus, layer: subject.layer };
   },
   layer: (log, state, subject) => {
@@ -59,7 +60,8 @@ const FOCUS = {
 function onNode(log, state, subject, id) {
   if (id !== PROMPT && !(id < state.numNodes)) return null;
   const ids = id === PROMPT ? [] : log.lineage(id);
-  const slots = new Set(state.numPrompt ? log.prompt.map((token) => token.slot) : []);
+  const slots = new Set();
+  log.prompt.slice(0, state.numPrompt).forEach(({ slot }, at) => state.holds(slot, -(at + 1)) && slots.add(slot)); // some may have left
   for (const at of ids) if (state.holds(log.nodes[at].slot, at + 1)) slots.add(log.nodes[at].slot);
   const own = id !== PROMPT && state.holds(log.nodes[id].slot, id + 1) ? log.nodes[id].slot : -1;
   return {
@@ -68,13 +70,13 @@ function onNode(log, state, subject, id) {
   };
 }
 
-function onSlot(log, state, subject) {
-  const token = state.tokens[subject.slot] ?? 0;
+function onSlot(log, state, subject, layer = 0) {
+  const token = state.tokensOf(layer)[subject.slot] ?? 0;
   if (!token) return null;
   const holder = onNode(log, state, subject, token > 0 ? token - 1 : PROMPT);
   if (token < 0 && -token < log.prompt.length) holder.node = null; // nothing was decided after this prompt token
   const slots = new Set([subject.slot]);
-  const rows = state.rows.filter((row) => (row.bits[subject.slot >> 5] >>> (subject.slot & 31)) & 1);
+  const rows = state.rows.filter((row) => state.sees(row, subject.slot, layer));
   return { ...holder, slot: subject.slot, slots, paths: rows.map((row) => row.path) };
 }
 
