@@ -20,7 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "__main__": {"cli"},
     "cli": {"commands"},
     "commands": {
-        *("experiments", "generate", "tiny", "ui"),
+        *("experiments", "generate", "tiny", "ui", "views"),
         *("terminal", "options", "catalogue", "export", "shapes"),
     },
     "ui": {"experiments", "generate", "catalogue", "export", "shapes"},

@@ -42,6 +42,9 @@ def sweep(
     passages: Annotated[int | None, typer.Option(min=1, help="Texts a row is measured on")] = None,
     passage_tokens: Annotated[int | None, typer.Option(min=64, help="Of each text")] = None,
     probes: Annotated[int | None, typer.Option(min=0, help="Facts asked for besides")] = None,
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Figures of the table as one HTML page")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a sweep: every point a row, written when it is done.
@@ -76,6 +79,10 @@ def sweep(
             lambda line: bar.console.print(escape(line), highlight=False),
         )
     console.print(report(document))
+    if plots is not None:
+        from explorer.views import sweep as figures
+
+        base.write(plots, figures.page(document).encode())
     if as_json:
         base.print_json(document)
 
