@@ -21,6 +21,16 @@ export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** Let an element say `words`; what it says already lays out nothing anew. */
+export function say(element, words) {
+  if (element.textContent !== words) element.textContent = words;
+}
+
+/** The same for an attribute. */
+export function mark(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
 /** An element's `{width, height, isKnown}`, kept by an observer: to ask the element would lay out the page in mid-frame. */
 export function keptSize(element) {
   const size = { width: 0, height: 0, isKnown: false };

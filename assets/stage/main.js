@@ -3,7 +3,7 @@
 import { BADGES, drawDetails, drawWords } from "./caption.js";
 import { CatchUp } from "./catchup.js";
 import { isDark, palette } from "./color.js";
-import { isStill, keptSize } from "./dom.js";
+import { isStill, keptSize, mark } from "./dom.js";
 import { furnish, listen } from "./furnish.js";
 import { Log, parseTrace } from "./log.js";
 import { Pace } from "./pace.js";
@@ -230,11 +230,13 @@ export class Stage {
     const scene = this.scene();
     this.#finale();
     this.views[this.view].draw(scene);
-    drawWords(parts, scene, scene.isMoving);
-    parts.follow.setAttribute("aria-pressed", String(this.tree.following));
+    mark(parts.follow, "aria-pressed", String(this.tree.following));
     for (const panel of this.panels) panel.draw(scene);
     const isTurn = this.pace.isTurn(scene.isMoving && !scene.focus);
-    if (isTurn || !scene.isFast) for (const chart of this.charts) chart.draw(scene);
+    if (isTurn || !scene.isFast) {
+      drawWords(parts, scene, scene.isMoving);
+      for (const chart of this.charts) chart.draw(scene);
+    }
     if (isTurn) for (const panel of this.readings) panel.draw(scene);
     this.drawn += 1;
   }

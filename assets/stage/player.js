@@ -1,6 +1,6 @@
 // The time cursor: play, pause, scrub, step, jump, speed, back to live.
 
-import { el, isStill, svg } from "./dom.js";
+import { el, isStill, mark, say, svg } from "./dom.js";
 import { count } from "./format.js";
 import { KINDS, next } from "./marks.js";
 
@@ -236,10 +236,10 @@ export class Player {
       this.range.max = String(Math.max(0, this.length - 1));
       this.range.value = String(Math.max(0, this.cursor));
     }
-    this.place.textContent = this.length ? this.words(this.cursor, this.length) : "no steps";
-    this.live.hidden = !this.isLive;
+    say(this.place, this.length ? this.words(this.cursor, this.length) : "no steps");
+    if (this.live.hidden === this.isLive) this.live.hidden = !this.isLive;
     this.live.classList.toggle("is-on", this.following);
-    this.live.textContent = this.following ? "● live" : "back to live";
+    say(this.live, this.following ? "● live" : "back to live");
     if (this.jumps) this.#showJumps();
   }
 
@@ -250,14 +250,14 @@ export class Player {
       this.counted = { list, length: list.length };
       for (const [kind, { group, number }] of this.jumps) {
         const own = list.filter((mark) => mark.kind === kind);
-        number.textContent = count(own.reduce((sum, mark) => sum + mark.count, 0));
+        say(number, count(own.reduce((sum, one) => sum + one.count, 0)));
         group.hidden = kind === "evict" && !own.length;
         this.jumps.get(kind).ends = [own[0]?.step ?? Infinity, own.at(-1)?.step ?? -Infinity];
       }
     }
     for (const { back, ahead, ends } of this.jumps.values()) {
-      back.setAttribute("aria-disabled", String(!(ends[0] < this.cursor))); // a disabled one would lose the focus
-      ahead.setAttribute("aria-disabled", String(!(ends[1] > this.cursor)));
+      mark(back, "aria-disabled", String(!(ends[0] < this.cursor))); // a disabled one would lose the focus
+      mark(ahead, "aria-disabled", String(!(ends[1] > this.cursor)));
     }
   }
 }

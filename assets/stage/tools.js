@@ -1,7 +1,7 @@
 // The row above the views of the tree: search, fold, hoist, bookmark, hide, sort. What is done to the picture is a
 // `Shape`; what is in force and not the rule (a hoisted node, folds, hidden tokens) is said in a line of its own.
 
-import { el, svg } from "./dom.js";
+import { el, mark, svg } from "./dom.js";
 import { count, plural, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
 import { Search } from "./search.js";
@@ -135,7 +135,7 @@ export class Tools {
     const words = parts.input.value.trim() ? place : "";
     if (parts.count.textContent !== words) parts.count.textContent = words;
     parts.box.classList.toggle("has-query", Boolean(words));
-    for (const button of [parts.before, parts.after]) button.hidden = !matches.length;
+    for (const button of [parts.before, parts.after]) if (button.hidden !== !matches.length) button.hidden = !matches.length;
   }
 
   #buttons({ shape, focus }) {
@@ -143,8 +143,8 @@ export class Tools {
     const id = this.#target();
     const isNode = id !== null;
     const set = (button, isPressed, isUsable, title) => {
-      button.setAttribute("aria-pressed", String(isPressed));
-      button.disabled = !isUsable;
+      mark(button, "aria-pressed", String(isPressed));
+      if (button.disabled === isUsable) button.disabled = !isUsable;
       if (button.title === title) return;
       button.title = title;
       button.setAttribute("aria-label", title);
