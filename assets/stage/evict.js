@@ -278,6 +278,8 @@ export class EvictBoard {
 
   /** A card has more steps, or has become another run. */
   #grown() {
+    const note = this.#differs() || EMPTY.note;
+    if (this.parts.note.textContent !== note) this.parts.note.textContent = this.parts.note.title = note;
     if (this.timeline.log !== this.log) this.timeline.reset(this.log);
     this.cursor.grow();
     this.invalidate();
@@ -291,7 +293,7 @@ export class EvictBoard {
 
   #key(card, event) {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    if (event.key === "b" && this.cards.length > 1) this.beside(this.cards.find((one) => one !== this.focused && (one === card || card === this.focused)));
+    if (event.key === "b" && this.cards.length > 1) this.beside(this.besides ?? this.cards.at((this.cards.indexOf(this.focused) + 1) % this.cards.length));
     else if (by && !event.ctrlKey && !event.metaKey && !event.altKey) {
       const to = this.cards.at((this.cards.indexOf(card) + by) % this.cards.length);
       this.focus(to);

@@ -6,6 +6,10 @@ import { budgetWords, keepsWords, policyName, strategyWords } from "./evictwords
 import { bytes, count } from "./format.js";
 import { Growing } from "./growing.js";
 
+export const KEYS = [
+  { keys: "← →", words: "the run before, the run after: shown in detail", where: "on the runs of Evict" },
+  { keys: "b", words: "put the next run beside it, or away", where: "on the runs of Evict" },
+];
 const BADGES = {
   waiting: "waiting", running: "running", done: "done", stopped: "stopped", failed: "failed", never: "did not run", recorded: "recorded",
 };

@@ -69,7 +69,7 @@ export class Context {
     if (known.key === key) return;
     known.key = key;
     const color = heldColor(layers ? held / layers : 0, isDark);
-    Object.assign(known.span.style, { background: color, color: held ? inkOn(color) : "" });
+    Object.assign(known.span.style, { backgroundColor: color, color: held ? inkOn(color) : "" });
     known.span.dataset.held = held;
     known.span.classList.toggle("is-gone", held === 0);
     known.span.classList.toggle("is-sink", protection === "sink");

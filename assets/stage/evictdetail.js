@@ -15,6 +15,7 @@ import { SketchGrid } from "./sketchgrid.js";
 const COUNTERLESS = {
   window: "A window counts nothing: the position alone decides.", fifo: "First in, first out counts nothing: the time of writing alone decides.",
   random: "Nothing is counted: chance decides.", lru: "No attention is summed: the step of the last use decides.",
+  race: "RACE counts the queries, not the tokens: no counter is one token's.",
 };
 
 export class Detail {

@@ -1,12 +1,19 @@
 // The keyboard: one table of keys and deeds; the same table is what `?` shows.
 
 import { el } from "./dom.js";
+import { KEYS as ON_CARDS } from "./evictcard.js";
+import { KEYS as IN_CONTEXT } from "./evictcontext.js";
+import { KEYS as IN_EVICT_LAYERS } from "./evictlayers.js";
+import { KEYS as IN_EVICTIONS } from "./evictlog.js";
+import { KEYS as ON_QUALITY } from "./evictquality.js";
 import { KEYS as IN_LAYERS } from "./layers.js";
 import { PROMPT } from "./log.js";
 import { KEYS as IN_MULTIVERSE } from "./multiverse.js";
 import { KEYS as IN_PANELS } from "./paneltools.js";
 import { KEYS as IN_POOL } from "./pool.js";
 import { KEYS as IN_TABLE } from "./rows.js";
+import { KEYS as IN_SCATTER } from "./scatter.js";
+import { KEYS as IN_COUNTERS } from "./sketchgrid.js";
 import { VIEWS } from "./skeleton.js";
 import { nodeSubject } from "./subject.js";
 import { KEYS as IN_TEXT } from "./text.js";
@@ -90,7 +97,9 @@ function brought(rows) {
   return [[`${rows[0].where[0].toUpperCase()}${rows[0].where.slice(1)}`, rows]];
 }
 
-export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS].flatMap(brought), ...ELSEWHERE, PAGE];
+const IN_EVICT = [ON_CARDS, IN_CONTEXT, IN_EVICT_LAYERS, ON_QUALITY, IN_COUNTERS, IN_SCATTER, IN_EVICTIONS];
+
+export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS, ...IN_EVICT].flatMap(brought), ...ELSEWHERE, PAGE];
 
 const NAMES = { Space: " " };
 const deedsOf = (groups) => new Map(groups.flatMap(([, rows]) =>

@@ -8,7 +8,7 @@ export const KEYS = [
   { keys: "← →", words: "the token counted less, counted more", where: "in estimate against exact" },
   { keys: "Enter", words: "pin it", where: "in estimate against exact" },
 ];
-const PAD = { left: 38, right: 8, top: 8, bottom: 30 };
+const PAD = { left: 48, right: 8, top: 8, bottom: 30 };
 const REACH = 12; // pixels around a point in which the pointer meets it
 
 /** What is drawn: points by rising true value, both axes' end, the bound if it is in the picture, the largest error. */
@@ -78,6 +78,11 @@ export class Scatter {
       context.fillText(String(value), x(value), height - PAD.bottom + 4);
     }
     context.fillText("exact attention gathered", (PAD.left + width - PAD.right) / 2, height - 12);
+    context.save();
+    context.translate(1, (PAD.top + height - PAD.bottom) / 2);
+    context.rotate(-Math.PI / 2);
+    context.fillText("estimate", 0, 0);
+    context.restore();
     context.strokeStyle = colors.muted;
     line(context, x(least), y(least), x(top), y(top));
     if (isBoundInside) {
@@ -103,7 +108,7 @@ export class Scatter {
     const error = worst.y - worst.x;
     const off = Math.abs(error) < 1e-6 ? "every estimate is exact" : `largest error ${error > 0 ? "+" : ""}${error.toFixed(4)}`;
     const line = bound === null ? "" : isBoundInside ? `; dashed: the error bound, +${bound.toFixed(3)}` : `; the error bound, +${bound.toFixed(3)}, lies above the picture`;
-    return `${count(points.length)} tokens, ${off}${line}. Estimate upwards.`;
+    return `${count(points.length)} tokens, ${off}${line}.`;
   }
 
   #near(event) {

@@ -92,6 +92,16 @@ def build(shared: Shared) -> None:
         start.click(run, inputs, host, js=ASKING, **computing),
         host.select(run_preset, None, host, **computing),
     ]
+
+    def fill(event: gr.EventData) -> list[Any]:
+        data = event._data if isinstance(event._data, dict) else {}
+        board = presets.BOARDS.get(str(data.get("preset")))
+        if board is None:  # said by `run_preset`
+            return [gr.skip() for _ in (*shared.form.components, variants)]
+        return [*shared.form.fill(board.config()), list(board.runs)]
+
+    quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
+    host.select(fill, None, [*shared.form.components, variants], **quiet)
     stop.click(None, None, None, cancels=events, js=STOPPING, queue=False)
     shared.stop.click(None, None, None, cancels=events, queue=False)
 

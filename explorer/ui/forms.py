@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from explorer.config import InputError, RunConfig, explain, iter_fields
+from explorer.ui import applies
 
 TITLES = {"": "Model and device", "cache": "Cache and backend"}
 FIRST = ("prompt", "model")  # these stand above the groups
@@ -52,6 +53,26 @@ class Form:
             with gr.Accordion(TITLES.get(group, group.capitalize()), open=False):
                 for name, field in self._groups[group]:
                     self.inputs[name] = _input(name, field, self.values[name])
+        deciding = [self.values[name] for name in applies.DECIDES]
+        for name, state in zip(applies.FIELDS, self.standing(*deciding), strict=True):
+            if name in self.inputs:
+                self.inputs[name].interactive = state["interactive"]
+                self.inputs[name].info = state["info"]  # type: ignore[attr-defined]
+
+    @property
+    def dependent(self) -> list[gr.components.Component]:
+        """Inputs that have an effect only under some values of `applies.DECIDES`."""
+        return [self.inputs[name] for name in applies.FIELDS if name in self.inputs]
+
+    def standing(self, *deciding: Any) -> list[dict[str, Any]]:
+        """For each of `applies.FIELDS` whether it can be set, and what stands under it."""
+        given = dict(zip(applies.DECIDES, deciding, strict=True))
+        fields = {name: field for _, name, field in iter_fields()}
+        return [
+            {"interactive": not idle, "info": info_of(fields[name], idle)}
+            for name in applies.FIELDS
+            for idle in [applies.reason(name, given)]
+        ]
 
     @property
     def components(self) -> list[gr.components.Component]:
@@ -114,12 +135,17 @@ def _range_text(limits: dict[str, float]) -> str:
     return f" ({low:g} to {high:,.10g})"
 
 
+def info_of(field: FieldInfo, idle: str = "") -> str:
+    """What stands under an input; `idle`: why it has no effect now."""
+    return f"{field.description}{_range_text(bounds(field))}{f' · {idle}' if idle else ''}"
+
+
 def _input(name: str, field: FieldInfo, value: Any) -> gr.components.Component:
     kind, limits = _kind(field), bounds(field)
     label = name.replace("_", " ").capitalize()
     common: dict[str, Any] = dict(
         label=label,
-        info=f"{field.description}{_range_text(limits)}",
+        info=info_of(field),
         value=held(value),
         elem_id=f"fs-{name}",
     )

@@ -225,9 +225,9 @@ BOARDS: dict[str, EvictBoard] = {
         "What a small window loses, and what its first tokens save.",
         "Sixteen tokens a layer, 96 tokens written. Without sinks the window loses Lily, the "
         "second token of the text: the dog asks in her place, and the run strays from the full "
-        "cache by 0.364 nats a token, with 8 other first choices. One sink hardly helps: 0.323 and 7. Four "
-        "keep her name: 0.118 and 5. Without them this small model writes no noise, it writes "
-        "about somebody else.",
+        "cache by 0.364 nats a token, with 8 other first choices. One sink hardly helps: 0.323 "
+        "and 7. Four keep her name: 0.118 and 5. Without them this small model writes no noise, "
+        "it writes about somebody else.",
         dict(prompt="Lily had a red kite.", max_new_tokens=96, budget=16, **ONE_PATH),
         ("full", "window sinks=0", "window sinks=1", "window sinks=4"),
     ),

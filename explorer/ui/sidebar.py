@@ -14,7 +14,7 @@ from explorer.catalogue import known
 from explorer.config import InputError, RunConfig
 from explorer.hub import BUNDLED
 from explorer.trace import Trace
-from explorer.ui import estimate, presets
+from explorer.ui import applies, estimate, presets
 from explorer.ui.forms import Form, held
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
@@ -191,6 +191,10 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
         config = own.get(data.get("name")) or config_of(data)
         return form.fill(config) if config else [gr.skip() for _ in form.components]
 
+    def depend(*deciding: Any) -> list[Any]:
+        states = zip(applies.FIELDS, form.standing(*deciding), strict=True)
+        return [gr.update(**state) for name, state in states if name in form.inputs]
+
     def warm() -> None:
         if first.model in BUNDLED:
             shared.models.warm(first.model, first.device, first.dtype)
@@ -207,4 +211,6 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
         trigger_mode="always_last",
         **quiet,
     )
+    deciding = [form.inputs[name] for name in applies.DECIDES]
+    gr.on([one.change for one in deciding], depend, deciding, form.dependent, **quiet)
     page.load(warm, None, None, **quiet)
