@@ -18,6 +18,7 @@ from explorer.events import Step
 from explorer.generate import prepare, run
 from explorer.metrics import counters, result, tree_digest
 from explorer.models import LoadedModel
+from explorer.options import read_config
 from explorer.policies import POLICIES
 from explorer.trace import Trace
 from tests import architectures
@@ -241,6 +242,14 @@ def test_a_budget_that_does_not_fit_model_or_prompt_is_refused_and_nothing_stays
     with pytest.raises(InputError, match=words):
         run(loaded(), config(policy="h2o", **changes))
     assert num_open() == 0
+
+
+def test_the_command_line_refuses_a_budget_that_bounds_nothing() -> None:
+    given = {"prompt": "Hi", "budget": "64"}
+    with pytest.raises(InputError, match=r"budget: .* without a policy; name one with --policy"):
+        read_config(given)
+    assert read_config(given | {"policy": "h2o"}).eviction.budget == 64
+    assert read_config({"prompt": "Hi", "policy": "none"}).eviction.policy is None
 
 
 def test_evidence_is_recorded_within_its_limit_and_not_beyond() -> None:
