@@ -276,6 +276,30 @@ def test_h2o_scores_are_the_sums_of_output_attentions_over_the_queries_that_coul
     backend.close()
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+def test_h2o_scores_after_evictions_are_the_sums_of_a_plain_model_told_the_same(name: str) -> None:
+    model, twin = models(name)
+    backend, line = Watched(model, RunConfig(policy="h2o", **SMALL)), masked.Line(NUM_LAYERS)
+    for new, _, _ in run_policy(backend, 21, ((0,),) * 8):
+        backend.note([line], new)
+    with masked.told(twin, line), torch.inference_mode():
+        ids = torch.tensor([line.tokens])
+        out = twin(input_ids=ids, use_cache=False, output_attentions=True)
+    assert backend.evictor is not None
+    pool = backend.pool
+    reading = backend.evictor.policy.read(pool.slot_depth, pool.slot_serial)
+    for layer_idx, weights in enumerate(out.attentions):
+        sums = weights[0].sum((0, 1)).numpy()
+        slots = np.flatnonzero(pool.seen(layer_idx)[0])
+        assert len(slots) == SMALL["budget"] < len(line.tokens)
+        for slot in slots:
+            position = pool.depth(layer_idx)[slot]
+            number = sum(position in seen for seen in line.seen[layer_idx])
+            expected = sums[position] / number
+            assert reading.scores[layer_idx, slot] == pytest.approx(expected, rel=1e-4)
+    backend.close()
+
+
 def test_paths_that_share_a_slot_share_its_evidence() -> None:
     model, twin = models("llama")
     backend = CowBackend(model, RunConfig(policy="h2o", budget=24, sinks=1, recent=2))
