@@ -1,7 +1,7 @@
 // One run on the board of the Evict tab: what it keeps, what that saves and what it costs, at the cursor.
 
 import { el } from "./dom.js";
-import { fullTokens, qualityAt, settingsOf } from "./evictfacts.js";
+import { fullTokens, qualityAt, qualityOf, settingsOf } from "./evictfacts.js";
 import { budgetWords, keepsWords, policyName, strategyWords } from "./evictwords.js";
 import { bytes, count } from "./format.js";
 import { Growing } from "./growing.js";
@@ -80,7 +80,7 @@ export class EvictCard extends Growing {
     parts.facts.score.textContent = settingsOf(log).policy ? bytes(memory?.score_nbytes ?? 0) : "none";
     parts.facts.evicted.textContent = count(log.evictions.findLastIndex(({ step }) => step <= cursor) + 1);
     const quality = qualityAt(log, cursor);
-    parts.facts.kl.textContent = quality ? `${quality.kl.toFixed(3)} nats` : settingsOf(log).policy ? "not measured" : "is the full cache";
+    parts.facts.kl.textContent = quality ? `${quality.kl.toFixed(3)} nats` : qualityOf(log).length ? "not yet" : settingsOf(log).policy ? "not measured" : "is the full cache";
     parts.facts.flips.textContent = quality ? `${count(quality.flips)} of ${count(quality.decisions)}` : "–";
   }
 }
@@ -98,7 +98,7 @@ function build({ key, title, sign, data }) {
   };
   const facts = Object.entries(FACTS).map(([name, [label, words]]) => {
     parts.facts[name] = el("dd", { "data-fact": name });
-    return el("div", { title: words }, el("dt", { text: label }), parts.facts[name]);
+    return el("div", { title: words, "data-wide": !["kv", "kl"].includes(name) }, el("dt", { text: label }), parts.facts[name]);
   });
   parts.root = el("section", { class: "fs-card fs-evict-card", "data-panel": key, ...data, "aria-label": title },
     el("header", {}, el("i", { class: "fs-chip", text: sign }), parts.name, parts.beside),
