@@ -378,7 +378,17 @@ def test_without_a_command_help_is_shown(cli: Cli) -> None:
     done = cli()
     assert done.status == 2
     assert done.err == ""
-    for command in ("run", "compare", "bench", "export", "train", "models", "app"):
+    for command in (
+        "run",
+        "compare",
+        "sweep",
+        "bench",
+        "quality",
+        "export",
+        "train",
+        "models",
+        "app",
+    ):
         assert f"│ {command} " in done.out
         assert cli(command, "--help").status == 0
     assert "No such command 'rum'" in cli("rum").refusal()
