@@ -1,0 +1,283 @@
+"""The Evict tab in the browser: what the trace says is what is shown, live and recorded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from explorer.trace import Trace
+from explorer.ui import evict as python
+from explorer.ui.presets import BOARDS
+from tests.browser.conftest import ROOT, App
+from tests.browser.test_live import wait_until
+from tests.browser.test_recorded import HOSTILE
+
+pytestmark = pytest.mark.browser
+TRACES = ROOT / "assets" / "traces" / "evict"
+
+
+def board(page: Page, body: str, argument: object = None) -> Any:
+    """Run `body` with `board` and `arg` in the page."""
+    script = f"(arg) => {{ const board = window.forkscope.stages.evict; {body} }}"
+    return page.evaluate(script, argument)
+
+
+@pytest.fixture
+def tab(fresh_page: Page) -> Page:
+    """The page with its Evict tab open: the first recorded board is shown at once."""
+    fresh_page.get_by_role("tab", name="Evict", exact=True).click()
+    fresh_page.wait_for_function("() => window.forkscope.stages.evict?.log")
+    return fresh_page
+
+
+def open_board(page: Page, name: str) -> list[Trace]:
+    page.locator(f'[data-board="{name}"] .fs-shelf-open').click()
+    expect(page.locator(".fs-evict .fs-title")).to_have_text(BOARDS[name].title)
+    told = next(one for one in python.recorded() if one["name"] == name)
+    return [Trace.load(run["path"]) for run in told["runs"]]
+
+
+def seek(page: Page, step: int) -> None:
+    board(page, "board.player.seek(arg); board.draw();", step)
+
+
+def bars(page: Page) -> list[list[str]]:
+    rows = page.locator(".fs-evict-detail").first.locator(".fs-evict-layer")
+    told: list[list[str]] = rows.evaluate_all(
+        "(all) => all.map((one) => [one.dataset.seen, one.dataset.budget])"
+    )
+    return told
+
+
+def rows_of(trace: Trace) -> list[tuple[int, int, str]]:
+    return [
+        (step.index, one.layer, text)
+        for step in trace
+        for one in step.evictions
+        for text in one.texts
+    ]
+
+
+def test_recorded_boards_open_play_and_show_the_traces_own_numbers(tab: Page) -> None:
+    for name in BOARDS:
+        traces = open_board(tab, name)
+        expect(tab.locator(".fs-evict-caption")).to_have_text(BOARDS[name].caption)
+        expect(tab.locator(".fs-evict-card")).to_have_count(len(traces))
+        shown = traces[-1]
+        for step in (0, len(shown) // 2, len(shown) - 1):
+            seek(tab, step)
+            memory, budgets = shown[step].memory, shown[step].budgets
+            layers = (shown[step].memory_forward if not shown[step].paths else memory).layers
+            if shown[step].paths:
+                assert bars(tab) == [
+                    [str(live), str(most)] for live, most in zip(layers, budgets, strict=True)
+                ]
+            lost = sum(row[0] <= step for row in rows_of(shown))
+            figure = tab.locator(".fs-evict-card").last.locator('[data-fact="evicted"]')
+            expect(figure).to_have_text(f"{lost:,}")
+    board(tab, "board.player.seek(0); board.player.setSpeed(10); board.player.play();")
+    tab.wait_for_function("() => window.forkscope.stages.evict.player.cursor > 5")
+
+
+def test_evictions_are_listed_newest_first_and_a_click_or_enter_goes_there(tab: Page) -> None:
+    trace = open_board(tab, "narrow")[-1]
+    rows = rows_of(trace)
+    listed = tab.locator(".fs-evict-row")
+    expect(listed.first).to_contain_text(f"layer {rows[-1][1]} · step {rows[-1][0]}")
+    assert listed.count() < len(rows), "only those in sight are in the document"
+    listed.nth(6).click()
+    step, layer, text = rows[-7]
+    assert board(tab, "return board.focused.cursor") == step
+    board(tab, "board.draw()")
+    lit = tab.locator('.fs-evict-token[aria-selected="true"]')
+    expect(lit).to_have_text(text, use_inner_text=False)
+    expect(tab.locator(".fs-evict-about").first).to_contain_text(f"in layer {layer}")
+    tab.locator(".fs-evict-only").check()
+    expect(listed.first).to_contain_text(f"layer {layer}")
+    only = [row for row in rows if row[1] == layer and row[0] <= step]
+    assert board(tab, "return board.details[0].list.found.count") == len(only)
+    tab.locator(".fs-evict-list").focus()
+    tab.keyboard.press("End")
+    tab.keyboard.press("Enter")
+    assert board(tab, "return board.focused.cursor") == only[0][0]
+    tab.keyboard.press("e")
+    later = next(row[0] for row in rows if row[0] > only[0][0])
+    assert board(tab, "return board.focused.cursor") == later
+
+
+def test_two_policies_side_by_side_share_the_cursor_and_each_shows_its_own(tab: Page) -> None:
+    traces = open_board(tab, "eight")
+    tab.locator('[data-panel="a"] .fs-evict-name').click()
+    tab.locator('[data-panel="e"] .fs-beside').click()
+    expect(tab.locator(".fs-evict-detail")).to_have_count(2)
+    names = tab.locator(".fs-evict-detail-head h3")
+    expect(names).to_have_text(["Window", "Exact attention (H2O)"])
+    seek(tab, 30)
+    assert board(tab, "return board.cards.map((card) => card.cursor)") == [30] * 8
+    for at, trace in ((0, traces[0]), (1, traces[4])):
+        last = [row for row in rows_of(trace) if row[0] <= 30][-1]
+        detail = tab.locator(".fs-evict-detail").nth(at)
+        first = detail.locator('.fs-evict-row[aria-posinset="1"]')
+        expect(first).to_contain_text(f"layer {last[1]} · step {last[0]}")
+        gone = detail.locator(".fs-evict-token.is-gone").count()
+        lost = [set[int]() for _ in range(5)]
+        for step in trace.steps[:31]:
+            for one in step.evictions:
+                lost[one.layer] |= set(one.positions)
+        assert gone == len(set.intersection(*lost))
+    tab.locator('[data-panel="a"] .fs-evict-name').focus()
+    tab.keyboard.press("ArrowRight")
+    expect(names.first).to_have_text("First in, first out")
+    tab.keyboard.press("b")
+    expect(tab.locator(".fs-evict-detail")).to_have_count(1)
+
+
+def test_the_sketch_the_scatter_and_the_quality_strip_are_those_of_the_step(tab: Page) -> None:
+    trace = open_board(tab, "narrow")[2]
+    tab.locator('[data-panel="c"] .fs-evict-name').click()
+    tab.locator('.fs-evict-layer[data-layer="3"]').click()
+    seek(tab, 28)
+    evidence = next(one for one in trace[28].evidence if one.layer == 3)
+    cells = {(row, cell) for row, own in enumerate(evidence.columns) for cell in own}
+    grid = tab.locator(".fs-sketch")
+    expect(grid).to_have_attribute("data-known", str(len(cells)))
+    expect(grid).to_have_attribute("data-width", "16")
+    expect(tab.locator(".fs-scatter")).to_have_attribute("data-points", str(len(evidence.slots)))
+    grid.focus()
+    tab.keyboard.press("ArrowRight")
+    told = tab.locator(".fs-sketch-told").first
+    expect(told).to_contain_text("row 0, counter 0:")
+    value = next((own[0] for own in [evidence.cells[0]]), None)
+    assert value is not None
+    known = dict(zip(evidence.columns[0], evidence.cells[0], strict=True))
+    said = "not recorded" if 0 not in known else f"{known[0]:.4f}"
+    expect(told).to_contain_text(said)
+    flips = [
+        step.index
+        for step in trace
+        for one in step.decisions
+        if one.kl is not None and one.full_top != one.candidates[0].token
+    ]
+    words = tab.locator(".fs-quality-words")
+    expect(words).to_contain_text(f"First different choice at step {flips[0]}:")
+    seek(tab, flips[0] - 1)
+    expect(words).to_contain_text("Up to here every first choice is the full cache's")
+
+
+def run_live(page: Page, prompt: str, variants: list[str], **values: str) -> None:
+    """Fill the form by the page's own inputs and press Run."""
+    page.locator("#fs-prompt textarea").fill(prompt)
+    for title in ("Branching", "Eviction", "Limits"):
+        header = page.locator("#fs-settings button.label-wrap", has_text=title)
+        if "open" not in (header.get_attribute("class") or ""):
+            header.click()
+    page.locator("#fs-policy input").click()
+    page.get_by_role("option", name="h2o", exact=True).click()
+    page.wait_for_timeout(400)
+    for name, value in values.items():
+        box = page.locator(f"#fs-{name} :is(input[type=number], input[type=text], textarea)").first
+        box.fill(value)
+        box.blur()
+    box = page.locator("#fs-evict-variants input")
+    for _ in range(3):
+        box.focus()
+        page.keyboard.press("Backspace")
+    for variant in variants:
+        box.fill(variant)
+        page.keyboard.press("Enter")
+    page.wait_for_timeout(400)
+    page.locator("#fs-evict-run").click()
+
+
+def done(page: Page) -> None:
+    expect(page.locator(".fs-evict .fs-badge").first).to_have_text("finished", timeout=120_000)
+
+
+def test_a_live_board_shows_its_traces_occupancy_and_hostile_text_stays_text(
+    tab: Page, app: App
+) -> None:
+    before = len(app.ended_runs())
+    prompt = " ".join(HOSTILE)
+    small = dict(budget="20", max_new_tokens="10", max_paths="4", sinks="2", recent="4")
+    run_live(tab, prompt, ["window", "h2o sinks=1"], **small)
+    done(tab)
+    titles = tab.locator(".fs-evict-name")
+    expect(titles).to_have_text(["Window", "Exact attention (H2O), sinks 1"])
+    steps = board(tab, "return board.focused.log.steps")
+    assert any(step["evictions"] for step in steps)
+    for at, step in enumerate(steps):
+        seek(tab, at)
+        for seen, budget in bars(tab):
+            assert int(seen) <= int(budget) == 20
+        live = board(tab, "return board.details[0].parts.layers.innerText")
+        assert live.count("/ 20") == len(step["memory"]["layers"])
+        if len(step["paths"]) == 1:
+            assert [int(seen) for seen, _ in bars(tab)] == step["memory"]["layers"]
+    seek(tab, next(at for at, step in enumerate(steps) if step["decisions"]))
+    shown = tab.locator(".fs-evict-text").first.inner_text()
+    assert [text for text in HOSTILE if text not in shown] == []
+    assert tab.evaluate("window.pwned") is None
+    assert tab.locator(".fs-evict img, .fs-evict script").count() == 0
+    wait_until(lambda: [caches for _, caches in app.ended_runs()[before:]] == [0, 0])
+
+
+def test_what_cannot_be_run_is_one_sentence_and_the_board_stays(tab: Page) -> None:
+    before = board(tab, "return board.cards.length")
+    run_live(tab, "Once", ["window"], budget="5")
+    alert = tab.locator(".fs-evict .fs-alert")
+    expect(alert).to_contain_text("sinks + recent = 12; give at least 13")
+    assert board(tab, "return board.cards.length") == before
+    expect(tab.locator("#fs-sinks input")).to_be_enabled()
+    expect(tab.locator("#fs-sketch_width input")).to_be_disabled()
+    expect(tab.locator("#fs-sketch_width")).to_contain_text("only with policy count_min or")
+
+
+def test_a_run_of_explore_with_a_policy_is_shown_here_at_the_same_step(
+    fresh_page: Page, tmp_path: Path
+) -> None:
+    page = fresh_page
+    page.set_input_files(".fs-file", TRACES / "needle-3.jsonl")
+    page.wait_for_function("() => window.forkscope.stages.explore.log.evictions.length > 0")
+    page.evaluate("window.forkscope.stages.explore.player.seek(6)")
+    page.get_by_role("tab", name="Evict", exact=True).click()
+    page.wait_for_function("() => window.forkscope.stages.evict?.log?.length === 15")
+    shares = "return board.log === window.forkscope.stages.explore.log && board.focused.cursor"
+    assert board(page, shares) == 6
+    board(page, "board.player.seek(9)")
+    assert page.evaluate("window.forkscope.stages.explore.player.cursor") == 9
+    damaged = tmp_path / "damaged.jsonl"
+    lines = (TRACES / "needle-3.jsonl").read_text().splitlines()
+    step = json.loads(lines[8])
+    step["evictions"][0]["paths"] = []
+    damaged.write_text("\n".join([*lines[:8], json.dumps(step), *lines[9:]]) + "\n")
+    page.set_input_files(".fs-evict-file", damaged)
+    expect(page.locator(".fs-evict .fs-alert")).to_contain_text("columns of different lengths")
+    assert board(page, shares) == 9
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 700, 390])
+def test_every_width_and_theme_shows_the_tab_without_scrolling_sideways(
+    tab: Page, width: int
+) -> None:
+    open_board(tab, "narrow")
+    tab.locator('[data-panel="b"] .fs-beside').click()
+    tab.set_viewport_size({"width": width, "height": 850})
+    colors = []
+    for _ in range(2):
+        board(tab, "board.draw()")
+        held = tab.locator(".fs-evict-token:not(.is-gone)").first
+        colors.append(held.evaluate("(one) => getComputedStyle(one).backgroundColor"))
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        for part in tab.locator(
+            ".fs-evict :is(.fs-evict-card, .fs-evict-part:not([hidden]))"
+        ).all():
+            box = part.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        tab.locator(".fs-theme").click()
+        tab.wait_for_timeout(200)
+    assert len(set(colors)) == 2
