@@ -208,6 +208,36 @@ def compare_runs(stand: Stand) -> None:
     stand.page.wait_for_function(told)
 
 
+def evict(name: str, step: int, *deeds: str) -> Callable[[Stand], None]:
+    """A recorded board at a step, after clicks on what `deeds` select."""
+
+    def show(stand: Stand) -> None:
+        stand.tab("Evict")
+        stand.page.locator(f'[data-board="{name}"] .fs-shelf-open').click()
+        shown = "(name) => window.forkscope.stages.evict.shown === name"
+        stand.page.wait_for_function(shown, arg=name)
+        for deed in deeds:
+            stand.page.locator(deed).click()
+        stand.page.evaluate("(step) => window.forkscope.stages.evict.player.seek(step)", step)
+
+    return show
+
+
+def evict_finished(stand: Stand) -> None:
+    stand.tab("Evict")
+    stand.page.locator('[data-board="needle"] .fs-shelf-live').click()
+    done = "() => window.forkscope.stages.evict.parts.badge.textContent === 'finished'"
+    stand.page.wait_for_function(done, timeout=180_000)
+
+
+def evict_failed(stand: Stand) -> None:
+    stand.tab("Evict")
+    stand.page.evaluate(
+        "(alert) => window.forkscope.stages.evict.take({ alert, failed: true })",
+        "The board failed (RuntimeError: out of memory).",
+    )
+
+
 SHOTS: dict[str, Callable[[Stand], None]] = {
     "first-visit": first_visit,
     "tree": tree,
@@ -228,6 +258,12 @@ SHOTS: dict[str, Callable[[Stand], None]] = {
     "compare-empty": compare_empty,
     "compare-finished": compare_finished,
     "compare-runs": compare_runs,
+    "evict-windows": evict("windows", 60),
+    "evict-needle": evict("needle", 8, '[data-panel="c"] .fs-evict-name'),
+    "evict-sketch": evict("narrow", 30, '[data-panel="b"] .fs-evict-name'),
+    "evict-beside": evict("eight", 24, '[data-panel="e"] .fs-beside'),
+    "evict-finished": evict_finished,
+    "evict-failed": evict_failed,
 }
 
 

@@ -148,6 +148,7 @@ export class EvictBoard {
     leave("evict"); // what waits in line would take the place of these
     this.#begin(whole.map(({ title, log }) => ({ title: title || runName(settingsOf(log)) })), { live: false });
     this.cards.forEach((card, at) => card.show(whole[at].log, "recorded"));
+    this.shown = board; // the name of a recorded board
     this.shelf.mark(board);
     this.#title(heading ?? whole.map(({ title }) => title).join(" · "), caption);
     this.words.say(whole.length > 1 ? `${plural(whole.length, "run")} under one cursor.` : "");
@@ -236,7 +237,7 @@ export class EvictBoard {
   #begin(kinds, how) {
     this.shelf.forget();
     clearInterval(this.looking);
-    this.shared = null;
+    this.shared = this.shown = null;
     this.cursor.reset(how);
     this.words.alert("");
     this.cards = kinds.map(({ title }, at) => new EvictCard({ key: LETTERS[at], title, sign: String(at + 1), data: { "data-run": LETTERS[at] } }, {
@@ -324,6 +325,7 @@ export class EvictBoard {
     card.show(log, isLive ? "running" : "recorded");
     this.#title(stage.title, "");
     this.words.stand(isLive ? "live" : "shared");
+    this.parts.status.textContent = "The run that Explore shows.";
     this.#grown();
     if (!following) this.player.seek(cursor);
     if (playing) this.player.play();

@@ -12,7 +12,7 @@ export const KEYS = [
 const LEAST = 3; // pixels of a column
 const WIDEST = 9000; // pixels of a picture; wider sketches share cells
 const TALL = { sketch: 22, exact: 64 }; // pixels of a row
-const HIT = 0.1; // of the largest gain of a step: from there on a cell is marked
+const HIT = 0.5; // of the largest gain of a step: from there on a cell is marked
 
 /**
  * The cells that a sketch's evidence tells of: Map row * width + column -> `{row, column, value, entries, gain}`, `entries`
@@ -138,9 +138,9 @@ export class SketchGrid {
   #legend(width, each, known, depth) {
     const { isSketch } = this.grid;
     const text = isSketch
-      ? `${count(depth)} rows × ${count(width)} counters; hatched: no token in the cache counts there, so its value is not recorded; notch above: gained most in this step`
+      ? `${count(depth)} rows × ${count(width)} counters; hatched: no token in the cache counts there, so its value is not recorded; notch above: gained at least half of the largest gain of this step`
         + (each > 1 ? `; a cell is ${count(each)} counters, the largest of them` : "")
-      : "a bar is the counter of one stored token, in the order of the text; notch: gained most in this step";
+      : "a bar is the counter of one stored token, in the order of the text; notch: gained at least half of the largest gain of this step";
     if (this.keys.textContent !== text) this.keys.textContent = text;
     Object.assign(this.canvas.dataset, { known, width, depth });
   }
