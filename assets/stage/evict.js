@@ -3,28 +3,20 @@
 import { BoardWords } from "./boardwords.js";
 import { isDark, palette } from "./color.js";
 import { Cursor } from "./cursor.js";
-import { el } from "./dom.js";
 import { EvictCard } from "./evictcard.js";
 import { Detail } from "./evictdetail.js";
-import { isBounded, settingsOf } from "./evictfacts.js";
-import { EMPTY, build } from "./evictparts.js";
+import { settingsOf } from "./evictfacts.js";
+import { Opening } from "./evictopening.js";
+import { BADGES, EMPTY, LETTERS, build } from "./evictparts.js";
+import { Sharing } from "./evictsharing.js";
 import { EvictShelf } from "./evictshelf.js";
-import { runName } from "./evictwords.js";
+import { differs, runName } from "./evictwords.js";
 import { narrate, plural } from "./format.js";
 import { Healing } from "./healing.js";
 import { bindKeys } from "./keys.js";
-import { parseTrace } from "./log.js";
 import { healer, leave, letGo, page } from "./page.js";
-import { conditions } from "./settings.js";
 import { watchTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
-
-export const MOST_RUNS = 8;
-const LETTERS = "abcdefgh";
-const BADGES = {
-  loading: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "recorded", shared: "as in Explore",
-};
-const LOOK = 120; // milliseconds between two looks at a run that grows in Explore
 
 /** A gr.HTML host becomes the board: messages come as JSON in `props.value`. `boards`: the recorded ones. */
 export function attach({ element, props, watch, server, trigger }, boards) {
@@ -43,7 +35,6 @@ export class EvictBoard {
     this.id = null; // of the live board
     this.cards = [];
     this.focused = this.besides = null; // cards
-    this.seen = null; // the run of Explore that was taken over, or looked at, last
     this.frame = 0;
     this.parts = build();
     host.append(this.parts.root);
@@ -57,7 +48,14 @@ export class EvictBoard {
       show: (one, runs) => this.showRuns(runs, { heading: one.title, caption: one.caption, board: one.name }),
       run: (name) => run(name), refuse: (words) => this.words.alert(words),
     });
+    this.sharing = new Sharing(this);
+    this.opening = new Opening(this);
     this.#listen();
+  }
+
+  /** The stage whose run is shown here as well, or null. */
+  get shared() {
+    return this.sharing.stage;
   }
 
   get player() {
@@ -115,45 +113,39 @@ export class EvictBoard {
     this.words.stand(this.words.rest);
   }
 
-  /** No more will come: all have run (`done`), Stop was pressed (`stopped`), or it broke off (`failed`). */
+  /** No more will come: `done`, `stopped` or `failed`. */
   finish(how) {
     if (how === "done") this.words.say("Done.");
     else {
-      for (const card of this.cards) {
-        if (card.state === "running") card.setState(how);
-        if (card.state === "waiting") card.setState("never");
-      }
+      for (const card of this.cards) card.breakOff(how);
       this.words.say(how === "failed" ? "Broken off. What came stays here." : "Stopped. The cache is freed; what came stays here.");
     }
     this.words.stand(how);
     page.requests.close("evict");
     this.player.finish();
-    this.#grown();
+    this.grown();
   }
 
-  /**
-   * Show runs that have ended, 1 to 8 of `{title, log}`, from their logs alone. While a board runs nothing changes but a
-   * sentence. Whether they are shown.
-   */
+  /** Show runs that have ended, 1 to 8 of `{title, log}`; while a board runs nothing changes but a sentence. Whether they are shown. */
   showRuns(runs, { heading = null, caption = "", board = null } = {}) {
     if (this.player.isLive && !this.shared) {
       this.words.alert("A board is running; stop it first.");
       return false;
     }
-    const whole = runs.filter(({ log }) => log?.length).slice(0, MOST_RUNS);
+    const whole = runs.filter(({ log }) => log?.length).slice(0, LETTERS.length);
     if (!whole.length) {
       this.words.alert("This run has no step yet.");
       return false;
     }
     leave("evict"); // what waits in line would take the place of these
-    this.#begin(whole.map(({ title, log }) => ({ title: title || runName(settingsOf(log)) })), { live: false });
+    this.begin(whole.map(({ title, log }) => ({ title: title || runName(settingsOf(log)) })), { live: false });
     this.cards.forEach((card, at) => card.show(whole[at].log, "recorded"));
     this.shown = board; // the name of a recorded board
     this.shelf.mark(board);
-    this.#title(heading ?? whole.map(({ title }) => title).join(" · "), caption);
+    this.title(heading ?? whole.map(({ title }) => title).join(" · "), caption);
     this.words.say(whole.length > 1 ? `${plural(whole.length, "run")} under one cursor.` : "");
     this.words.stand("recorded");
-    this.#grown();
+    this.grown();
     this.player.seek(this.player.length - 1);
     return true;
   }
@@ -173,7 +165,6 @@ export class EvictBoard {
     this.player.toLive();
   }
 
-  /** The card that is shown in detail, and the one beside it. */
   focus(card) {
     if (this.focused === card) return;
     if (this.besides === card) this.besides = this.focused;
@@ -194,7 +185,7 @@ export class EvictBoard {
     this.frame = 0;
     if (!this.isVisible()) return;
     this.colors ??= palette(this.parts.root);
-    this.#refreshOthers();
+    this.opening.refresh();
     for (const card of this.cards) card.draw();
     const { log } = this;
     this.parts.root.classList.toggle("is-empty", !this.cards.length);
@@ -219,25 +210,25 @@ export class EvictBoard {
     const card = this.cards.find((one) => one.key === message.now);
     if (message.batch) card.apply(message.batch);
     else card.setState("running");
-    this.healing.catchUp(this.cards, message.runs, () => this.#grown());
-    this.#grown();
+    this.healing.catchUp(this.cards, message.runs, () => this.grown());
+    this.grown();
     if (message.done) this.finish("done");
     else this.words.say(`Running ${card.title}, ${this.cards.indexOf(card) + 1} of ${this.cards.length} …`);
   }
 
   #start({ evict, order, titles, heading, caption, preset }) {
     this.id = evict;
-    this.#begin(order.map((_, at) => ({ title: titles[at] })), { live: true });
+    this.begin(order.map((_, at) => ({ title: titles[at] })), { live: true });
     this.shelf.mark(preset ?? null);
-    this.#title(heading, caption);
+    this.title(heading, caption);
     this.words.stand("live");
   }
 
   /** New cards in the place of the old ones; they are named a, b, ... */
-  #begin(kinds, how) {
+  begin(kinds, how) {
     this.shelf.forget();
-    clearInterval(this.looking);
-    this.shared = this.shown = null;
+    this.sharing.end();
+    this.shown = null;
     this.cursor.reset(how);
     this.words.alert("");
     this.cards = kinds.map(({ title }, at) => new EvictCard({ key: LETTERS[at], title, sign: String(at + 1), data: { "data-run": LETTERS[at] } }, {
@@ -251,21 +242,10 @@ export class EvictBoard {
     this.#placed();
   }
 
-  #title(heading, caption) {
-    this.words.title(heading, this.#differs() || EMPTY.note);
+  title(heading, caption) {
+    this.words.title(heading, differs(this.cards) || EMPTY.note);
     this.parts.caption.textContent = caption ?? "";
     this.parts.caption.hidden = !caption;
-  }
-
-  /** What differs between the runs, in one line. */
-  #differs() {
-    const logs = this.cards.map(({ log }) => log).filter(Boolean);
-    if (!logs.length) return "";
-    const { prompt, model } = logs[0].header;
-    const { different } = conditions(logs.map(({ header }) => header));
-    const names = Object.keys(different);
-    if (logs.length > 1 && names.length) return `What differs: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}.`;
-    return `${model.name}, ${plural(prompt.length, "prompt token")}`;
   }
 
   #placed() {
@@ -278,8 +258,8 @@ export class EvictBoard {
   }
 
   /** A card has more steps, or has become another run. */
-  #grown() {
-    const note = this.#differs() || EMPTY.note;
+  grown() {
+    const note = differs(this.cards) || EMPTY.note;
     if (this.parts.note.textContent !== note) this.parts.note.textContent = this.parts.note.title = note;
     if (this.timeline.log !== this.log) this.timeline.reset(this.log);
     this.cursor.grow();
@@ -287,8 +267,7 @@ export class EvictBoard {
   }
 
   #moved() {
-    const { shared } = this;
-    if (shared && !shared.player.isLive && shared.log === this.log && shared.player.cursor !== this.focused.cursor) shared.player.seek(this.focused.cursor);
+    this.sharing.moved();
     this.invalidate();
   }
 
@@ -303,90 +282,12 @@ export class EvictBoard {
     event.preventDefault();
   }
 
-  /** The tab came to the front: a run with a policy that Explore shows is shown here as well, at the same step. */
-  #arrive() {
-    const stage = page.stages.explore;
-    const { log } = stage ?? {};
-    if (log && log !== this.seen && isBounded(log) && (!this.player.isLive || this.shared) && !page.requests.isOpen("evict")) this.#share(stage);
-    else if (!this.cards.length && this.shelf.boards.length && !page.requests.isOpen("evict")) this.shelf.open(this.shelf.boards[0].name);
-    this.seen = log ?? null;
-    if (this.shared && !this.player.isLive && this.shared.log === this.log) this.player.seek(this.shared.player.cursor);
-    this.invalidate();
-  }
-
-  #share(stage) {
-    const { log, player } = stage;
-    const { cursor, isLive, following, playing } = player;
-    if (playing) player.pause();
-    this.#begin([{ title: stage.title || runName(settingsOf(log)) }], { live: isLive });
-    this.shelf.mark(null);
-    this.shared = stage;
-    const [card] = this.cards;
-    card.show(log, isLive ? "running" : "recorded");
-    this.#title(stage.title, "");
-    this.words.stand(isLive ? "live" : "shared");
-    this.parts.status.textContent = "The run that Explore shows.";
-    this.#grown();
-    if (!following) this.player.seek(cursor);
-    if (playing) this.player.play();
-    if (isLive) this.looking = setInterval(() => this.#look(stage, card), LOOK);
-  }
-
-  /** The run of Explore grows. */
-  #look(stage, card) {
-    if (stage.log !== card.log) return void clearInterval(this.looking);
-    if (card.length !== stage.log.length) {
-      card.grow();
-      this.#grown();
-    }
-    if (stage.player.isLive) return;
-    clearInterval(this.looking);
-    card.setState(stage.badge === "done" ? "done" : stage.badge);
-    this.words.stand(stage.badge);
-    this.player.finish();
-    this.invalidate();
-  }
-
-  /** Runs of this visit that have a bounded cache, to choose from. */
-  #refreshOthers() {
-    const runs = (page.history?.entries ?? []).filter(({ log, badge }) => isBounded(log) && log.length && badge !== "live");
-    const key = runs.map(({ id, title }) => `${id}:${title}`).join("\n");
-    if (key === this.othersKey) return;
-    this.othersKey = key;
-    this.parts.others.replaceChildren(el("option", { value: "", text: "Runs of this visit …" }), ...runs.map(({ id, title }) => el("option", { value: id, text: title })));
-    this.parts.others.hidden = !runs.length;
-  }
-
-  async #open(files) {
-    try {
-      const runs = await Promise.all(files.slice(0, MOST_RUNS).map(async (file) => ({ title: file.name, log: parseTrace(await file.text(), file.name) })));
-      if (runs.length) this.showRuns(runs);
-    } catch (error) {
-      this.words.alert(`${error.message} Open .jsonl files that Forkscope recorded.`);
-    }
-  }
-
   #listen() {
-    const { root, others, file } = this.parts;
-    others.addEventListener("change", () => {
-      const entry = page.history?.entries.find(({ id }) => String(id) === others.value);
-      if (entry) this.showRuns([{ title: entry.title, log: entry.log }]);
-      others.value = "";
-    });
-    file.addEventListener("change", async () => {
-      await this.#open([...file.files]);
-      file.value = "";
-    });
-    root.addEventListener("dragover", (event) => event.dataTransfer.types.includes("Files") && event.preventDefault());
-    root.addEventListener("drop", (event) => {
-      if (!event.dataTransfer.types.includes("Files")) return;
-      event.preventDefault();
-      this.#open([...event.dataTransfer.files]);
-    });
+    const { root } = this.parts;
     let wasVisible = false;
     new ResizeObserver(() => {
       const isVisible = this.isVisible();
-      if (isVisible && !wasVisible) this.#arrive();
+      if (isVisible && !wasVisible) this.sharing.arrive();
       wasVisible = isVisible;
       this.invalidate();
     }).observe(root);

@@ -55,6 +55,12 @@ export class EvictCard extends Growing {
     this.parts.root.dataset.state = state;
   }
 
+  /** Nothing more comes of this board: what ran is `how`, what had not begun never will. */
+  breakOff(how) {
+    if (this.state === "running") this.setState(how);
+    if (this.state === "waiting") this.setState("never");
+  }
+
   /** What is put where: "focus", "beside" or "". `canBeside`: there is a run in focus that is another one. */
   setPlace(place, canBeside) {
     const { root, name, beside } = this.parts;

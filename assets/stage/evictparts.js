@@ -2,6 +2,11 @@
 
 import { el } from "./dom.js";
 
+export const LETTERS = "abcdefgh"; // of the runs of a board
+export const BADGES = {
+  loading: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "recorded", shared: "as in Explore",
+};
+
 /** What the tab says before it has anything to show. */
 export const EMPTY = {
   title: "Which token leaves, and what that costs",

@@ -1,6 +1,7 @@
 // A run's way to keep its cache small, in words. Pure functions of its settings.
 
 import { count, plural } from "./format.js";
+import { conditions } from "./settings.js";
 
 /** What people call a policy, and what it keeps. */
 export const POLICIES = {
@@ -57,4 +58,13 @@ export function strategyWords(settings) {
 /** A run's name on the board where it has none: its policy and the settings that tell it from the others. */
 export function runName(settings) {
   return settings.policy === "window" ? `Window, ${settings.sinks ? plural(settings.sinks, "sink") : "no sinks"}` : policyName(settings);
+}
+
+/** What differs between the runs of `cards`, in one line; of one run, what it is. "" before any has begun. */
+export function differs(cards) {
+  const headers = cards.filter(({ log }) => log).map(({ log }) => log.header);
+  if (!headers.length) return "";
+  const names = Object.keys(conditions(headers).different);
+  if (headers.length > 1 && names.length) return `What differs: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}.`;
+  return `${headers[0].model.name}, ${plural(headers[0].prompt.length, "prompt token")}`;
 }

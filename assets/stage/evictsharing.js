@@ -1,0 +1,76 @@
+// A run that Explore shows is shown in the Evict tab as well, where its cache is bounded: one log, one cursor.
+
+import { isBounded, settingsOf } from "./evictfacts.js";
+import { runName } from "./evictwords.js";
+import { page } from "./page.js";
+
+const LOOK = 120; // milliseconds between two looks at a run that grows in Explore
+
+export class Sharing {
+  constructor(board) {
+    this.board = board;
+    this.stage = null; // whose run is shown
+    this.seen = null; // the run of Explore that was taken over, or looked at, last
+  }
+
+  /** Other runs are shown. */
+  end() {
+    clearInterval(this.looking);
+    this.stage = null;
+  }
+
+  /** The tab came to the front: what Explore shows is taken over where it is new, else the first recorded board. */
+  arrive() {
+    const { board } = this;
+    const stage = page.stages.explore;
+    const { log } = stage ?? {};
+    const isFree = (!board.player.isLive || this.stage) && !page.requests.isOpen("evict");
+    if (log && log !== this.seen && isBounded(log) && isFree) this.#begin(stage);
+    else if (!board.cards.length && board.shelf.boards.length && isFree) board.shelf.open(board.shelf.boards[0].name);
+    this.seen = log ?? null;
+    if (this.stage && !board.player.isLive && this.stage.log === board.log) board.player.seek(this.stage.player.cursor);
+    board.invalidate();
+  }
+
+  /** The board's cursor stands elsewhere. */
+  moved() {
+    const { stage, board } = this;
+    if (!stage || stage.player.isLive || stage.log !== board.log) return;
+    if (stage.player.cursor !== board.focused.cursor) stage.player.seek(board.focused.cursor);
+  }
+
+  #begin(stage) {
+    const { board } = this;
+    const { log, player } = stage;
+    const { cursor, isLive, following, playing } = player;
+    if (playing) player.pause();
+    board.begin([{ title: stage.title || runName(settingsOf(log)) }], { live: isLive });
+    board.shelf.mark(null);
+    this.stage = stage;
+    const [card] = board.cards;
+    card.show(log, isLive ? "running" : "recorded");
+    board.title(stage.title, "");
+    board.words.stand(isLive ? "live" : "shared");
+    board.parts.status.textContent = "The run that Explore shows.";
+    board.grown();
+    if (!following) board.player.seek(cursor);
+    if (playing) board.player.play();
+    if (isLive) this.looking = setInterval(() => this.#look(card), LOOK);
+  }
+
+  /** The run of Explore grows. */
+  #look(card) {
+    const { stage, board } = this;
+    if (stage?.log !== card.log) return void clearInterval(this.looking);
+    if (card.length !== stage.log.length) {
+      card.grow();
+      board.grown();
+    }
+    if (stage.player.isLive) return;
+    clearInterval(this.looking);
+    card.setState(stage.badge);
+    board.words.stand(stage.badge);
+    board.player.finish();
+    board.invalidate();
+  }
+}
