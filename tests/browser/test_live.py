@@ -162,7 +162,7 @@ def test_bad_input_is_one_sentence_and_the_run_before_stays(
     set_fields(page, "Once", max_paths="4", max_new_tokens="4")
     run(page)
     done(page)
-    assert page.locator(".fs-alert").is_hidden()
+    assert page.locator(".fs-stage .fs-alert").is_hidden()
 
 
 def test_a_model_that_is_not_there_is_said_so(page: Page) -> None:
