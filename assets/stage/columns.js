@@ -4,6 +4,7 @@ import { bytes, count, plural, probability, visibleToken } from "./format.js";
 import { isWithin } from "./icicle.js";
 import { PROMPT } from "./log.js";
 import { pruned } from "./shape.js";
+import { isQuantized, nodeNbytes } from "./weight.js";
 
 const NONE = "–";
 export const STATUS = {
@@ -37,8 +38,8 @@ export const COLUMNS = [
   column("slot", "slot", "The pool slot that holds its keys and values now", (node, { state }) => slotOf(node, state), count),
   column("refs", "refs", "Reference count: live paths that see the slot",
     (node, { state }) => (slotOf(node, state) === null ? null : state.refs[node.slot]), count),
-  column("bytes", "KV bytes", "Bytes of its keys and values in the pool, all layers",
-    (node, { state, log }) => (slotOf(node, state) === null ? null : log.header.model.kv_nbytes_per_token), bytes),
+  column("bytes", "KV bytes", "Bytes of its keys and values in the pool, over the layers that hold it; quantised: the measured mean",
+    (node, { state, log }) => nodeNbytes(log, state, node)?.nbytes ?? null, bytes),
 ];
 
 function column(key, title, help, value, write, isNumber = true) {
@@ -92,5 +93,7 @@ export function captionOf(ids, log, state, shape, { key, way }) {
   const { title, isNumber } = COLUMNS.find((one) => one.key === key);
   const order = isNumber ? (way > 0 ? "smallest first" : "largest first") : (way > 0 ? "A to Z" : "Z to A");
   const pool = log.head.numPrompt || !log.length ? "" : " This backend keeps no shared pool: no slots, reference counts or bytes.";
-  return `${parts.join(", ")}; by ${title}, ${order}.${pool}`;
+  const mean = isQuantized(log.header) ? " KV bytes are the measured mean: quantised storage." : "";
+  const split = state.isSplit ? " Slots and reference counts are those of layer 0." : "";
+  return `${parts.join(", ")}; by ${title}, ${order}.${pool}${mean}${split}`;
 }

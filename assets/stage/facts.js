@@ -2,8 +2,9 @@
 
 import { el } from "./dom.js";
 import { numGiven, promptParts } from "./force.js";
-import { bytes, nats, plural, probability, visibleToken } from "./format.js";
+import { bytes, count, nats, plural, probability, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
+import { nodeNbytes, tokenNbytes, isQuantized } from "./weight.js";
 import { show, whyNot } from "./whatif.js";
 
 export const STATUS = {
@@ -44,8 +45,23 @@ export function pathText(log, node) {
   return [el("p", { class: "fs-path", tabindex: 0, "aria-label": "Text of this path" }, el("span", { class: "fs-path-inner" }, ...parts))];
 }
 
+/** Bytes of keys and values: of this token where layers differ, else of any. */
+export function storedWords(log, state, node) {
+  const { model } = log.header;
+  const whole = bytes(model.kv_nbytes_per_token);
+  if (state.isSplit && node.id !== PROMPT) {
+    const found = nodeNbytes(log, state, node);
+    if (!found) return "no keys and values in any layer";
+    return `${bytes(found.nbytes)} of keys and values in ${count(found.layers)} of ${plural(model.num_layers, "layer")}${found.isMean ? ", on average" : ""}`;
+  }
+  if (!isQuantized(log.header)) return `${whole} of keys and values a token${state.isSplit ? " that every layer keeps" : ""}`;
+  const mean = tokenNbytes(log.header, state.memory);
+  return mean ? `${bytes(mean)} of keys and values a token on average, ${whole} unquantised` : `${whole} of keys and values a token, unquantised`;
+}
+
 /** Every number of the token, as a list. */
-export function numbers(log, node, cursor) {
+export function numbers(log, node, state) {
+  const { cursor } = state;
   const rows = [];
   const add = (name, value, title) => rows.push(el("dt", { text: name, title }), el("dd", { text: value }));
   if (node.id === PROMPT) {
@@ -67,6 +83,6 @@ export function numbers(log, node, cursor) {
   }
   if (node.id !== PROMPT) add("made", `step ${node.step}, depth ${node.depth}, path ${node.path}`);
   if (node.ended <= cursor) add("end", STATUS[node.status]);
-  add("stored", `${bytes(log.header.model.kv_nbytes_per_token)} of keys and values a token`);
+  add("stored", storedWords(log, state, node));
   return el("dl", { class: "fs-facts" }, ...rows);
 }

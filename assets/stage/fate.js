@@ -103,8 +103,11 @@ export function unstoredWords(log, node, cursor, badge) {
 export function fateOf(log, token) {
   const holder = token > 0 ? log.nodes[token - 1] : log.prompt[-token - 1];
   for (let at = holder.written; at < log.length; at++) {
-    if (log.steps[at].freed.includes(holder.slot)) {
-      const isEvicted = (log.gone.get(token) ?? []).some((index) => log.evictions[index].step === at && log.evictions[index].layer === 0);
+    const isEvicted = (log.gone.get(token) ?? []).some((index) => {
+      const { step, layer, isFree } = log.evictions[index];
+      return step === at && layer === 0 && isFree;
+    });
+    if (isEvicted || log.steps[at].freed.includes(holder.slot)) {
       return { step: at, ends: isEvicted ? [] : endsUnder(log, token, at), isRun: false, isEvicted };
     }
   }

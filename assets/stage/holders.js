@@ -9,7 +9,7 @@ const FEW = 7; // paths listed until somebody asks for all
 export function ownerPanel(owned, { point, select, seek, all }, isWhole = false) {
   const rows = [];
   const add = (name, value) => rows.push(el("dt", { text: name }), el("dd", {}, value));
-  add(owned.what, [owned.nbytes ? bytes(owned.nbytes) : "", owned.share].filter(Boolean).join(", ") || owned.note);
+  add(owned.what, [owned.nbytes ? `${bytes(owned.nbytes)}${owned.isMean ? " on average" : ""}` : "", owned.share].filter(Boolean).join(", ") || owned.note);
   if (owned.since !== null) add("since", stepButton(owned.since, seek));
   if (owned.fate) add("until", owned.fate);
   if (owned.note && (owned.nbytes || owned.share)) add("note", owned.note);

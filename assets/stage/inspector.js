@@ -2,7 +2,7 @@
 
 import { candidateList } from "./candidates.js";
 import { el, keptSize } from "./dom.js";
-import { STATUS, growTitle, numbers, pathText, verdict } from "./facts.js";
+import { STATUS, growTitle, numbers, pathText, storedWords, verdict } from "./facts.js";
 import { forced, grown, numGiven } from "./force.js";
 import { bytes, nats, probability, shorten, visibleToken } from "./format.js";
 import { ownerPanel } from "./holders.js";
@@ -178,7 +178,7 @@ export class Inspector {
     const open = this.#open();
     if (open === "owner") this.#owner(focus);
     if (!node) return;
-    if (open === "facts") this.#fill("facts", [node.id, cursor >= node.decided, node.ended <= cursor], () => numbers(log, node, cursor));
+    if (open === "facts") this.#fill("facts", [node.id, cursor >= node.decided, node.ended <= cursor, storedWords(log, scene.state, node)], () => numbers(log, node, scene.state));
     const later = node.ended <= cursor ? "Its path ended here; nothing was decided after it. Grow from here continues it in a run of its own." : "Its next token has not been decided yet.";
     const chosen = node.children.filter((id) => log.nodes[id].step <= cursor).map((id) => log.nodes[id].token);
     if (open === "next") {
@@ -252,8 +252,8 @@ export class Inspector {
 
   /** Whose bytes these are, in a line; more of it in its tab. */
   #stored(focus) {
-    const { what, nbytes, share, note } = ownership(this.log, this.scene.state, focus, this.scene.badge);
-    const words = nbytes ? [what, bytes(nbytes), share.split(":")[0]].join(" · ") : note || what;
+    const { what, nbytes, share, note, isMean } = ownership(this.log, this.scene.state, focus, this.scene.badge);
+    const words = nbytes ? [what, `${bytes(nbytes)}${isMean ? " on average" : ""}`, share.split(":")[0]].join(" · ") : note || what;
     if (this.more.textContent !== words) this.more.textContent = words;
   }
 

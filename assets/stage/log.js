@@ -21,7 +21,7 @@ export class Log {
     this.prompt = header.prompt.map((token) => ({ ...token, slot: -1, written: Infinity }));
     this.forks = []; // {step, path, node, children}
     this.ends = []; // {step, path, node, status}
-    this.evictions = []; // {step, layer, token, at, of}: entry `at` of the `Evicted` `of`; token as in State.tokens
+    this.evictions = []; // {step, layer, token, at, of, isFree}: entry `at` of the `Evicted` `of`; token as in State.tokens
     this.gone = new Map(); // token -> where it stands in `evictions`, once for each time that it left
     this.lastOf = new Map(); // path -> its newest node, whenever it was made
     this.head = new State();
@@ -53,7 +53,7 @@ export class Log {
     for (const end of step.ends) this.#end(end, step.index);
     this.made.push(this.nodes.length);
     this.head.advance(step, (token, slot) => this.#wrote(token, slot, step.index),
-      (token, of, at) => this.#left(token, of, at, step.index));
+      (token, of, at, isFree) => this.#left(token, of, at, step.index, isFree));
   }
 
   /** The state after step `cursor` (clamped); do not change it. */
@@ -130,10 +130,10 @@ export class Log {
     if (end.node >= 0) this.prunedAt.values[end.node] = end.status === "pruned" ? step : NEVER;
   }
 
-  #left(token, of, at, step) {
+  #left(token, of, at, step, isFree) {
     if (!this.gone.has(token)) this.gone.set(token, []);
     this.gone.get(token).push(this.evictions.length);
-    this.evictions.push({ step, layer: of.layer, token, at, of });
+    this.evictions.push({ step, layer: of.layer, token, at, of, isFree });
   }
 
   #wrote(token, slot, step) {

@@ -2,6 +2,7 @@
 
 import { fontOf, inside, keptSize, writtenCanvas } from "./dom.js";
 import { bytes } from "./format.js";
+import { isQuantized } from "./weight.js";
 
 const PAD = { left: 4, right: 4, top: 8, bottom: 4 };
 const NAMES = { logical: "kv_logical_nbytes", allocated: "kv_nbytes", unique: "kv_live_nbytes" };
@@ -11,12 +12,14 @@ const known = new WeakMap(); // log -> its series: a log only grows
 /**
  * Per-step bytes of a log, the higher of after the pass and after the decisions: `{logical, allocated, unique}`
  * arrays, and `top`, the largest of all. `copies` is what deep copies would need where that is another figure
- * than `logical`, which counts one cache a path; else null.
+ * than `logical`, which counts one cache a path; else null. Of a run that evicts, or stores in fewer bits, `logical`
+ * is that figure: its copies would hold as little.
  */
 export function series(log) {
   if (!known.has(log)) known.set(log, { logical: [], allocated: [], unique: [], copies: null, top: 1 });
   const lines = known.get(log);
-  const each = log.header.model.kv_nbytes_per_token;
+  const { config, model } = log.header;
+  const each = isQuantized(log.header) || config.eviction?.policy ? 0 : model.kv_nbytes_per_token;
   for (let at = lines.unique.length; at < log.length; at++) {
     const { memory, memory_forward: forward } = log.steps[at];
     for (const [name, field] of Object.entries(NAMES)) {

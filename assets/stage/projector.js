@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 import { bytes, count } from "./format.js";
 import { ELEMENTS, FIELDS, complaint, formula, perToken, project } from "./shapes.js";
+import { isQuantized } from "./weight.js";
 
 const OWN = "own"; // the choice that stands for what is typed in
 const FORMULA = "2 × layers × KV heads × head size × element size × tokens";
@@ -120,12 +121,12 @@ export class Projector {
       }
     }
     this.headline.textContent = `${shape.title}: ${bytes(found.peak.sharing)} instead of ${bytes(found.peak.copies)}, predicted`;
-    this.note.textContent = noteOf(shape, found.longest);
+    this.note.textContent = noteOf(shape, found.longest, log.header);
   }
 }
 
 /** Where the numbers are from, and what is particular about this model. */
-function noteOf(shape, longest) {
+function noteOf(shape, longest, header) {
   const parts = [`${formula(shape)} = ${bytes(perToken(shape))} a token (${shape.source}).`];
   if (shape.latent) {
     parts.push("Latent attention keeps one vector for all heads, as its paper has it; an implementation that stores full keys and values needs more.");
@@ -134,5 +135,7 @@ function noteOf(shape, longest) {
     const which = shape.window_layers === shape.layers ? "All layers" : `${shape.window_layers} of ${shape.layers} layers`;
     parts.push(`${which} keep the last ${count(shape.window)} tokens of a path${longest <= shape.window ? "; no path of this run is longer" : ""}.`);
   }
+  const ignored = [header.config.eviction?.policy && "evictions", isQuantized(header) && "quantised storage"].filter(Boolean).join(" and ");
+  if (ignored) parts.push(`Not counted: the ${ignored} of this run; predicted is every token of the tree, in ${shape.dtype}.`);
   return parts.join(" ");
 }

@@ -15,7 +15,7 @@ export function flatten(header) {
     } else flat[words(name)] = value;
   }
   for (const name of ["architecture", "num_parameters", "num_layers", "num_kv_heads", "head_dim", "vocab_size"]) flat[words(name)] = model[name];
-  flat["KV bytes of a token"] = model.kv_nbytes_per_token;
+  flat["KV bytes of a token, unquantised"] = model.kv_nbytes_per_token;
   for (const [name, version] of Object.entries(software)) flat[`${name} version`] = version;
   return flat;
 }

@@ -59,8 +59,8 @@ export class State {
   }
 
   /**
-   * Apply one step; `wrote(token, slot)` hears which token went into which slot (of layer 0), `left(token, evicted, at)`
-   * which one the entry `at` of an `Evicted` was.
+   * Apply one step; `wrote(token, slot)` hears which token went into which slot (of layer 0), `left(token, evicted, at,
+   * isFree)` which one the entry `at` of an `Evicted` was, and whether nobody sees it any more.
    */
   advance(step, wrote = () => {}, left = () => {}) {
     if (this.isOver || (step.phase === "prefill" && this.rows[0].node !== PROMPT)) this.#restart(); // another sample
@@ -160,16 +160,19 @@ export class State {
     }
   }
 
-  /** Slots leave paths, as those were in the pass; who sees them no more at all is in `freed`. */
+  /** Slots leave paths, as those were in the pass; one that nobody sees any more is free. */
   #evict(evicted, left) {
     const { layer, slots, paths } = evicted;
     const rows = new Map(this.rows.map((row) => [row.path, row]));
     slots.forEach((slot, at) => {
-      left(this.tokensOf(layer)[slot] ?? 0, evicted, at);
+      const token = this.tokensOf(layer)[slot] ?? 0;
       for (const path of paths[at]) {
         const row = rows.get(path);
         if (row) bitsOf(row, layer)[slot >> 5] &= ~(1 << (slot & 31));
       }
+      const isFree = !this.rows.some((row) => this.sees(row, slot, layer));
+      if (isFree) this.tokensOf(layer)[slot] = 0;
+      left(token, evicted, at, isFree);
     });
   }
 

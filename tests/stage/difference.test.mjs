@@ -142,7 +142,7 @@ test("settings are flat; what differs is listed with a value of each run, what i
   const { equal, different } = conditions([one, other]);
   assert.deepEqual(different, {
     model: ["tiny", "big"], "entropy threshold": [0.2, 0.11], samples: [null, 4], select: ["sample", undefined],
-    "KV bytes of a token": [2560, 9216],
+    "KV bytes of a token, unquantised": [2560, 9216],
   });
   assert.equal(equal.seed, one.config.sampling.seed);
   assert.equal(equal.prompt, one.prompt.map((token) => token.text).join(""));
