@@ -128,13 +128,17 @@ def evictions(trace: Trace) -> int:
     return sum(len(rows) for step in trace for each in step.evictions for rows in each.paths)
 
 
-def _policy(config: dict[str, Any]) -> dict[str, Any]:
-    """What bounded the cache; nothing for runs, and files, without a policy."""
+def _cache(config: dict[str, Any]) -> dict[str, Any]:
+    """What bounded the cache and how it stored; nothing for runs, and files, of which it is the
+    full cache in the model's number format."""
+    stored = config["cache"].get("kv_dtype", "model")
+    kind = {} if stored == "model" else {"kv_dtype": stored}
     eviction = config.get("eviction", {})
     if eviction.get("policy") is None:
-        return {}
+        return kind
     budget = eviction["layer_budgets"] or eviction["budget"]
-    return {"policy": eviction["policy"], "budget": budget, "strategy": eviction["strategy"]}
+    bound = {"policy": eviction["policy"], "budget": budget, "strategy": eviction["strategy"]}
+    return kind | bound
 
 
 def generated_tokens(trace: Trace) -> int:
@@ -215,7 +219,7 @@ def result(trace: Trace, keep_pruned: bool = False) -> dict[str, Any]:
             "dtype": model.dtype,
             "seed": config["sampling"]["seed"],
             "version": trace.header.software.get("explorer", ""),
-            **_policy(config),
+            **_cache(config),
         },
         "paths": paths,
         "counters": counters(trace),

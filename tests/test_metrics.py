@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any
 
 import pytest
 
@@ -169,3 +170,15 @@ def test_importance_weights_of_very_long_texts_neither_overflow_nor_divide_by_ze
     assert weight == pytest.approx(math.exp(-3))
     [weight] = importance_weights(gumbel_trace(kept=-1.0, pruned=-3000.0, logprob=-3)).values()
     assert weight == pytest.approx(math.exp(-3))
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [("model", None), ("int8", "int8"), (("model", "int4"), ["model", "int4"])]
+)
+def test_the_document_names_the_storage_where_it_is_not_the_models_own(
+    given: Any, named: Any
+) -> None:
+    trace = Trace(make_header(kv_dtype=given))
+    assert result(trace)["run"].get("kv_dtype") == named
+    del trace.header.config["cache"]["kv_dtype"]  # as of a file from before there was a choice
+    assert "kv_dtype" not in result(trace)["run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,14 +15,19 @@ from explorer.ui.models import ModelCache
 
 _ELEMENT_NBYTES = {"auto": 4, "float32": 4, "bfloat16": 2, "float16": 2}
 MIN_GROWTH, GROWTH = 16, 0.1  # the pool's; a test holds them equal, importing them loads torch
+HOLLOW, SCALE_NBYTES = 8, 4  # quantised storage's: see cache/quant.py and codes.py
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True)
 class Size:
-    """KV bytes of one token, and the prompt's tokens (`is_exact`: known, none of it guessed)."""
+    """KV bytes of one token in the model's number format, over `layers` layers of `kv_heads` heads
+    of `head_dim`, and the prompt's tokens (`is_exact`: known, none of it guessed)."""
 
     kv_nbytes_per_token: int
+    layers: int
+    kv_heads: int
+    head_dim: int
     num_prompt: int
     is_exact: bool
     context: int | None = None  # positions the model reaches; None: not known, or no bound
@@ -61,7 +67,9 @@ def size_of(config: RunConfig, models: ModelCache) -> Size | None:
     if loaded is not None and loaded.tokenizer is not None:
         num_prompt = len(loaded.tokenizer.encode(config.prompt))
         is_exact = not config.chat_template
-        return Size(loaded.info.kv_nbytes_per_token, num_prompt, is_exact, loaded.info.context)
+        info = loaded.info
+        heads = info.num_layers, info.num_kv_heads, info.head_dim
+        return Size(info.kv_nbytes_per_token, *heads, num_prompt, is_exact, info.context)
     folder = folder_of(config.model)
     if folder is None:
         return None
@@ -69,22 +77,37 @@ def size_of(config: RunConfig, models: ModelCache) -> Size | None:
         shape = _read_config(folder)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    per_token = 2 * shape["layers"] * shape["kv_heads"] * shape["head_dim"]
-    per_token *= _ELEMENT_NBYTES[config.dtype]
+    heads = shape["layers"], shape["kv_heads"], shape["head_dim"]
+    per_token = 2 * math.prod(heads) * _ELEMENT_NBYTES[config.dtype]
     try:
         num_prompt = len(_tokenizer(folder).encode(config.prompt).ids)
     except Exception:  # all that tokenizers raises; Run says what is wrong with the file
-        return Size(per_token, max(1, len(config.prompt) // 4), False, shape["context"])
+        return Size(per_token, *heads, max(1, len(config.prompt) // 4), False, shape["context"])
     is_known = config.dtype != "auto" or config.device == "cpu" or config.model in BUNDLED
     is_exact = is_known and not config.chat_template
-    return Size(per_token, num_prompt, is_exact, shape["context"])
+    return Size(per_token, *heads, num_prompt, is_exact, shape["context"])
+
+
+def path_budget(config: RunConfig, num_prompt: int) -> float | None:
+    """Most tokens that a path sees in a layer, the mean of the layers; None: nothing leaves."""
+    eviction = config.eviction
+    if eviction.policy is None or eviction.strategy == "topk":
+        return None
+    if eviction.layer_budgets:
+        return sum(eviction.layer_budgets) / len(eviction.layer_budgets)
+    budget = eviction.budget
+    assert budget is not None
+    return budget if isinstance(budget, int) else max(round(budget * num_prompt), 1)
 
 
 def worst_tokens(config: RunConfig, num_prompt: int) -> int:
-    """Most KV tokens at one time, if every path lives to the end and shares only the prompt."""
+    """Most KV tokens of a layer at one time, if every path lives to the end and shares only the
+    prompt; under a policy no more than its budget for every path."""
     paths, new = config.branching.max_paths, config.limits.max_new_tokens
+    shared = num_prompt + paths * new
+    budget = path_budget(config, num_prompt)
     return {
-        "cow": num_prompt + paths * new,
+        "cow": shared if budget is None else min(shared, math.ceil(paths * budget)),
         "batched": paths * (num_prompt + new),
         "deepcopy": paths * (num_prompt + new),
         "naive": num_prompt + new,
@@ -92,31 +115,76 @@ def worst_tokens(config: RunConfig, num_prompt: int) -> int:
     }[config.cache.backend]
 
 
+def worst_nbytes(config: RunConfig, size: Size) -> float:
+    """Bytes of `worst_tokens`, in the storage of each layer."""
+    tokens, given = worst_tokens(config, size.num_prompt), config.cache.kv_dtype
+    formats = (given,) * size.layers if isinstance(given, str) else given
+    return sum(_layer_nbytes(config, size, tokens, name) for name in formats)
+
+
+def _layer_nbytes(config: RunConfig, size: Size, tokens: int, kv_dtype: str) -> float:
+    """The last tokens of each path and what is left over of a group are in full precision; of a
+    group of codes, which shares the scales of its keys, more than 1 / HOLLOW is in use."""
+    whole = size.kv_nbytes_per_token / size.layers
+    if kv_dtype == "model":
+        return tokens * whole
+    paths, group, width = config.branching.max_paths, config.cache.kv_group, size.head_dim
+    precisions = {"int8": (8,), "int4": (4,), "adaptive": (8, 4)}[kv_dtype]
+    full = paths * config.cache.kv_recent + len(precisions) * (group - 1)
+    if kv_dtype == "adaptive":
+        sinks = config.eviction.sinks
+        full += sinks if sinks <= size.num_prompt else sinks * paths
+    value_groups = {8: 1, 4: -(-width // min(group, width))}
+    key_scales = width * SCALE_NBYTES / (group // HOLLOW + 1)
+    rows = (2 * -(-width * bits // 8) + value_groups[bits] * SCALE_NBYTES for bits in precisions)
+    full = min(full, tokens)
+    return full * whole + (tokens - full) * size.kv_heads * (max(rows) + key_scales)
+
+
 def sentence(config: RunConfig, models: ModelCache) -> str:
-    """The budget of a run in one or two sentences."""
+    """The budget of a run in a few sentences."""
     size = size_of(config, models)
     if size is None:
         return f"Memory: unknown until {config.model} has been loaded."
-    tokens = worst_tokens(config, size.num_prompt)
     about = "" if size.is_exact else "about "
-    paths, new = config.branching.max_paths, config.limits.max_new_tokens
+    new = config.limits.max_new_tokens
     if size.context is not None and size.num_prompt + new > size.context:
         return (
             f"Too long: {about}{plural(size.num_prompt, 'prompt token')} and {new:,} new ones are "
             f"more than the {size.context:,} positions of {config.model}, so Run would refuse; "
             "shorten the prompt or lower max new tokens."
         )
-    spare = max(MIN_GROWTH, int(tokens * GROWTH)) if config.cache.backend == "cow" else 0
-    allocated = f", allocated with up to {spare:,} to spare" if spare else ""
-    text = (
-        f"Predicted at worst: {tokens:,} KV tokens × {show_nbytes(size.kv_nbytes_per_token)} = "
-        f"{about}{show_nbytes(tokens * size.kv_nbytes_per_token)}{allocated} "
-        f"({plural(size.num_prompt, 'prompt token')}, {plural(paths, 'path')}, "
-        f"{plural(new, 'token')} each)."
-    )
     if config.cache.backend == "recompute":
-        text = "Predicted: no KV cache at all; every step computes every path anew."
-    return text
+        return "Predicted: no KV cache at all; every step computes every path anew."
+    given = config.cache.kv_dtype
+    if not isinstance(given, str) and len(given) != size.layers:
+        return f"Memory: kv_dtype names {len(given)} layers, and {config.model} has {size.layers}."
+    return _predicted(config, size, about)
+
+
+def _predicted(config: RunConfig, size: Size, about: str) -> str:
+    paths, new = config.branching.max_paths, config.limits.max_new_tokens
+    tokens = worst_tokens(config, size.num_prompt)
+    budget = path_budget(config, size.num_prompt)
+    each = show_nbytes(size.kv_nbytes_per_token)
+    given = config.cache.kv_dtype
+    formats = {given} if isinstance(given, str) else set(given)
+    weight, allocated, bound, more = f" × {each}", "", "", ""
+    if formats != {"model"}:
+        names = " and ".join(sorted(formats - {"model"}))
+        weight = f" of {each}, older ones stored as {names},"
+    elif config.cache.backend == "cow" and budget is None:
+        spare = max(MIN_GROWTH, int(tokens * GROWTH))
+        allocated = f", allocated with up to {spare:,} to spare"
+    if budget is not None:
+        bound = f"; at most {budget:,.4g} tokens in a layer of a path"
+        more = " The tokens of a pass and the policy's counters come on top."
+    return (
+        f"Predicted at worst: {tokens:,} KV tokens{weight} = "
+        f"{about}{show_nbytes(worst_nbytes(config, size))}{allocated} "
+        f"({plural(size.num_prompt, 'prompt token')}, {plural(paths, 'path')}, "
+        f"{plural(new, 'token')} each{bound}).{more}"
+    )
 
 
 def plural(value: int, noun: str) -> str:

@@ -6,11 +6,14 @@ import asyncio
 import subprocess
 import sys
 import time
+from typing import Any
 
 import gradio as gr
 import pytest
 
+import explorer
 from explorer.config import InputError, RunConfig, iter_fields
+from explorer.models import LoadedModel
 from explorer.ui import estimate
 from explorer.ui.forms import Form
 from explorer.ui.limits import Limits
@@ -30,6 +33,11 @@ def form() -> Form:
         return form
 
     return asyncio.run(build())
+
+
+@pytest.fixture(scope="module")
+def model() -> LoadedModel:
+    return explorer.load_model("tiny")
 
 
 def values(form: Form, **changes: object) -> list[object]:
@@ -96,10 +104,7 @@ def test_a_public_page_bounds_what_it_is_asked_for() -> None:
             limits.check(config)
 
 
-def test_the_predicted_budget_is_never_below_what_a_run_takes() -> None:
-    import explorer
-
-    model = explorer.load_model("tiny")
+def test_the_predicted_budget_is_never_below_what_a_run_takes(model: LoadedModel) -> None:
     for backend in ("cow", "batched", "deepcopy", "recompute"):
         config = RunConfig(
             prompt="Once upon a time", max_paths=6, max_new_tokens=8, entropy_threshold=0.0,
@@ -114,6 +119,58 @@ def test_the_predicted_budget_is_never_below_what_a_run_takes() -> None:
         peak = max(step.memory.kv_live_nbytes for step in trace)
         assert peak <= worst * size.kv_nbytes_per_token
         assert worst * size.kv_nbytes_per_token < 3 * peak or backend == "recompute"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kv_dtype": "int8"},
+        {"kv_dtype": "int4", "kv_group": 4},
+        {"kv_dtype": "adaptive"},
+        {"kv_dtype": ("model", "int8", "int4", "int4", "adaptive")},
+        {"policy": "h2o", "budget": 24},
+        {"policy": "window", "budget": 0.5, "kv_dtype": "int8"},
+        {"policy": "h2o", "budget": 24, "pyramid": 0.3},
+        {"policy": "h2o", "layer_budgets": (40, 20, 20, 20, 20)},
+        {"policy": "h2o", "budget": 24, "strategy": "topk"},
+        {"policy": "h2o", "budget": 24, "strategy": "aggregate"},
+    ],
+)
+def test_the_prediction_counts_what_quantises_and_what_evicts(
+    model: LoadedModel, changes: dict[str, Any]
+) -> None:
+    prompt = "Once upon a time, a little girl named Lily found a big red box. " * 3
+    config = RunConfig(
+        prompt=prompt, max_paths=3, max_new_tokens=16, entropy_threshold=0.0, num_evidence=0,
+        **({"kv_group": 8, "kv_recent": 4} | changes),
+    )  # fmt: skip
+    size = estimate.size_of(config, ModelCache())
+    assert size is not None
+    trace = explorer.run(model, config)
+    peak = max(m.kv_live_nbytes for step in trace for m in (step.memory, step.memory_forward))
+    worst = estimate.worst_nbytes(config, size)
+    assert peak <= worst < 3 * peak
+    plain = config.replace(policy=None, budget=None, layer_budgets=(), pyramid=0.0,
+                           strategy="evict", kv_dtype="model")  # fmt: skip
+    unbound = changes.get("strategy") == "topk"
+    assert (worst < estimate.worst_nbytes(plain, size)) != unbound
+    said = estimate.sentence(config, ModelCache())
+    assert f"= {estimate.show_nbytes(worst)}" in said
+    assert ("in a layer of a path" in said) == ("policy" in changes and not unbound)
+    assert ("older ones stored as" in said) == ("kv_dtype" in changes)
+
+
+def test_the_page_predicts_with_the_engines_own_constants() -> None:
+    from explorer.cache import quant
+    from explorer.codes import SCALE_NBYTES
+
+    assert (estimate.HOLLOW, estimate.SCALE_NBYTES) == (quant.HOLLOW, SCALE_NBYTES)
+
+
+def test_storage_for_another_number_of_layers_is_said_before_a_run() -> None:
+    config = RunConfig(prompt="Once", kv_dtype=("int8", "model"))
+    said = estimate.sentence(config, ModelCache())
+    assert said == "Memory: kv_dtype names 2 layers, and tiny has 5."
 
 
 def test_a_model_loaded_ahead_is_there_for_the_first_run() -> None:
