@@ -180,7 +180,8 @@ class Eviction(_Frozen):
             number = 0.0
         if number is None or 0 < number < 1:
             return number
-        if number < 1 or number != int(number) or isinstance(given, bool) or number > 2**31:
+        is_count = 1 <= number <= 2**31 and number == int(number)  # neither infinite nor NaN
+        if not is_count or isinstance(given, bool):
             raise ValueError(
                 "budget: give a number of tokens from 1, or a share of the prompt between 0 and "
                 f"1, not {given!r}"

@@ -104,6 +104,8 @@ def test_the_last_value_inside_is_taken_and_the_first_outside_refused_by_name(
         ({"budget": "many"}, "not 'many'"),
         ({"budget": 1.5}, "not 1.5"),
         ({"budget": True}, "not True"),
+        ({"budget": "inf"}, "not 'inf'"),
+        ({"budget": "nan"}, "not 'nan'"),
     ],
 )
 def test_a_budget_without_room_is_refused_with_the_field_and_the_remedy(
