@@ -54,7 +54,9 @@ class FullCache:
 
 
 def divergence(full: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """KL(full || other) of two sets of logits `[rows, vocab]`, in nats, float64 `[rows]`."""
-    p, q = (logits.double().log_softmax(dim=-1) for logits in (full, other))
+    """KL(full || other) of two sets of logits `[rows, vocab]`, in nats, `[rows]`: float64, but
+    float32 on MPS, which has no wider numbers."""
+    wide = torch.float32 if full.device.type == "mps" else torch.float64
+    p, q = (logits.to(wide).log_softmax(dim=-1) for logits in (full, other))
     terms = torch.where(p > -torch.inf, p.exp() * (p - q), 0.0)
     return terms.sum(dim=-1).clamp(min=0)
