@@ -202,18 +202,22 @@ class Evictor:
             self._controller.step(self._lost(reading, victims))
         if self._residuals is not None:
             copied = self._residuals.fold(victims)
-            self._copy_tokens(copied)
+            self._follow(copied)
             record = [replace(each, copied=tuple(copied[each.layer])) for each in record]
         pool.clear(victims.tables, victims.rows, victims.slots)
         return tuple(record)
 
-    def _copy_tokens(self, copied: dict[int, list[tuple[int, int, int]]]) -> None:
-        """Copies of slots were written for the same tokens."""
-        missing = self.pool.capacity - self._tokens.shape[1]
+    def _follow(self, copied: dict[int, list[tuple[int, int, int]]]) -> None:
+        """Copies of slots stand for the same tokens, and the same is known of them."""
+        capacity = self.pool.capacity
+        missing = capacity - self._tokens.shape[1]
         self._tokens = np.pad(self._tokens, ((0, 0), (0, max(missing, 0))))
         for layer_idx, moves in copied.items():
-            for _, slot, copy in moves:
-                self._tokens[layer_idx, copy] = self._tokens[layer_idx, slot]
+            if moves:
+                _, slots, copies = np.array(moves).T
+                self._tokens[layer_idx, copies] = self._tokens[layer_idx, slots]
+                for policy in self._counters:
+                    policy.copied(layer_idx, slots, copies, capacity)
 
     def _lost(self, reading: Reading, victims: Victims) -> np.ndarray:
         """`[layers]`: share of a query's attention that the victims used to get, mean of paths."""

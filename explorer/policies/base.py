@@ -63,6 +63,11 @@ class Policy(ABC):
         """The pass writes `slots` `[layers, tokens]`, on the setting's device: forget what was
         known of them. Serials count up from `first_serial`; `depths` `[tokens]` are positions."""
 
+    def copied(  # noqa: B027
+        self, layer_idx: int, slots: np.ndarray, copies: np.ndarray, capacity: int
+    ) -> None:
+        """Slots of a layer have `copies` for the same tokens: the same is known of them."""
+
     def observe(  # noqa: B027
         self, layer_idx: int, weights: torch.Tensor, seen: torch.Tensor
     ) -> None:
@@ -148,16 +153,27 @@ class CountingPolicy(Policy):
     def written(
         self, slots: torch.Tensor, first_serial: int, depths: np.ndarray, capacity: int
     ) -> None:
-        if self.counts.shape[1] < capacity:
-            self.counts = padded(self.counts, capacity)
-            self._serials = padded(self._serials, capacity)
-            self.sums = None if self.sums is None else padded(self.sums, capacity)
+        self._cover(capacity)
         self.counts.scatter_(1, slots, 0.0)
         if self.sums is not None:
             self.sums.scatter_(1, slots, 0.0)
         if self.sketch is not None:
             serials = torch.arange(first_serial, first_serial + slots.shape[1], device=slots.device)
             self._serials.scatter_(1, slots, serials.expand_as(slots))
+
+    def copied(self, layer_idx: int, slots: np.ndarray, copies: np.ndarray, capacity: int) -> None:
+        self._cover(capacity)
+        source, target = (torch.from_numpy(x).to(self.counts.device) for x in (slots, copies))
+        for table in (self.counts, self._serials, self.sums):
+            if table is not None:
+                table[layer_idx].index_copy_(0, target, table[layer_idx].index_select(0, source))
+
+    def _cover(self, capacity: int) -> None:
+        """Grow the tables to `capacity` slots."""
+        if self.counts.shape[1] < capacity:
+            self.counts = padded(self.counts, capacity)
+            self._serials = padded(self._serials, capacity)
+            self.sums = None if self.sums is None else padded(self.sums, capacity)
 
     def observe(self, layer_idx: int, weights: torch.Tensor, seen: torch.Tensor) -> None:
         self._gathered.add(layer_idx, weights.sum(0), seen.sum(0, dtype=torch.float32))

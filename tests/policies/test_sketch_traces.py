@@ -31,6 +31,7 @@ RUN: dict[str, Any] = dict(
         dict(policy="count_min"),
         dict(policy="count_min", conservative=True),
         dict(policy="count_min", strategy="topk", topk=8),
+        dict(policy="count_min", strategy="aggregate"),
         dict(policy="count_sketch"),
     ],
     ids=str,
@@ -38,7 +39,8 @@ RUN: dict[str, Any] = dict(
 def test_evidence_in_a_trace_is_what_a_replay_of_the_attention_gives(
     llama: LoadedModel, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
-    """Slots are keyed by the order in which a layer's were written, over all paths."""
+    """Slots are keyed by the order in which a layer's were written, over all paths; a residual
+    entry that becomes a copy of its path's own goes on with the key and sum of the original."""
     attention: list[torch.Tensor] = []
     policies: list[Any] = []
     observe = CountingPolicy.observe
@@ -56,11 +58,15 @@ def test_evidence_in_a_trace_is_what_a_replay_of_the_attention_gives(
     assert max(len(step.paths) for step in trace) > 1
     plains = [Plain(policies[0].sketch) for _ in range(num_layers)]
     serials: list[dict[int, int]] = [{} for _ in range(num_layers)]
-    totals, written = [0.0] * num_layers, 0
+    sums: list[dict[int, float]] = [{} for _ in range(num_layers)]
+    totals, written, copied = [0.0] * num_layers, 0, 0
     for step in trace:
         for layer, slots in enumerate(step.layer_slots):
             serials[layer] |= {slot: written + at for at, slot in enumerate(slots)}
             weights = attention[num_layers * step.index + layer].tolist()
+            sums[layer] |= dict.fromkeys(slots, 0.0)
+            for slot in sums[layer].keys() & set(range(len(weights))):
+                sums[layer][slot] += weights[slot]
             batch = [
                 (serials[layer][slot], weight) for slot, weight in enumerate(weights) if weight
             ]
@@ -74,6 +80,8 @@ def test_evidence_in_a_trace_is_what_a_replay_of_the_attention_gives(
             near = [pytest.approx(plain.cells(key), rel=1e-4, abs=1e-5) for key in keys]
             assert [list(cells) for cells in zip(*found.cells, strict=True)] == near
             assert found.total == pytest.approx(total, rel=1e-5)
+            gathered = [sums[found.layer][slot] for slot in found.slots]
+            assert list(found.exact) == pytest.approx(gathered, rel=1e-4, abs=1e-5)
             if name == "count_min":
                 lowest = [min(plain.cells(key)) for key in keys]
                 assert list(found.estimates) == pytest.approx(lowest, rel=1e-4, abs=1e-5)
@@ -82,6 +90,11 @@ def test_evidence_in_a_trace_is_what_a_replay_of_the_attention_gives(
                 middle = [plain.signed(key) for key in keys]
                 assert list(found.estimates) == pytest.approx(middle, rel=1e-4, abs=1e-4)
                 assert found.error_bound is None
+        for record in step.evictions:
+            for table in (serials[record.layer], sums[record.layer]):
+                table |= {copy: table[slot] for _, slot, copy in record.copied}
+            copied += len(record.copied)
+    assert (copied > 0) == (options.get("strategy") == "aggregate")
 
 
 def left(trace: Trace) -> list[Any]:
