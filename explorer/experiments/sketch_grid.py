@@ -77,7 +77,7 @@ def _bounded(
     if topk:
         changes["topk"] = topk
     if sketch:
-        # the exact counters that can be shown beside a sketch would be charged to it
+        # nobody looks at exact counters beside the sketch here: they would only cost time
         changes |= dict(sketch_width=sketch[0], sketch_depth=sketch[1], exact=False)
         words.insert(2, f"{sketch[0]} x {sketch[1]}")
     axes = _axes(
