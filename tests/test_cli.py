@@ -32,6 +32,7 @@ from tests import schemas
 from tests.conftest import random_llama
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 300  # seconds until a process of its own is given up
 SHORT = ("--max-new-tokens", "6", "--max-paths", "4")
 
 
@@ -90,7 +91,7 @@ def start(*args: object) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str]) -> Done:
     """Wait for a command started by `start`."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return Done(process.returncode, out, err)
 
 
@@ -247,7 +248,7 @@ def test_stopping_a_run_keeps_what_there_is(model_folder: Path, tmp_path: Path) 
     trace = tmp_path / "run.jsonl"
     options = ("--max-new-tokens", 240, "--max-paths", 60, "--entropy-threshold", 0)
     running = start("run", "--model", model_folder, "--prompt", "Once", *options, "--trace", trace)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not trace.exists() or trace.read_bytes().count(b"\n") < 5:
         assert time.monotonic() < deadline
         assert running.poll() is None
@@ -523,14 +524,24 @@ def test_train_hands_over_its_options_and_reports(
     assert "--seed" in cli("train", "--out", tmp_path, "--seed", -1).refusal()
 
 
-def test_app_serves_the_page_and_names_a_taken_port(recorded: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def test_app_names_a_port_that_is_taken(cli: Cli) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port}" in cli("app", "--port", port).refusal()
+
+
+def test_app_serves_the_page_and_refuses_a_file_that_is_no_trace(recorded: Path) -> None:
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
+        port, unused = one.getsockname()[1], other.getsockname()[1]
     serving = start("app", recorded, "--port", port)
+    wrong = start("app", __file__, "--port", unused)  # both start at once: that is what takes long
     try:
         page = ""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not page:
             assert serving.poll() is None, ended(serving).err
             assert time.monotonic() < deadline
@@ -539,10 +550,8 @@ def test_app_serves_the_page_and_names_a_taken_port(recorded: Path) -> None:
             except OSError:
                 time.sleep(0.1)
         assert "Forkscope" in page
-        taken = start("app", "--port", port)
-        wrong = start("app", __file__, "--port", port + 1)
-        assert f"127.0.0.1:{port}" in ended(taken).refusal()
         assert "is not a Forkscope trace" in ended(wrong).refusal()
     finally:
-        serving.terminate()
-        serving.communicate(timeout=60)
+        for process in (serving, wrong):
+            process.terminate()
+            process.communicate(timeout=PATIENCE)
