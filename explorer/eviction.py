@@ -166,7 +166,7 @@ class Evictor:
     def evict(self) -> Report:
         """The pass is over: count it, and let every path go back to its budget."""
         for policy in self._counters:
-            policy.finish()
+            policy.finish(self.pool.slot_serial)
         pool, budgets = self.pool, tuple(self.budgets.tolist())
         tables = pool.num_tables
         excess = pool.visible.sum(axis=2) - self.budgets[:tables, None]

@@ -237,7 +237,8 @@ def verdict(found: Interval) -> str:
     low, mean, high = (round(100 * math.expm1(min(x, 50)), 2) + 0.0 for x in ends)  # no -0.00
     figures = f"perplexity {mean:+.2f} %, 95 % interval {low:+.2f} % to {high:+.2f} %"
     if found.high <= NEAR:
-        return f"Within 2 % of the full cache: {figures}."
+        near = "Within 2 % of" if found.low >= -NEAR else "No worse than 2 % above"
+        return f"{near} the full cache: {figures}."
     if found.low > NEAR:
         return f"Not within 2 % of the full cache: {figures}."
     return f"Not shown to be within 2 % of the full cache, nor to miss it: {figures}."

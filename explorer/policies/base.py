@@ -78,8 +78,9 @@ class Policy(ABC):
     ) -> None:
         """Queries `[paths, heads, tokens, d]` and the layer's keys `[1, kv_heads, slots, d]`."""
 
-    def finish(self) -> None:  # noqa: B027
-        """Every layer of the pass has been observed: count it."""
+    def finish(self, serial: np.ndarray) -> None:  # noqa: B027
+        """Every layer of the pass has been observed: count it. `serial` `[tables, slots]` is the
+        pool's own number of every slot, in the order of writing."""
 
     @abstractmethod
     def read(self, depth: np.ndarray, serial: np.ndarray, with_cells: bool = False) -> Reading:
@@ -143,7 +144,6 @@ class CountingPolicy(Policy):
         self.sketch = self.make_sketch(setting)
         self.counts = empty
         self.sums = empty if self.sketch is None or setting.exact else None
-        self._serials = empty.long()
         self._gathered = Gathered(setting.device)
 
     def make_sketch(self, setting: Setting) -> Any:
@@ -157,14 +157,11 @@ class CountingPolicy(Policy):
         self.counts.scatter_(1, slots, 0.0)
         if self.sums is not None:
             self.sums.scatter_(1, slots, 0.0)
-        if self.sketch is not None:
-            serials = torch.arange(first_serial, first_serial + slots.shape[1], device=slots.device)
-            self._serials.scatter_(1, slots, serials.expand_as(slots))
 
     def copied(self, layer_idx: int, slots: np.ndarray, copies: np.ndarray, capacity: int) -> None:
         self._cover(capacity)
         source, target = (torch.from_numpy(x).to(self.counts.device) for x in (slots, copies))
-        for table in (self.counts, self._serials, self.sums):
+        for table in (self.counts, self.sums):
             if table is not None:
                 table[layer_idx].index_copy_(0, target, table[layer_idx].index_select(0, source))
 
@@ -172,13 +169,12 @@ class CountingPolicy(Policy):
         """Grow the tables to `capacity` slots."""
         if self.counts.shape[1] < capacity:
             self.counts = padded(self.counts, capacity)
-            self._serials = padded(self._serials, capacity)
             self.sums = None if self.sums is None else padded(self.sums, capacity)
 
     def observe(self, layer_idx: int, weights: torch.Tensor, seen: torch.Tensor) -> None:
         self._gathered.add(layer_idx, weights.sum(0), seen.sum(0, dtype=torch.float32))
 
-    def finish(self) -> None:
+    def finish(self, serial: np.ndarray) -> None:
         weights, seen = self._gathered.take()
         width, decay = weights.shape[1], self.setting.decay
         if decay != 1:
@@ -189,16 +185,17 @@ class CountingPolicy(Policy):
                 self.sums *= decay
             self.sums[:, :width] += weights
         if self.sketch is not None:
-            self.sketch.add(self._serials[:, :width], weights)
+            self.sketch.add(self._keys(serial)[:, :width], weights)
 
     def read(self, depth: np.ndarray, serial: np.ndarray, with_cells: bool = False) -> Reading:
         parts = {"counts": self.counts}
         if self.sums is not None:
             parts["exact"] = self.sums
         if self.sketch is not None:
-            parts["estimates"] = self.sketch.estimate(self._serials)
+            keys = self._keys(serial)
+            parts["estimates"] = self.sketch.estimate(keys)
             if with_cells:
-                parts |= self._cells()
+                parts |= self._cells(keys)
         host = to_host(parts)
         counts = np.maximum(host["counts"], np.float32(1e-12))
         exact = host.get("exact")
@@ -216,11 +213,16 @@ class CountingPolicy(Policy):
             bounds=host.get("bounds"),
         )
 
-    def _cells(self) -> dict[str, torch.Tensor]:
+    def _keys(self, serial: np.ndarray) -> torch.Tensor:
+        """The sketch's key of every slot, `[layers, slots]`: the pool's number of it."""
+        keys = torch.from_numpy(serial).to(self.counts.device, non_blocking=True)
+        return keys[:, : self.counts.shape[1]].expand(len(self.counts), -1)
+
+    def _cells(self, keys: torch.Tensor) -> dict[str, torch.Tensor]:
         assert self.sketch is not None
         parts = {
-            "columns": self.sketch.columns(self._serials),
-            "cells": self.sketch.cells(self._serials),
+            "columns": self.sketch.columns(keys),
+            "cells": self.sketch.cells(keys),
             "totals": self.sketch.total,
         }
         if hasattr(self.sketch, "error_bound"):

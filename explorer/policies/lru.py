@@ -37,7 +37,7 @@ class LRU(Policy):
         depths = self._depths.to(weights.device)[:, None]
         self._gathered.add(layer_idx, torch.where(used, depths, -1).amax(0))
 
-    def finish(self) -> None:
+    def finish(self, serial: np.ndarray) -> None:
         [used] = self._gathered.take()
         last = self.last[:, : used.shape[1]]
         last.copy_(torch.maximum(last, used))

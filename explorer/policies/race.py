@@ -56,6 +56,7 @@ class RacePolicy(Policy):
         for layer_idx, keys in self._keys.items():
             found = self._races[layer_idx].estimate(keys).sum(0)
             scores[layer_idx, : len(found)] = found
+        self._keys.clear()  # they may be a quantised layer's workspace
         return Reading(to_host({"scores": scores})["scores"].astype(np.float64))
 
     @property

@@ -15,6 +15,7 @@ from explorer.policies.random import noise
 CPU = torch.device("cpu")
 DEPTH = np.array([[0, 1, 2, 5, 4]])
 SERIAL = np.array([[0, 1, 2, 9, 4]])
+WRITTEN = np.array([[0, 3, 2, 0]])  # after three_passes
 
 
 def make(name: str, num_layers: int = 1, **options: object) -> Policy:
@@ -27,20 +28,20 @@ def watch(
     weights: list[list[float]],
     seen: list[list[int]],
     depths: list[int],
-    first_serial: int,
+    serial: list[int],
 ) -> None:
-    """One pass of one layer that writes `slots`."""
-    policy.written(torch.tensor([slots]), first_serial, np.array(depths), capacity=4)
+    """One pass of one layer that writes `slots`; `serial` are all slots' then."""
+    policy.written(torch.tensor([slots]), serial[slots[0]], np.array(depths), capacity=4)
     policy.observe(0, torch.tensor(weights), torch.tensor(seen, dtype=torch.bool))
-    policy.finish()
+    policy.finish(np.array([serial]))
 
 
 def three_passes(policy: Policy) -> None:
     """Two heads: the weights of a row sum to 2. Slots 0 and 1 are prefilled, then slot 2 is
     written; then slot 1 is free and written anew, while the path no longer sees it."""
-    watch(policy, [0, 1], [[2.0, 0.0], [0.5, 1.5]], [[1, 0], [1, 1]], [0, 1], 0)
-    watch(policy, [2], [[0.5, 0.25, 1.25]], [[1, 1, 1]], [2], 2)
-    watch(policy, [1], [[0.25, 0.75, 1.0]], [[1, 1, 1]], [3], 3)
+    watch(policy, [0, 1], [[2.0, 0.0], [0.5, 1.5]], [[1, 0], [1, 1]], [0, 1], [0, 1, 0, 0])
+    watch(policy, [2], [[0.5, 0.25, 1.25]], [[1, 1, 1]], [2], [0, 1, 2, 0])
+    watch(policy, [1], [[0.25, 0.75, 1.0]], [[1, 1, 1]], [3], WRITTEN[0].tolist())
 
 
 def test_the_registry_holds_the_policies_that_a_run_may_name() -> None:
@@ -85,7 +86,7 @@ def test_random_depends_on_seed_token_and_layer_alone() -> None:
 def test_h2o_divides_what_a_slot_gathered_by_the_queries_that_could_see_it() -> None:
     policy = make("h2o")
     three_passes(policy)
-    reading = policy.read(DEPTH[:, :4], SERIAL[:, :4])
+    reading = policy.read(DEPTH[:, :4], WRITTEN)
     # slot 0: 2 + 0.5 + 0.5 + 0.25 of 4; slot 1: anew, 0.75 of 1; slot 2: 1.25 + 1 of 2
     np.testing.assert_allclose(reading.scores, [[3.25 / 4, 0.75, 2.25 / 2, 0]])
     np.testing.assert_allclose(reading.exact, [[3.25, 0.75, 2.25, 0]])
@@ -96,7 +97,7 @@ def test_h2o_divides_what_a_slot_gathered_by_the_queries_that_could_see_it() -> 
 def test_decay_fades_sum_and_number_alike() -> None:
     policy = make("h2o", decay=0.5)
     three_passes(policy)
-    reading = policy.read(DEPTH[:, :4], SERIAL[:, :4])
+    reading = policy.read(DEPTH[:, :4], WRITTEN)
     sums = 2.5 / 4 + 0.5 / 2 + 0.25, 0.75, 1.25 / 2 + 1.0
     numbers = 2 / 4 + 1 / 2 + 1, 1, 1 / 2 + 1
     expected = [[*(a / b for a, b in zip(sums, numbers, strict=True)), 0]]
@@ -109,7 +110,7 @@ def test_lru_remembers_the_last_query_that_gave_more_than_an_even_share() -> Non
     # query 1 sees two slots, an even share is 1 of 2: slot 1 with 1.5. Query 2: 2/3: slot 2.
     # Query 3: 2/3: slots 1 (written then, at 3) and 2. Slot 0: query 0, which sees it alone, gives
     # it exactly its share and not more, so that only its own position, 0, remains.
-    assert policy.read(DEPTH[:, :4], SERIAL[:, :4]).scores.tolist() == [[0, 3, 3, 0]]
+    assert policy.read(DEPTH[:, :4], WRITTEN).scores.tolist() == [[0, 3, 3, 0]]
     assert policy.nbytes == 4 * 4
 
 
@@ -117,7 +118,7 @@ def test_lru_remembers_the_last_query_that_gave_more_than_an_even_share() -> Non
 def test_sketches_count_by_serial_and_keep_the_exact_sum_beside_it_uncharged(name: str) -> None:
     policy = make(name, sketch_width=4096, sketch_depth=3)
     three_passes(policy)
-    reading = policy.read(DEPTH[:, :4], SERIAL[:, :4], with_cells=True)
+    reading = policy.read(DEPTH[:, :4], WRITTEN, with_cells=True)
     np.testing.assert_allclose(reading.estimates[0, :3], [3.25, 0.75, 2.25])  # type: ignore[index]
     np.testing.assert_allclose(reading.scores[0, :3], [3.25 / 4, 0.75, 2.25 / 2])
     np.testing.assert_allclose(reading.exact_scores[0, :3], [3.25 / 4, 0.75, 2.25 / 2])  # type: ignore[index]
@@ -127,7 +128,7 @@ def test_sketches_count_by_serial_and_keep_the_exact_sum_beside_it_uncharged(nam
     assert reading.totals is not None and reading.totals.tolist() == [8.0]  # 4 queries, 2 heads
     bare = make(name, sketch_width=4096, sketch_depth=3, exact=False)
     three_passes(bare)
-    found = bare.read(DEPTH[:, :4], SERIAL[:, :4])
+    found = bare.read(DEPTH[:, :4], WRITTEN)
     assert found.exact is None and found.exact_scores is None
     assert np.array_equal(found.scores, reading.scores)
     assert bare.nbytes == policy.nbytes == policy.sketch.nbytes + 4 * 4

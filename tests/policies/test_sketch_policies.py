@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,13 +54,18 @@ def feed(policy: Policy, stream: Iterator[Pass]) -> list[dict[int, int]]:
         for layer in range(LAYERS):
             held[layer][int(slots[layer, 0])] = serial
             policy.observe(layer, weights[layer], seen[layer])
-        policy.finish()
+        policy.finish(numbers(held))
     return held
 
 
-def read(policy: Policy) -> Reading:
+def numbers(held: Sequence[dict[int, int]]) -> np.ndarray:
+    """The pool's serials `[layers, slots]`, 0 where nothing was written."""
+    return np.array([[layer.get(slot, 0) for slot in range(CAPACITY)] for layer in held])
+
+
+def read(policy: Policy, held: Sequence[dict[int, int]] = ({},) * LAYERS) -> Reading:
     nowhere = np.zeros((LAYERS, CAPACITY), np.int64)
-    return policy.read(nowhere, nowhere, with_cells=True)
+    return policy.read(nowhere, numbers(held), with_cells=True)
 
 
 def replay(policy: CountingPolicy, layer: int, decay: float = 1.0) -> tuple[Plain, float]:
@@ -92,7 +97,7 @@ def test_cells_estimates_and_totals_are_those_of_the_stream_counted_in_plain_pyt
 ) -> None:
     policy = make(name, **options)
     held = feed(policy, passes())
-    found = read(policy)
+    found = read(policy, held)
     for layer in range(LAYERS):
         plain, total = replay(policy, layer, options.get("decay", 1.0))
         assert found.totals[layer] == pytest.approx(total)
@@ -106,19 +111,18 @@ def test_cells_estimates_and_totals_are_those_of_the_stream_counted_in_plain_pyt
 
 def test_the_bound_shown_is_the_formula_and_only_count_min_has_one() -> None:
     policy = make("count_min")
-    feed(policy, passes())
-    found = read(policy)
+    held = feed(policy, passes())
+    found = read(policy, held)
     weighed = sum(weights.sum((1, 2)) for _, _, weights, _ in passes())
     assert found.bounds == pytest.approx((math.e / SETTING.sketch_width * weighed).numpy())
     other = make("count_sketch")
-    feed(other, passes())
-    assert read(other).bounds is None
+    assert read(other, feed(other, passes())).bounds is None
 
 
 def test_scores_are_estimates_over_the_queries_that_could_see_the_slot() -> None:
     policy = make("count_min")
     held = feed(policy, passes())
-    found = read(policy)
+    found = read(policy, held)
     for layer in range(LAYERS):
         seen, sums = np.zeros(CAPACITY), np.zeros(CAPACITY)
         for slots, _, weights, visible in passes():
@@ -136,7 +140,7 @@ def test_scores_are_estimates_over_the_queries_that_could_see_the_slot() -> None
 def test_count_min_is_never_below_the_exact_sums_and_a_narrow_one_is_above_some() -> None:
     policy = make("count_min")
     held = feed(policy, passes())
-    found = read(policy)
+    found = read(policy, held)
     over = [
         found.estimates[layer, slot] - found.exact[layer, slot]
         for layer in range(LAYERS)
@@ -150,8 +154,7 @@ def test_one_seed_makes_one_sketch_and_another_seed_another(name: str) -> None:
     read_with = {}
     for label, seed in (("one", 5), ("again", 5), ("another", 6)):
         policy = make(name, seed=seed)
-        feed(policy, passes())
-        read_with[label] = read(policy)
+        read_with[label] = read(policy, feed(policy, passes()))
     one, again, another = (read_with[label] for label in ("one", "again", "another"))
     assert one.scores.tolist() == again.scores.tolist()
     assert one.cells.tolist() == again.cells.tolist()
@@ -161,11 +164,11 @@ def test_one_seed_makes_one_sketch_and_another_seed_another(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["count_min", "count_sketch"])
 def test_without_exact_counters_nothing_but_the_comparison_is_lost(name: str) -> None:
-    both, alone = make(name), make(name, exact=False)
-    for policy in (both, alone):
-        feed(policy, passes())
-    assert read(both).scores.tolist() == read(alone).scores.tolist()
-    assert read(alone).exact is read(alone).exact_scores is None
+    both, alone = (
+        read(policy, feed(policy, passes())) for policy in (make(name), make(name, exact=False))
+    )
+    assert both.scores.tolist() == alone.scores.tolist()
+    assert alone.exact is alone.exact_scores is None
 
 
 @pytest.mark.parametrize("name", ["count_min", "count_sketch"])
@@ -200,7 +203,7 @@ def pointed(**options: Any) -> tuple[RacePolicy, torch.Tensor, torch.Tensor]:
         for layer in range(LAYERS):
             now = queries[layer, 2 * at : 2 * at + 2, :, None]  # [paths, heads, tokens, d]
             policy.observe_states(layer, now, keys[layer][None], seen)
-        policy.finish()
+        policy.finish(np.zeros((LAYERS, CAPACITY), np.int64))
     return policy, queries, keys
 
 
