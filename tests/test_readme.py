@@ -44,6 +44,28 @@ def test_every_measured_figure_stands_in_the_table_as_it_was_measured(case: dict
     assert f"| {case['goal'] or ''}" in rows[0]
 
 
+GRID: dict[str, Any] = json.loads((ROOT / "assets/benchmarks/sketch_grid.json").read_text())
+
+
+@pytest.mark.parametrize("question", ["window", "random", "h2o", "width", "depth", "bytes"])
+def test_the_grids_answers_stand_in_it_as_they_were_computed(question: str) -> None:
+    assert GRID["summary"][question]["answer"] in README
+
+
+def test_its_rows_of_the_grid_are_the_measured_ones() -> None:
+    rows = {row["name"]: row for row in GRID["rows"]}
+    table = README.split("## Does a sketch help?")[1].split("![")[0].splitlines()
+    shown = [line.strip("| ").split(" | ") for line in table if line.startswith("| ")][2:]
+    assert len(shown) == 13
+    for name, difference, interval, recall, flips, nbytes in shown:
+        row = rows[name.split(" (")[0]]
+        assert difference == f"{row['delta_nll']:+.4f}"
+        assert interval == f"{row['delta_nll_low']:+.4f} to {row['delta_nll_high']:+.4f}"
+        assert recall == f"{100 * row['recall']:.0f} %"
+        assert flips == f"{100 * row['flip_rate']:.1f} %"
+        assert nbytes == f"{row['total_nbytes'] / 1024:.0f} KiB"
+
+
 def test_its_python_example_prints_what_it_shows() -> None:
     code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.S).groups()  # type: ignore[union-attr]
     ran = subprocess.run(

@@ -58,7 +58,9 @@ def cost(rows: Sequence[Row], theme: Theme = LIGHT) -> go.Figure:
             hovertemplate=f"%{{text}}<br>%{{x:,.1f}} {unit}, %{{y:+.4f}} nats<extra></extra>",
         )
     figure.update_layout(title_text="What the bytes buy, the counters' own among them")
-    figure.update_xaxes(title_text=unit, type="log", rangemode="normal")
+    ticks = [digit * 10.0**power for power in range(-3, 4) for digit in (1, 2, 5)]
+    words = [f"{tick:g}" for tick in ticks]
+    figure.update_xaxes(title_text=unit, type="log", tickvals=ticks, ticktext=words)
     figure.update_yaxes(title_text="nats per token above the full cache", rangemode="normal")
     return figure
 
@@ -100,7 +102,11 @@ def widths(rows: Sequence[Row], theme: Theme = LIGHT) -> go.Figure:
                 line=dict(color=color, width=1),
             )
     figure.update_layout(title_text="Width and depth of the sketch")
-    figure.update_xaxes(title_text="counters in a row of the sketch", type="log", dtick="D2")
+    counts = sorted({row["width"] for row in kept if row["kind"] == "grid"})
+    words = [str(count) for count in counts]
+    figure.update_xaxes(
+        title_text="counters in a row of the sketch", type="log", tickvals=counts, ticktext=words
+    )
     figure.update_yaxes(title_text="nats per token above the full cache", rangemode="normal")
     return figure
 
