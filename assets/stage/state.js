@@ -170,10 +170,22 @@ export class State {
         const row = rows.get(path);
         if (row) bitsOf(row, layer)[slot >> 5] &= ~(1 << (slot & 31));
       }
-      const isFree = !this.rows.some((row) => this.sees(row, slot, layer));
-      if (isFree) this.tokensOf(layer)[slot] = 0;
-      left(token, evicted, at, isFree);
+      left(token, evicted, at, this.#isFreed(layer, slot));
     });
+    for (const [path, slot, copy] of evicted.copied ?? []) { // an entry that others see as well, before it changed
+      const bits = bitsOf(rows.get(path), layer);
+      bits[slot >> 5] &= ~(1 << (slot & 31));
+      bits[copy >> 5] |= 1 << (copy & 31);
+      this.tokensOf(layer)[copy] = this.tokensOf(layer)[slot];
+    }
+    for (const [, slot] of evicted.copied ?? []) this.#isFreed(layer, slot);
+  }
+
+  /** Whether nobody sees `slot` of `layer` any more: it is free then. */
+  #isFreed(layer, slot) {
+    const isFree = !this.rows.some((row) => this.sees(row, slot, layer));
+    if (isFree) this.tokensOf(layer)[slot] = 0;
+    return isFree;
   }
 
   /** `fork(parents)`, the only structural operation. */

@@ -3,7 +3,8 @@
 // The traces are real, made by `python -m explorer run --prompt "Once upon a time, a little girl named Lily found a big
 // red box." --max-new-tokens 16 --max-paths 4 --branch-factor 2 --entropy-threshold 0.1 --seed 3 --num-candidates 1
 // --num-evidence 0 ... --trace tests/stage/stored/NAME.jsonl` with, for int8, `--kv-dtype int8 --kv-group 8 --kv-recent 8`,
-// for h2o, `--policy h2o --budget 24`, and for mixed
+// for h2o, `--policy h2o --budget 24`, for aggregate (24 tokens) `--policy h2o --budget 24 --strategy aggregate --sinks 2
+// --recent 4 --residual-entries 2`, and for mixed
 // `--kv-dtype model,int8,int4,int4,adaptive --kv-group 8 --kv-recent 4 --policy h2o --budget 24`.
 
 import assert from "node:assert/strict";
@@ -20,7 +21,7 @@ import { focusOn } from "../../assets/stage/subject.js";
 import { recorded } from "./traces.mjs";
 
 const load = (name) => parseTrace(readFileSync(new URL(`stored/${name}.jsonl`, import.meta.url), "utf8"), name);
-const RUNS = new Map(["int8", "h2o", "mixed"].map((name) => [name, load(name)]));
+const RUNS = new Map(["int8", "h2o", "mixed", "aggregate"].map((name) => [name, load(name)]));
 
 function about(log, cursor, subject) {
   const state = log.at(cursor);
@@ -45,6 +46,23 @@ for (const [name, log] of RUNS) {
     }
   });
 }
+
+test("aggregate: entries that were copied before they changed stand where the copy is, in every layer", () => {
+  const log = RUNS.get("aggregate");
+  let copies = 0;
+  for (let cursor = 0; cursor < log.length; cursor++) {
+    const state = log.at(cursor);
+    const held = state.memory.layers.map((_, layer) => state.refsOf(layer).filter((refs) => refs > 0).length);
+    assert.deepEqual(held, state.memory.layers, `step ${cursor}`);
+    for (const { layer, copied = [] } of log.steps[cursor].evictions ?? []) {
+      for (const [, , copy] of copied) {
+        copies += 1;
+        if (!state.isOver && state.refsOf(layer)[copy]) assert.notEqual(state.tokensOf(layer)[copy], 0, `step ${cursor}`);
+      }
+    }
+  }
+  assert.ok(copies > 10, String(copies));
+});
 
 test("h2o: paths add up to one cache a path, and a slot of a layer weighs a fifth of a token of five layers", () => {
   const log = RUNS.get("h2o");
