@@ -14,7 +14,7 @@ const BADGES = {
   waiting: "waiting", running: "running", done: "done", stopped: "stopped", failed: "failed", never: "did not run", recorded: "recorded",
 };
 const FACTS = {
-  kv: ["KV in use", "Measured bytes of keys and values, of those a full cache would hold for the same paths"],
+  kv: ["KV in use", "Measured bytes of keys and values, of those a full cache would hold for the same paths (predicted: its tokens times the bytes of one in the model's own format)"],
   score: ["counters", "Bytes of the policy's own counters or sketch: part of what it costs"],
   evicted: ["evicted", "Slots that left a path in a layer, up to the cursor"],
   kl: ["mean KL", "KL(full cache ‖ this run) a token, in nats, up to the cursor; measured where the full cache ran beside it"],
