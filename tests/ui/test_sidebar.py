@@ -46,7 +46,7 @@ def test_a_damaged_tokenizer_leaves_the_budget_a_guess(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     (tmp_path / "tokenizer.json").write_text("[]")
     size = estimate.size_of(RunConfig(prompt="x" * 40, model=str(tmp_path)), ModelCache())
-    assert size == estimate.Size(2 * 8 * 4, 10, False)
+    assert size == estimate.Size(2 * 8 * 4, 1, 2, 4, 10, False)
 
 
 def test_a_public_page_ends_a_run_that_takes_too_long() -> None:
