@@ -246,7 +246,8 @@ def test_none_unsets_a_setting_and_ids_may_be_the_prompt(
 
 def test_stopping_a_run_keeps_what_there_is(model_folder: Path, tmp_path: Path) -> None:
     trace = tmp_path / "run.jsonl"
-    slow = "--max-new-tokens 240 --max-paths 60 --entropy-threshold 0 --backend recompute".split()
+    many = ("--max-new-tokens", 240, "--max-paths", 60, "--entropy-threshold", 0)
+    slow = (*many, "--backend", "recompute")
     running = start("run", "--model", model_folder, "--prompt", "Once", *slow, "--trace", trace)
     deadline = time.monotonic() + PATIENCE
     while not trace.exists() or trace.read_bytes().count(b"\n") < 5:
