@@ -83,7 +83,7 @@ def build(
         value=encode({"budget": estimate.sentence(config, models)}),
         html_template="<p></p>",
         js_on_load=script("presets.attachBudget({element, props, watch});", "presets"),
-        elem_id="fs-budget",
+        elem_id="fs-estimate",
         apply_default_css=False,
     )
     ways = gr.HTML(

@@ -126,7 +126,7 @@ def test_a_preset_sets_the_form_by_keyboard_and_is_shown_until_the_form_differs(
     paths.blur()
     expect(calm).to_have_attribute("aria-pressed", "false")
     assert pressed(page) == []
-    expect(page.locator("#fs-budget")).to_contain_text("9 paths")
+    expect(page.locator("#fs-estimate")).to_contain_text("9 paths")
     paths.fill("5")
     paths.blur()
     expect(calm).to_have_attribute("aria-pressed", "true")
@@ -136,7 +136,7 @@ def test_a_memory_preset_sets_the_backend_and_the_group_says_which(page: Page) -
     page.locator(".fs-preset-group[data-group=Memory] summary").click()
     page.locator("[data-preset='No cache']").click()
     expect(page.locator("[data-preset='No cache']")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#fs-budget")).to_contain_text("no KV cache at all")
+    expect(page.locator("#fs-estimate")).to_contain_text("no KV cache at all")
     page.locator(".fs-preset-group[data-group=Uncertainty] summary").click()
     expect(page.locator(".fs-preset-group[data-group=Memory] summary")).to_contain_text("No cache")
 
@@ -179,7 +179,7 @@ def test_what_is_typed_first_is_not_overwritten(
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(700)
     expect(box).to_have_value("Typed at once")
-    expect(page.locator("#fs-budget")).to_contain_text("Predicted at worst")
+    expect(page.locator("#fs-estimate")).to_contain_text("Predicted at worst")
 
 
 def test_what_is_not_set_stays_not_set_when_its_group_is_opened(page: Page) -> None:
@@ -187,7 +187,7 @@ def test_what_is_not_set_stays_not_set_when_its_group_is_opened(page: Page) -> N
         header.click()
     for name in ("top_k", "top_p", "max_finished", "num_samples"):
         expect(page.locator(f"#fs-{name} :is(input, textarea)")).to_have_value("")
-    expect(page.locator("#fs-budget")).to_contain_text("Predicted at worst")
+    expect(page.locator("#fs-estimate")).to_contain_text("Predicted at worst")
     assert pressed(page) == ["Curious"]
 
 
@@ -196,7 +196,7 @@ def test_the_budget_says_when_the_context_would_be_exceeded(page: Page) -> None:
     box = page.locator("#fs-max_new_tokens input")
     box.fill("2047")
     box.blur()
-    expect(page.locator("#fs-budget")).to_contain_text("more than the 2,048 positions of tiny")
+    expect(page.locator("#fs-estimate")).to_contain_text("more than the 2,048 positions of tiny")
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -174,7 +174,8 @@ def test_a_run_that_was_left_keeps_what_had_come(page: Page) -> None:
     expect(page.locator(ROW, has_text="stopped ·")).to_have_count(1)
 
 
-def test_what_does_not_fit_goes_oldest_first_and_is_said(page: Page) -> None:
+def test_what_does_not_fit_goes_oldest_first_and_is_said(fresh_page: Page) -> None:
+    page = fresh_page
     page.evaluate(
         """() => {
             const stage = window.forkscope.stages.explore, { header, steps } = stage.log;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -283,7 +284,7 @@ def test_evictions_have_a_lane_and_buttons_only_where_there_are_any(page: Page) 
     group.get_by_role("button", name="Next eviction").click()
     assert stage(page, CURSOR) == 4
     assert [one["step"] for one in lanes(page)["evict"]] == [4, 13, 22, 31, 40]
-    assert "2 evictions" in (strip(page).get_attribute("aria-valuetext") or "")
+    expect(strip(page)).to_have_attribute("aria-valuetext", re.compile("2 evictions"))
 
 
 def grow(page: Page, upto: int, begin: bool = False) -> None:
