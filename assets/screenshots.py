@@ -223,6 +223,13 @@ def evict(name: str, step: int, *deeds: str) -> Callable[[Stand], None]:
     return show
 
 
+def evict_detail(stand: Stand) -> None:
+    """What one run shows at the cursor: below its cards."""
+    evict("narrow", 30, '[data-panel="b"] .fs-evict-name')(stand)
+    card = stand.page.get_by_text("Layers against budget", exact=True).first
+    card.evaluate("(title) => title.scrollIntoView({ block: 'start' })")
+
+
 def evict_finished(stand: Stand) -> None:
     stand.tab("Evict")
     stand.page.locator('[data-board="needle"] .fs-shelf-live').click()
@@ -261,6 +268,7 @@ SHOTS: dict[str, Callable[[Stand], None]] = {
     "evict-windows": evict("windows", 60),
     "evict-needle": evict("needle", 8, '[data-panel="c"] .fs-evict-name'),
     "evict-sketch": evict("narrow", 30, '[data-panel="b"] .fs-evict-name'),
+    "evict-detail": evict_detail,
     "evict-beside": evict("eight", 24, '[data-panel="e"] .fs-beside'),
     "evict-finished": evict_finished,
     "evict-failed": evict_failed,
