@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, App
 from tests.browser.steps import frames
-from tests.browser.test_live import LONG, assert_freed_early, set_fields, wait_until
+from tests.browser.test_live import LONG, assert_freed_early, set_fields, slowly, wait_until
 from tests.browser.test_recorded import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -479,6 +479,7 @@ def test_the_theme_changes_without_losing_the_board_or_the_curves(compare: Page)
 def test_stop_before_anything_came_ends_the_waiting_and_not_the_run_of_another_tab(
     compare: Page, app: App
 ) -> None:
+    slowly(compare)
     set_fields(compare, "Once upon a time", **LONG)
     before = len(app.ended_runs())
     compare.locator("#fs-run").click()

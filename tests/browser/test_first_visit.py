@@ -141,7 +141,8 @@ def test_a_memory_preset_sets_the_backend_and_the_group_says_which(page: Page) -
     expect(page.locator(".fs-preset-group[data-group=Memory] summary")).to_contain_text("No cache")
 
 
-def test_a_comparison_preset_ticks_its_backends_and_opens_their_tab(page: Page) -> None:
+def test_a_comparison_preset_ticks_its_backends_and_opens_their_tab(fresh_page: Page) -> None:
+    page = fresh_page
     page.locator(".fs-preset-group[data-group=Comparison] summary").click()
     page.locator("[data-preset='Share or copy']").click()
     expect(page.get_by_role("tab", name="Compare", exact=True)).to_have_attribute(

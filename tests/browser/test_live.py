@@ -21,6 +21,13 @@ pytestmark = pytest.mark.browser
 LONG = {"max_new_tokens": "1900", "max_paths": "20"}
 
 
+def slowly(page: Page) -> None:
+    """Without a cache every step reads every text anew: a run that is not over soon."""
+    page.locator(".fs-preset-group[data-group=Memory] summary").click()
+    page.locator("[data-preset='No cache']").click()
+    expect(page.locator("[data-preset='No cache']")).to_have_attribute("aria-pressed", "true")
+
+
 def set_fields(page: Page, prompt: str, **values: str) -> None:
     page.locator("#fs-prompt textarea").fill(prompt)
     for title in ("Branching", "Limits"):
@@ -195,7 +202,8 @@ def test_a_hostile_prompt_comes_through_the_server_as_text(page: Page) -> None:
     assert page.locator(".fs-stage img, .fs-stage script").count() == 0
 
 
-def test_the_budget_is_predicted_before_the_run(page: Page) -> None:
+def test_the_budget_is_predicted_before_the_run(fresh_page: Page) -> None:
+    page = fresh_page
     set_fields(page, "Once upon a time", max_new_tokens="10", max_paths="4")
     expect(page.locator("#fs-estimate")).to_contain_text("Predicted at worst")
     expect(page.locator("#fs-estimate")).to_contain_text("4 paths, 10 tokens each")
@@ -281,6 +289,7 @@ def test_a_run_that_waits_can_be_called_off(
     page: Page, app: App, context: BrowserContext, watch: Watch
 ) -> None:
     busy = open_page(app.url, context, watch)
+    slowly(busy)
     set_fields(busy, "Once upon a time", **LONG)
     run(busy)
     wait_for_steps(busy, 3)
