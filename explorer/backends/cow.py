@@ -74,7 +74,7 @@ class CowBackend(Backend):
         )
 
     def stats(self) -> Memory:
-        """Read off the table and the layers' storage; token counts are those of the fullest layer."""
+        """Read off table and storage; token counts are those of the fullest layer."""
         pool = self.pool
         counts = pool.visible.sum(axis=1)  # [tables, slots]
         live, logical = (counts > 0).sum(axis=1).tolist(), counts.sum(axis=1).tolist()
