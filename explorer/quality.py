@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
+from explorer.against import divergence
 from explorer.bootstrap import Interval, interval
 from explorer.config import InputError, RunConfig, explain
 from explorer.greedy import Text, agree, continued, without
@@ -108,12 +109,11 @@ def compare(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Full and policy log-probabilities `[tokens, vocab]` against the tokens that came.
 
-    Negative log-likelihoods of both, `KL(p || q) = sum p ln(p / q)`, and both most probable
-    tokens. Where p is 0 a term is 0.
+    Negative log-likelihoods of both, `KL(p || q)`, and both most probable tokens.
     """
     at = want[:, None]
-    terms = torch.where(p.isneginf(), 0.0, p.exp() * (p - q))
-    found = (-p.gather(1, at)[:, 0], -q.gather(1, at)[:, 0], terms.sum(1), p.argmax(1), q.argmax(1))
+    nlls = (-p.gather(1, at)[:, 0], -q.gather(1, at)[:, 0])
+    found = (*nlls, divergence(p, q), p.argmax(1), q.argmax(1))
     first, second, kl, top, other = (column.numpy() for column in found)
     return first, second, kl, top, other
 

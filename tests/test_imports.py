@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
         *("quality", "answers", "records"),
         *("metrics", "generate", "machine", "browser"),
     },
-    "quality": {"reading", "greedy", "passages", "bootstrap"},
+    "quality": {"against", "reading", "greedy", "passages", "bootstrap"},
     "reading": {"backends", "eviction"},
     "greedy": {"generate", "metrics"},
     "passages": {"tiny", "config"},
