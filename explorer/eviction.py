@@ -65,6 +65,7 @@ class Evictor:
         self.pool = pool
         self._eviction = eviction
         self._num_evidence = config.limits.num_evidence
+        self._num_prompt = num_prompt
         self._sinks, self._recent = num_kept(eviction)
         budgets = layer_budgets(eviction, pool.num_layers, num_prompt)
         self._controller = Controller(budgets, eviction.num_protected)
@@ -102,9 +103,10 @@ class Evictor:
         return self._controller.budgets
 
     @property
-    def chunk(self) -> int:
-        """Prompt tokens of one pass at most: what comes beyond the budget comes in small pieces."""
-        return max(int(self.budgets.min()) // CHUNKS, 1)
+    def chunk(self) -> int | None:
+        """Tokens of one pass at most, of a prompt beyond the smallest budget; None: it fits."""
+        smallest = int(self.budgets.min())
+        return None if self._num_prompt <= smallest else max(smallest // CHUNKS, 1)
 
     @property
     def nbytes(self) -> int:

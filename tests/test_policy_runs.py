@@ -269,3 +269,11 @@ def test_adaptive_moves_budget_and_keeps_the_total() -> None:
         trace = run(loaded(), config(policy=policy, adaptive=True, max_new_tokens=20))
         assert {sum(step.budgets) for step in trace} == {24}
         assert len({step.budgets for step in trace}) > 1
+
+
+@pytest.mark.parametrize(("budget", "passes"), [(39, 5), (40, 1), (64, 1)])
+def test_a_prompt_that_fits_its_budget_is_read_in_one_pass(budget: int, passes: int) -> None:
+    """40 tokens: beyond a budget of 39 they come in pieces of 39 // 4 = 9."""
+    given = RunConfig(prompt_ids=tuple(range(1, 41)), policy="h2o", budget=budget, max_new_tokens=2)
+    trace = run(loaded(), given)
+    assert sum(step.phase == "prefill" for step in trace) == passes
