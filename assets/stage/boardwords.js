@@ -38,6 +38,19 @@ export class BoardWords {
     this.parts.root.dataset.state = how;
   }
 
+  /** Something was asked for and is waited for. */
+  wait() {
+    this.alert("");
+    this.say("Waiting for the device …");
+    this.stand("loading");
+  }
+
+  /** What was waited for will not come, and `why`: what stood before stands again. */
+  giveUp(why) {
+    this.say(why);
+    this.stand(this.rest);
+  }
+
   title(heading, note, threshold = null) {
     this.parts.heading.textContent = heading;
     this.parts.note.textContent = this.parts.note.title = note;

@@ -88,19 +88,14 @@ export class Board {
       page.requests.close("compare");
       this.words.alert(message.alert);
       if (this.player.isLive) this.finish(message.failed ? "failed" : "stopped");
-      else {
-        this.words.say("Nothing was run; what you saw before is still here.");
-        this.words.stand(this.words.rest);
-      }
+      else this.words.giveUp("Nothing was run; what you saw before is still here.");
     }
     if (message.compare) this.#news(message);
   }
 
   /** Compare was pressed. */
   wait() {
-    this.words.alert("");
-    this.words.say("Waiting for the device …");
-    this.words.stand("loading");
+    this.words.wait();
   }
 
   /** Another one is asked for: the live one is stopped, on the server too. */
@@ -117,8 +112,7 @@ export class Board {
 
   /** What was waited for will not come. */
   rest() {
-    this.words.say("Stopped before anything ran.");
-    this.words.stand(this.words.rest);
+    this.words.giveUp("Stopped before anything ran.");
   }
 
   /** No more will come: all have run (`done`), Stop was pressed (`stopped`), or it broke off (`failed`). */
