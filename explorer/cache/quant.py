@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from explorer.cache.base import PoolLayer
-from explorer.tables import CodeTable, Table, device_index
+from explorer.cache.tables import CodeTable, Table, device_index
 
 if TYPE_CHECKING:
     from explorer.cache.pool import Pool

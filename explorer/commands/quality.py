@@ -20,7 +20,7 @@ from explorer.terminal import amount
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
-    from explorer.passages import Passage
+    from explorer.quality.passages import Passage
 
 BUNDLED = "tiny"
 USED = {"model", "device", "dtype", "seed", *Eviction.model_fields, *Cache.model_fields}
@@ -88,7 +88,7 @@ def _name(text_file: Path | None) -> str:
 def _texts(
     model: LoadedModel, text: str | None, passage_tokens: int, max_tokens: int, probes: int
 ) -> tuple[list[Passage], list[Passage]]:
-    from explorer import passages
+    from explorer.quality import passages
 
     tokenizer, context = model.tokenizer, model.info.context
     if tokenizer is None:

@@ -23,7 +23,7 @@ import psutil
 from explorer import __version__
 from explorer.config import InputError, RunConfig
 from explorer.experiments.base import Point, Show, Sweep
-from explorer.records import Records, flat, to_csv
+from explorer.experiments.records import Records, flat, to_csv
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel

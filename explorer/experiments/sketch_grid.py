@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explorer.answers import BLOCK, summarize
 from explorer.config import Eviction, InputError, RunConfig
+from explorer.experiments.answers import BLOCK, summarize
 from explorer.experiments.base import Point, Sweep
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
-    from explorer.passages import Passage
     from explorer.quality import FullCache, Measured
+    from explorer.quality.passages import Passage
 
 SIZES = (64, 128, 256)
 WIDTHS = (128, 256, 512, 1024)
@@ -121,8 +121,8 @@ class Prepared:
 
 def prepare(model: LoadedModel, options: Mapping[str, int]) -> Prepared:
     """The texts of this model. Raises InputError where it has none to be measured on."""
-    from explorer.passages import held_out, probes
     from explorer.quality import FullCache
+    from explorer.quality.passages import held_out, probes
 
     if model.tokenizer is None:
         raise InputError(f"{model.info.name} has no tokenizer; a sweep reads text.")

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from explorer import codes, experiments, tables
+from explorer import experiments
 from explorer.backends import num_open
 from explorer.backends.cow import CowBackend
+from explorer.cache import codes, tables
 from explorer.cache.base import PoolLayer
 from explorer.cache.pool import Pool
 from explorer.cache.quant import layer_types

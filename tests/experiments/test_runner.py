@@ -21,8 +21,8 @@ import pytest
 
 from explorer.config import InputError, RunConfig
 from explorer.experiments import runner
+from explorer.experiments.records import Records, to_csv
 from explorer.experiments.runner import Plan, affordable, key_of, run_sweep
-from explorer.records import Records, to_csv
 from tests import schemas
 from tests.experiments import counting
 

@@ -18,10 +18,10 @@ import jsonschema
 import psutil
 import pytest
 
-from explorer import answers
-from explorer.answers import BLOCK, difference, from_width, summarize
 from explorer.cli import main
 from explorer.config import InputError, RunConfig
+from explorer.experiments import answers
+from explorer.experiments.answers import BLOCK, difference, from_width, summarize
 from explorer.experiments.runner import key_of
 from explorer.experiments.sketch_grid import OPTIONS, SWEEP, points, prepare
 from explorer.models import LoadedModel

@@ -162,7 +162,7 @@ def test_the_prediction_counts_what_quantises_and_what_evicts(
 
 def test_the_page_predicts_with_the_engines_own_constants() -> None:
     from explorer.cache import quant
-    from explorer.codes import SCALE_NBYTES
+    from explorer.cache.codes import SCALE_NBYTES
 
     assert (estimate.HOLLOW, estimate.SCALE_NBYTES) == (quant.HOLLOW, SCALE_NBYTES)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.tables import Table
+from explorer.cache.tables import Table
 
 HEADS, LIKE = 2, torch.zeros(1, 2, 1, 4)
 

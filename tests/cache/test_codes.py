@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.codes import (
+from explorer.cache.codes import (
     SCALE_NBYTES,
     dequantize,
     dequantize_rows,

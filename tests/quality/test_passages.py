@@ -6,7 +6,7 @@ import pytest
 
 from explorer.config import InputError
 from explorer.models import LoadedModel, load_model
-from explorer.passages import MIN_TOKENS, Passage, from_text, held_out, probes
+from explorer.quality.passages import MIN_TOKENS, Passage, from_text, held_out, probes
 from explorer.tiny.corpus import split_of
 from explorer.tiny.words import SECRETS
 

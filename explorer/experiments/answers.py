@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.bootstrap import Interval, interval
+from explorer.quality.bootstrap import Interval, interval
 
 BLOCK = 16  # tokens
 NEAR = math.log(1.02)  # nats: 2 % more perplexity

@@ -8,8 +8,8 @@ import random
 import numpy as np
 import pytest
 
-from explorer import bootstrap
-from explorer.bootstrap import interval, neighbours, resampled_means
+from explorer.quality import bootstrap
+from explorer.quality.bootstrap import interval, neighbours, resampled_means
 
 
 def by_loop(parts: list[list[float]], block: int, seed: int) -> list[float]:

@@ -16,13 +16,10 @@ import pytest
 import torch
 
 from explorer import quality
-from explorer.bootstrap import Interval
 from explorer.cli import main
 from explorer.config import InputError, RunConfig
 from explorer.generate import num_open
-from explorer.greedy import agree, bleu, continued, without
 from explorer.models import LoadedModel, load_model
-from explorer.passages import Ask, Passage, held_out, probes
 from explorer.quality import (
     FullCache,
     Scores,
@@ -33,7 +30,10 @@ from explorer.quality import (
     recall,
     verdict,
 )
-from explorer.reading import read
+from explorer.quality.bootstrap import Interval
+from explorer.quality.greedy import agree, bleu, continued, without
+from explorer.quality.passages import Ask, Passage, held_out, probes
+from explorer.quality.reading import read
 from tests import schemas
 
 

@@ -27,10 +27,10 @@ from explorer.cache.budget import (
 from explorer.cache.pool import Pool
 from explorer.config import RunConfig
 from explorer.events import Evicted, Evidence
+from explorer.eviction.reasons import evidence, explained
+from explorer.eviction.residual import Residuals
 from explorer.policies import POLICIES, CountingPolicy, Policy, Reading, Setting
 from explorer.policies.h2o import H2O
-from explorer.reasons import evidence, explained
-from explorer.residual import Residuals
 
 CHUNKS = 4  # a prompt beyond its budget comes in pieces of a quarter of the smallest budget
 

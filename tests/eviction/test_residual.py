@@ -10,7 +10,7 @@ import torch
 
 from explorer.cache.budget import Victims
 from explorer.cache.pool import Pool
-from explorer.residual import Residuals
+from explorer.eviction.residual import Residuals
 
 
 def victims(tables: list[int], rows: list[int], slots: list[int], ranks: list[int]) -> Victims:

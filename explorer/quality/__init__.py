@@ -17,12 +17,12 @@ import torch
 from pydantic import ValidationError
 
 from explorer.against import divergence
-from explorer.bootstrap import Interval, interval
 from explorer.config import InputError, RunConfig, explain
-from explorer.greedy import Text, agree, continued, without
 from explorer.models import LoadedModel
-from explorer.passages import Ask, Passage
-from explorer.reading import Said, read
+from explorer.quality.bootstrap import Interval, interval
+from explorer.quality.greedy import Text, agree, continued, without
+from explorer.quality.passages import Ask, Passage
+from explorer.quality.reading import Said, read
 
 CHUNK = 64  # predictions compared in one go
 NEAR = math.log(1.02)  # nats: "within 2 % of the full cache"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from explorer.codes import (
+from explorer.cache.codes import (
     SCALE_DTYPE,
     dequantize,
     dequantize_rows,
