@@ -64,7 +64,7 @@ async (when) => {
   }
 
   async function tidy() {
-    await fill();
+    for (const header of opened()) if (!window.afresh.opened.includes(header)) header.click();
     const { log, told, globals, storage } = window.afresh;
     for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
     document.activeElement?.blur();
@@ -118,15 +118,6 @@ async (when) => {
     await frame();
   }
 
-  /** Fold the settings as they were; settings that are other ones are those of the story again. */
-  async function fill() {
-    for (const header of opened()) if (!window.afresh.opened.includes(header)) header.click();
-    const isAsFirst = () => String(controls()) === window.afresh.controls;
-    if (!window.afresh.controls || isAsFirst()) return;
-    document.querySelector(".fs-run[data-run=story]").click();
-    for (let count = 0; count < 100 && !isAsFirst(); count += 1) await frame();
-  }
-
   /** What is made when it is shown for the first time is made. */
   async function furnish() {
     window.afresh.opened = opened();
@@ -164,6 +155,10 @@ async (when) => {
     return [];
   }
   if (when === "load") {
+    // What was typed is gradio's as well as the page's: such a form is not brought back.
+    for (const kind of ["input", "change"]) {
+      document.querySelector("#fs-sidebar").addEventListener(kind, () => (window.afresh.isFilled = true), true);
+    }
     const { log, title, note, details, player } = stage;
     window.afresh = {
       log, told: { title, note, details, speed: player.speed, status: document.querySelector(".fs-status").textContent,
@@ -173,13 +168,13 @@ async (when) => {
     window.afresh.globals = new Set(Object.keys(window));
   }
   if (app.requests.isAny) return ["a run that is under way"];
+  if (window.afresh.isFilled) return ["a form that was filled in"];
   await showTab("Explore");
   if (when === "load") await furnish();
   await tidy();
   await settle();
   const now = print();
   const first = (window.afresh.first ??= now);
-  window.afresh.controls ??= String(controls());
   return [...new Set([...first.keys(), ...now.keys()])].filter((key) => first.get(key) !== now.get(key))
     .map((key) => `${key}: ${first.get(key)} -> ${now.get(key)}`.slice(0, 300)).slice(0, 40);
 }

@@ -20,6 +20,7 @@ from playwright.sync_api import (
     BrowserContext,
     Error,
     Page,
+    Request,
     ViewportSize,
     expect,
     sync_playwright,
@@ -121,11 +122,20 @@ class Ears:
 
     def __init__(self, watch: Watch | None = None) -> None:
         self.watch = watch
+        self.unanswered: set[Request] = set()  # what the page has asked the server's queue
 
     def follow(self, page: Page) -> None:
         page.on("console", lambda message: self._hear(message.type, message.text))
         page.on("pageerror", lambda error: self._hear("error", str(error)))
-        page.on("request", lambda request: self.watch and self.watch.see(request.url))
+        page.on("request", self._see)
+        page.on("requestfinished", lambda request: self.unanswered.discard(request))
+        page.on("requestfailed", lambda request: self.unanswered.discard(request))
+
+    def _see(self, request: Request) -> None:
+        if "/queue/" in request.url:
+            self.unanswered.add(request)
+        if self.watch:
+            self.watch.see(request.url)
 
     def _hear(self, kind: str, text: str) -> None:
         if self.watch:
@@ -193,7 +203,11 @@ class SharedPage:
         self.page.mouse.move(0, 0)
         if self.page.viewport_size != VIEWPORT:
             self.page.set_viewport_size(VIEWPORT)
-        return self._afresh("reset")
+        for _ in range(100):  # a late answer would fill the next test's form
+            if not self.ears.unanswered:
+                return self._afresh("reset")
+            self.page.wait_for_timeout(50)
+        return ["a question to the server without an answer"]
 
     def _afresh(self, when: str) -> list[str]:
         assert self.page is not None
@@ -203,6 +217,7 @@ class SharedPage:
     def close(self) -> None:
         """Leave nothing of the page, nor of what it stored."""
         page, self.page = self.page, None
+        self.ears.unanswered.clear()
         if page is not None and not page.is_closed():
             page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
             self.ears.watch = None  # gradio has words of its own about a stream that is cut
