@@ -20,6 +20,29 @@ Change = Literal["forced", "grown", "threshold"]
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """What the passes of a model compute and read, counted off its weights, for predictions.
+
+    A multiplication and an addition are two FLOPs. Norms, biases and rotations are left out.
+    """
+
+    flops_per_position: int  # 2 a weight that a position is multiplied by; of experts the chosen
+    flops_per_logits: int  # 2 a weight of the output layer where only a row's last token needs it
+    flops_per_pair: int  # of a query and a key that it sees, with the value, over all layers
+    weight_nbytes: int  # that a pass reads: all but tables in which tokens are looked up
+    active_nbytes: int  # of them, what one position needs: fewer where experts are chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What the machine was measured to do at its best, and under which conditions."""
+
+    flops_per_second: float  # of a matrix product in the model's number format
+    nbytes_per_second: float  # read from memory
+    conditions: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a run needs to know of its model. Sizes in elements, `kv_nbytes_per_token` in bytes."""
 
@@ -36,6 +59,7 @@ class ModelInfo:
     kv_nbytes_per_token: int
     backends: tuple[str, ...]
     reason: str = ""  # why a backend is missing, as a sentence
+    work: Work | None = None  # None: not known for this kind of model
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +98,7 @@ class Header:
     model: ModelInfo
     prompt: tuple[PromptToken, ...]  # the last `prefix_ids` of them were given after the prompt
     origin: Origin | None = None
+    rates: Rates | None = None  # of the machine it ran on
 
 
 @dataclass(frozen=True, slots=True)

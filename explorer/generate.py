@@ -23,6 +23,7 @@ from explorer.against import FullCache
 from explorer.backends import BACKENDS, Backend, Forward, check_fit, num_open
 from explorer.config import InputError, RunConfig
 from explorer.events import FORMAT, VERSION, Evicted, Header, Origin, Phase, PromptToken, Step
+from explorer.machine import rates
 from explorer.meter import Meter
 from explorer.models import LoadedModel
 from explorer.sampling import Observed, observe
@@ -100,6 +101,7 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
             for token, shown in zip(ids, text.prompt_texts(ids), strict=True)
         ),
         origin=origin,
+        rates=rates(model.info.device, model.info.dtype, torch.get_num_threads()),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from explorer.events import PROMPT_NODE, Memory, Node
+from explorer.phases import phases
 from explorer.trace import Trace
 
 
@@ -225,5 +226,6 @@ def result(trace: Trace, keep_pruned: bool = False) -> dict[str, Any]:
         "counters": counters(trace),
         "seconds": seconds(trace),
         "tokens_per_second": tokens_per_second(trace),
+        "phases": phases(trace),
         "tree_digest": tree_digest(trace),
     }

@@ -57,7 +57,7 @@ class LoadedModel:
         self.tokenizer = tokenizer
         self._lock = threading.RLock()
         parameters = inspect.signature(module.forward).parameters
-        self._keeps_logits = "logits_to_keep" in parameters
+        self.keeps_logits = "logits_to_keep" in parameters
         self.info = describe(self, name)
 
     @property
@@ -78,7 +78,7 @@ class LoadedModel:
         otherwise through the model's own. `cache` is read and extended.
         """
         ids = torch.tensor([list(row) for row in rows], dtype=torch.long, device=self.device)
-        extra: dict[str, Any] = {"logits_to_keep": 1} if self._keeps_logits else {}
+        extra: dict[str, Any] = {"logits_to_keep": 1} if self.keeps_logits else {}
         if tree_mask is not None:
             assert positions is not None
             extra["tree_mask"] = tree_mask

@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 from explorer.cache.pool import Pool
 from explorer.config import BACKENDS, InputError
 from explorer.events import ModelInfo
+from explorer.work import work_of
 
 if TYPE_CHECKING:
     from explorer.attention import TreeMask
@@ -75,6 +76,7 @@ def describe(model: LoadedModel, name: str) -> ModelInfo:
         kv_nbytes_per_token=sum(_nbytes_per_token(layer) for layer in cache.layers),
         backends=backends,
         reason=reason,
+        work=work_of(model.module, model.keeps_logits),
     )
 
 

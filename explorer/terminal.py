@@ -6,8 +6,9 @@ Model text is untrusted: control characters are shown, never sent to the termina
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -156,6 +157,8 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
         f"decode), {run['tokens_per_second']['generated']:.0f} generated tokens/s",
         highlight=False,
     )
+    for line in phase_lines(run["phases"]):
+        console.print(line, highlight=False)
     console.print(
         f"KV cache at its peak: {amount(counters['kv_nbytes_peak'])} allocated, "
         f"{counters['unique_kv_tokens_peak']} unique tokens for "
@@ -163,6 +166,40 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
         highlight=False,
     )
     console.print(f"tree {run['tree_digest']}", highlight=False, soft_wrap=True)
+
+
+def phase_lines(phases: Mapping[str, Any]) -> Iterator[str]:
+    """Prefill and decode apart, measured and predicted, and the latencies."""
+    for name in ("prefill", "decode"):
+        part = phases[name]
+        if not part["steps"]:
+            continue
+        line = f"{name}: {part['tokens']:,} tokens, {_figure(part['tokens_per_second'])} tokens/s"
+        if part["nbytes"] is not None:
+            line += f", {amount(part['nbytes'])} moved, {part['intensity']:.1f} FLOP/B"
+        if (predicted := part["predicted"]) is not None:
+            line += (
+                f"; predicted at best {_figure(predicted['tokens_per_second'])} tokens/s "
+                f"({predicted['bound']} bound)"
+            )
+        yield line
+    waits = phases["inter_token_seconds"]
+    if phases["first_token_seconds"] is not None:
+        line = f"first token after {_duration(phases['first_token_seconds'])}"
+        if waits["steps"]:
+            line += (
+                f", then {_duration(waits['p50'])} a token (p50), {_duration(waits['p95'])} (p95)"
+            )
+        yield line
+
+
+def _figure(value: float | None) -> str:
+    """Three digits, and whole thousands; 0 where nothing took time."""
+    return f"{value or 0:,.0f}" if (value or 0) >= 100 else f"{value or 0:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
 
 
 def bar(console: Console) -> Progress:

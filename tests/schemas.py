@@ -21,6 +21,19 @@ def mapping(value: Any) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": value}
 
 
+MAYBE = {"type": ["number", "null"], "minimum": 0}
+
+
+def phase(predicted: Any) -> dict[str, Any]:
+    """Prefill or decode of a run."""
+    counts = ("steps", "tokens", "positions", "kv_read_nbytes", "kv_written_nbytes")
+    known = ("tokens_per_second", "weight_nbytes", "nbytes", "flops", "intensity")
+    return record(
+        **dict.fromkeys(counts, COUNT), **dict.fromkeys(known, MAYBE), predicted=predicted
+    )
+
+
+PREDICTED = {"anyOf": [record(seconds=SECONDS, tokens_per_second=MAYBE), {"type": "null"}]}
 PATH = record(
     id=COUNT,
     parent={"type": ["integer", "null"]},
@@ -53,6 +66,13 @@ RUN = record(
         prefill=SECONDS, decode=SECONDS, overhead=SECONDS, total=SECONDS, first_token=SECONDS
     ),
     tokens_per_second=record(generated=SECONDS, computed=SECONDS),
+    phases=record(
+        prefill=phase(PREDICTED),
+        decode=phase(PREDICTED),
+        first_token_seconds=MAYBE,
+        inter_token_seconds=record(p50=MAYBE, p95=MAYBE, steps=COUNT),
+        formulas=mapping(TEXT),
+    ),
     tree_digest=DIGEST,
 )
 COMPARE = record(

@@ -32,14 +32,17 @@ ARROWS: dict[str, set[str]] = {
     "options": {"config"},
     "shapes": {"trace"},
     "catalogue": {"models"},
-    "metrics": {"trace"},
-    "generate": {"against", "backends", "tree", "meter", "trace"},
+    "metrics": {"phases", "trace"},
+    "phases": {"trace", "events"},
+    "generate": {"against", "backends", "tree", "meter", "machine", "trace"},
     "against": {"backends"},
     "tree": {"branching", "sampling", "text", "events"},
     "backends": {"eviction", "cache", "attention", "models"},
     "eviction": {"cache"},
     "models": {"probe", "hub", "attention"},
-    "probe": {"cache", "attention", "events", "config"},
+    "probe": {"work", "cache", "attention", "events", "config"},
+    "work": {"events"},
+    "machine": {"events"},
     "cache": {"policies", "attention", "events", "config"},
     "policies": {"sketches"},
     "branching": {"path"},
@@ -54,7 +57,6 @@ ARROWS: dict[str, set[str]] = {
             "attention",
             "text",
             "meter",
-            "machine",
             "sketches",
             "browser",
             "config",
@@ -64,7 +66,7 @@ ARROWS: dict[str, set[str]] = {
 }
 HOMES = {"gradio": {"ui", "app"}, "plotly": {"views"}}
 TORCHLESS = {
-    *("config", "events", "trace", "metrics", "views", "export", "options", "terminal"),
+    *("config", "events", "trace", "phases", "metrics", "views", "export", "options", "terminal"),
     *(
         "machine",
         "browser",
