@@ -20,6 +20,7 @@ from explorer.terminal import plain
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED = 130  # what typer returns after Ctrl-C
+UNSAID = {"--ray": "local"}  # options whose value may be left out, and what it is then
 TRACEBACK = "FORKSCOPE_TRACEBACK"  # set it to see where a failure comes from
 
 app = typer.Typer(
@@ -43,8 +44,17 @@ def _say(message: object) -> None:
     print(f"error: {plain(' '.join(str(message).split()))}", file=sys.stderr)
 
 
+def _said_in_full(args: list[str]) -> list[str]:
+    """`args` with the values that were left out."""
+    whole: list[str] = []
+    for arg, following in zip(args, [*args[1:], "-"], strict=True):
+        whole += [arg, UNSAID[arg]] if arg in UNSAID and following.startswith("-") else [arg]
+    return whole
+
+
 def main(args: list[str] | None = None) -> NoReturn:
     """Run the command line and exit; every error a person can cause is one line on stderr."""
+    args = _said_in_full(sys.argv[1:] if args is None else args)
     try:
         status = app(args, prog_name="python -m explorer", standalone_mode=False)
     except InputError as error:

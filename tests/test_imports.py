@@ -25,13 +25,14 @@ ARROWS: dict[str, set[str]] = {
     },
     "ui": {"experiments", "generate", "catalogue", "export", "shapes"},
     "views": {"trace", "metrics"},
-    "experiments": {"quality", "metrics", "generate", "machine", "browser"},
+    "experiments": {"quality", "diversity", "generate", "machine", "browser"},
     "quality": {"generate", "metrics", "tiny"},
     "terminal": {"metrics"},
     "export": {"metrics"},
     "options": {"config"},
     "shapes": {"trace"},
     "catalogue": {"models"},
+    "diversity": {"metrics"},
     "metrics": {"phases", "trace"},
     "phases": {"trace", "events"},
     "generate": {"against", "backends", "tree", "meter", "machine", "trace"},
@@ -66,7 +67,18 @@ ARROWS: dict[str, set[str]] = {
 }
 HOMES = {"gradio": {"ui", "app"}, "plotly": {"views"}}
 TORCHLESS = {
-    *("config", "events", "trace", "phases", "metrics", "views", "export", "options", "terminal"),
+    *(
+        "config",
+        "events",
+        "trace",
+        "phases",
+        "metrics",
+        "diversity",
+        "views",
+        "export",
+        "options",
+        "terminal",
+    ),
     *(
         "machine",
         "browser",
@@ -86,7 +98,7 @@ FAMILIES: dict[str, set[str]] = {
     "backends": {"base"},
     "cache": {"base", "codes", "tables"},
     "policies": {"base"},
-    "experiments": {"base", "records", "answers"},
+    "experiments": {"base", "records", "answers", "axes", "trial", "workers", "cluster"},
     "views": {"base"},
     "commands": {"base"},
 }

@@ -20,25 +20,40 @@ from explorer.experiments import SWEEPS
 from explorer.options import Settings, read_config, with_settings
 from explorer.terminal import amount
 
-COLUMNS = {
+FORMATS = {
     "delta_nll": "{:+.4f}",
     "kl": "{:.4f}",
     "flip_rate": "{:.1%}",
     "recall": "{:.0%}",
 }
-BYTES = ("total_nbytes",)
+MOST_COLUMNS = 4
+Name = Annotated[
+    str, typer.Argument(metavar="NAME|FILE.json", help=f"{', '.join(SWEEPS)}, or a file of axes")
+]
+Axis = Annotated[
+    list[str] | None, typer.Option(metavar="SETTING=V,V,...", help="Values to run through")
+]
 
 
 @with_settings
 def sweep(
     settings: Settings,
-    name: Annotated[str, typer.Argument(metavar="NAME", help=", ".join(SWEEPS))],
+    name: Name,
+    axis: Axis = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Rows, table, document; build/sweeps/NAME")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="First rows only")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes, as far as memory allows")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="[ADDRESS]", help="On a Ray cluster; without ADDRESS a local one"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the rows in --out")] = False,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Seeds a row is measured on")] = None,
+    naive: Annotated[
+        bool | None, typer.Option(help="Draw independent samples beside, for speed-ups")
+    ] = None,
     passages: Annotated[int | None, typer.Option(min=1, help="Texts a row is measured on")] = None,
     passage_tokens: Annotated[int | None, typer.Option(min=64, help="Of each text")] = None,
     probes: Annotated[int | None, typer.Option(min=0, help="Facts asked for besides")] = None,
@@ -50,25 +65,36 @@ def sweep(
     """Run a sweep: every point a row, written when it is done.
 
     A sweep that was stopped or killed goes on with --resume; a row that fails is recorded, and the
-    others go on.
+    others go on. FILE.json has {"sweep", "config", "axes", "options"}, axes being settings with
+    lists of values.
     """
-    from explorer.experiments import runner
+    from explorer.experiments import recipe, runner
+    from explorer.experiments.axes import read_axes
+    from explorer.experiments.workers import find
 
-    if name not in SWEEPS:
-        raise InputError(f"There is no sweep {name!r}; choose from {', '.join(SWEEPS)}.")
-    found = runner.find(SWEEPS[name])
+    said = recipe.read_recipe(Path(name)) if name.endswith(".json") else recipe.Recipe(name)
+    if said.sweep not in SWEEPS:
+        raise InputError(f"There is no sweep {said.sweep!r}; choose from {', '.join(SWEEPS)}.")
+    found = find(SWEEPS[said.sweep])
+    axes = {**found.axes, **said.axes, **read_axes(axis or ())}
     for field in settings:
-        if field in found.fields:
-            raise InputError(f"{field}: {name} sets it row by row; leave it out.")
-    given = {"passages": passages, "passage_tokens": passage_tokens, "probes": probes}
+        if field in (*found.fields, *axes):
+            remedy = f"give --axis {field}=... instead" if field in axes else "leave it out"
+            raise InputError(f"{field}: {said.sweep} sets it row by row; {remedy}.")
+    given = {"repeats": repeats, "naive": naive, "passages": passages}
+    given |= {"passage_tokens": passage_tokens, "probes": probes}
+    own = {option: value for option, value in given.items() if value is not None}
+    config = read_config({**said.config, **settings})
     plan = runner.Plan(
-        SWEEPS[name],
-        read_config(settings),
-        _options(name, found.options, given),
-        out or Path("build", "sweeps", name),
+        SWEEPS[said.sweep],
+        config,
+        recipe.options_of(found, {**said.options, **own}),
+        out or Path("build", "sweeps", Path(name).stem),
         limit,
         jobs,
         resume,
+        axes,
+        ray,
     )
     console = base.console_for(as_json)
     base.quiet()
@@ -80,38 +106,29 @@ def sweep(
         )
     console.print(report(document))
     if plots is not None:
+        from explorer.views import curves
         from explorer.views import sweep as figures
 
-        base.write(plots, figures.page(document).encode())
+        page = figures.page if document["name"] == "sketch_grid" else curves.page
+        base.write(plots, page(document).encode())
     if as_json:
         base.print_json(document)
 
 
-def _options(
-    name: str, defaults: Mapping[str, int], given: Mapping[str, int | None]
-) -> dict[str, int]:
-    """The sweep's own settings, with those that were given. Raises InputError for foreign ones."""
-    options = dict(defaults)
-    for option, value in given.items():
-        if value is None:
-            continue
-        if option not in options:
-            raise InputError(f"{option}: the sweep {name} has no such setting; leave it out.")
-        options[option] = value
-    return options
-
-
 def report(document: Mapping[str, Any]) -> Group:
     """The table, what failed, and the answers."""
-    table = Table(title=f"{document['name']}: {len(document['rows'])} rows")
+    rows, measures = document["rows"], document["measures"]
+    table = Table(title=f"{document['name']}: {len(rows)} rows")
     table.caption = f"all columns: {document['csv']}"
-    shown = [column for column in (*COLUMNS, *BYTES) if any(column in r for r in document["rows"])]
+    known = [name for name in measures if any(row.get(name) is not None for row in rows)]
+    shown = known if document["name"] == "sketch_grid" else known[:MOST_COLUMNS]
     table.add_column("row", min_width=24)
     for column in shown:
         table.add_column(column, justify="right")
-    for row in document["rows"]:
+    for row in rows:
         mark = " (degenerate)" if row.get("is_degenerate") else ""
-        table.add_row(Text(row["name"] + mark), *(_cell(column, row) for column in shown))
+        cells = (_cell(column, row, measures[column]["unit"]) for column in shown)
+        table.add_row(Text(row["name"] + mark), *cells)
     failed = [Text(f"{row['name']}: {terminal.plain(row['error'])}") for row in document["failed"]]
     return Group(table, *failed, *map(Text, answers(document["summary"])))
 
@@ -123,8 +140,10 @@ def answers(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: {part['answer']}"
 
 
-def _cell(column: str, row: Mapping[str, Any]) -> str:
+def _cell(column: str, row: Mapping[str, Any], unit: str) -> str:
     value = row.get(column)
     if value is None:
         return ""
-    return amount(value) if column in BYTES else COLUMNS[column].format(value)
+    if unit == "B":
+        return amount(value)
+    return FORMATS.get(column, "{:.4g}").format(value)

@@ -15,8 +15,19 @@ BENCHMARKS = tuple(
     for name in ("speed", "sketches", "quant", "eviction", "page", "stage")
 )
 
-# Sweeps: a module with `SWEEP`.
-SWEEPS = {"sketch_grid": "explorer.experiments.sketch_grid"}
+# Sweeps: a module with `SWEEP`, or the name of one of its `SWEEPS`.
+SETTINGS = "explorer.experiments.settings"
+SWEEPS = {
+    "prompt_length": f"{SETTINGS}:prompt_length",
+    "branch_factor": f"{SETTINGS}:branch_factor",
+    "max_paths": f"{SETTINGS}:max_paths",
+    "temperature": f"{SETTINGS}:temperature",
+    "threshold": f"{SETTINGS}:threshold",
+    "model": f"{SETTINGS}:model",
+    "kv_dtype": f"{SETTINGS}:kv_dtype",
+    "sketch_grid": "explorer.experiments.sketch_grid",
+    "own": f"{SETTINGS}:own",
+}
 
 __all__ = ["BENCHMARKS", "FULL", "QUICK", "SWEEPS", "Conditions", "benchmark"]
 

@@ -6,8 +6,8 @@ And what a sweep is: its points, and what is measured of each.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -137,25 +137,46 @@ class Point:
     config: RunConfig
 
 
+Axes = Mapping[str, Sequence[Any]]  # a setting and its values
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a column of a sweep's table is: words for an axis, and its unit ("" where it has none).
+
+    A `is_timing` column depends on the machine and on what else ran on it.
+    """
+
+    title: str
+    unit: str = ""
+    is_timing: bool = False
+
+
 @dataclass(frozen=True)
 class Sweep:
     """A list of runs and what is measured of each, as the runner takes it.
 
-    `points(config, options)` makes the rows out of a run's settings. `prepare(model, options)` is
-    called once in every process; what it returns goes into `measure(model, point, prepared)`, whose
-    answer (JSON, flat) is the row's measures; names that begin with `_` stay in the rows' file.
-    `summarize(rows)` answers the sweep's questions from whole rows. `fields` are the settings of a
-    run that the points set themselves, `options` the sweep's own with their defaults: rows measured
-    under other ones are never mixed.
+    `points(config, options, axes)` makes the rows out of a run's settings. `prepare(model,
+    options)` is called once in every process and for every model; what it returns goes into
+    `measure(model, point, prepared)`, whose answer (JSON, flat) is the row's measures; names that
+    begin with `_` stay in the rows' file. `summarize(rows)` answers the sweep's questions from
+    whole rows. `fields` are the settings of a run that the points set themselves, `options` the
+    sweep's own with their defaults: rows measured under other ones are never mixed. `axes` are the
+    values that are run through where no others are given. `measures` says what the columns are, in
+    the order in which they are offered; `x` is the axis of its plots.
     """
 
     name: str
     fields: tuple[str, ...]
     options: Mapping[str, int]
-    points: Callable[[RunConfig, Mapping[str, int]], list[Point]]
+    points: Callable[[RunConfig, Mapping[str, int], Axes], list[Point]]
     prepare: Callable[[LoadedModel, Mapping[str, int]], Any]
     measure: Callable[[LoadedModel, Point, Any], dict[str, Any]]
     summarize: Callable[[list[dict[str, Any]]], dict[str, Any]]
+    about: str = ""
+    axes: Axes = field(default_factory=dict)
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+    x: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from explorer import metrics
 from explorer.config import BACKENDS, InputError, RunConfig
 from explorer.events import Header, Step
+from explorer.experiments.trial import WARM_UP_TOKENS, warm_up
 from explorer.trace import Trace
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 SAMPLED = "naive"  # draws independent samples: its tree is another by design
 DEFAULT = ("naive", "deepcopy", "batched", "cow", "recompute")
-WARM_UP_TOKENS = 2
 MAX_SAMPLES = 4096  # of naive: the bound of RunConfig's num_samples
 
 
@@ -55,7 +55,7 @@ def stream(
     for name, each in configs.items():
         if name == SAMPLED and num_leaves:
             each = each.replace(num_samples=min(num_leaves, max_samples))
-        _warm_up(model, each)
+        warm_up(model, each)
         trace = Trace(prepare(model, each))
         yield name, trace.header
         steps = generate(model, each)
@@ -84,14 +84,6 @@ def collect(
             else:
                 traces[name].append(part)
             yield traces
-
-
-def _warm_up(model: LoadedModel, config: RunConfig) -> None:
-    from explorer.generate import generate
-
-    tokens = min(WARM_UP_TOKENS, config.limits.max_new_tokens)
-    for _ in generate(model, config.replace(max_new_tokens=tokens, num_samples=1)):
-        pass
 
 
 def summarize(

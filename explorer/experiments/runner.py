@@ -1,46 +1,44 @@
-"""The runner of sweeps: rows one after another or in several processes, resumable after a kill."""
+"""The runner of sweeps: rows here, in several processes or on a cluster; resumable after a kill."""
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import closing
-from dataclasses import dataclass
-from importlib import import_module
-from multiprocessing import connection
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
-import psutil
 
 from explorer import __version__
 from explorer.config import InputError, RunConfig
-from explorer.experiments.base import Point, Show, Sweep
+from explorer.experiments.base import Axes, Point, Show
 from explorer.experiments.records import Records, flat, to_csv
+from explorer.experiments.workers import (
+    Load,
+    Row,
+    Task,
+    Work,
+    Worker,
+    affordable,
+    device_of,
+    find,
+    rows_here,
+    rows_in_processes,
+)
 
-if TYPE_CHECKING:
-    from explorer.models import LoadedModel
-
-HEADROOM = 1.25  # of a process that has loaded and prepared: what its rows need beside
+Say = Callable[[str], None]
 
 
-def find(module: str) -> Sweep:
-    """The sweep of a module."""
-    sweep = import_module(module).SWEEP
-    assert isinstance(sweep, Sweep)
-    return sweep
+def silent(line: str) -> None:
+    """Says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A sweep to be run: `module` has it, `config` is what all its rows share."""
+    """A sweep to be run: `module` has it, `config` is what all its rows share, `axes` are values
+    in the place of the sweep's own, `ray` the cluster it runs on ("local": one that is started)."""
 
     module: str
     config: RunConfig
@@ -49,6 +47,8 @@ class Plan:
     limit: int | None = None
     jobs: int = 1
     resume: bool = False
+    axes: Axes = field(default_factory=dict)
+    ray: str | None = None
 
 
 def key_of(point: Point) -> str:
@@ -57,164 +57,145 @@ def key_of(point: Point) -> str:
     return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
+def tasks_of(plan: Plan) -> list[Task]:
+    """Every row of a plan by its key, in order. Raises InputError where two are the same."""
+    sweep = find(plan.module)
+    points = sweep.points(plan.config, plan.options, {**sweep.axes, **plan.axes})[: plan.limit]
+    tasks: dict[str, Point] = {}
+    for point in points:
+        key = key_of(point)
+        if key in tasks:
+            raise InputError(f"axes: {point.name!r} stands there twice; name each value once.")
+        tasks[key] = point
+    return list(tasks.items())
+
+
+class OpenSweep:
+    """A plan under way: iterate for rows as they end, each already on disk; `document()` at any
+    time; `close()` when done. Raises InputError where the folder or the settings do not fit."""
+
+    def __init__(self, plan: Plan, say: Say = silent, load: Load | None = None) -> None:
+        self.plan = plan
+        self.sweep = find(plan.module)
+        self.tasks = tasks_of(plan)
+        self._say = say
+        self._load = load
+        self._records = Records(plan.folder, header_of(plan), plan.resume)
+
+    def __enter__(self) -> OpenSweep:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._records.close()
+
+    @property
+    def waiting(self) -> list[Task]:
+        """What is not measured yet; failed rows are tried again."""
+        return [task for task in self.tasks if task[0] not in self._records.rows]
+
+    @property
+    def done(self) -> list[Row]:
+        """The rows that are there, in the order of the points."""
+        rows = self._records.rows
+        return [rows[key] for key, _ in self.tasks if key in rows]
+
+    def __iter__(self) -> Iterator[Row]:
+        waiting = self.waiting
+        done = len(self.tasks) - len(waiting)
+        if done and waiting:
+            self._say(f"{done} of {len(self.tasks)} rows are there already")
+        for row in self._measured(waiting):
+            self._records.append(row)
+            if "error" in row:
+                self._say(f"{row['name']} failed: {row['error']}")
+            yield row
+
+    def _measured(self, waiting: Sequence[Task]) -> Iterator[Row]:
+        """Rows in order of their ends."""
+        plan = self.plan
+        work = Work(plan.module, dict(plan.options))
+        if not waiting:
+            return iter(())
+        if plan.ray is not None:
+            from explorer.experiments.cluster import rows_on_ray
+
+            return rows_on_ray(work, waiting, plan.ray, plan.jobs, self._say)
+        worker = Worker(work, self._load)
+        by_model = {device_of(point.config): point.config for _, point in waiting}
+        if len(by_model) == 1:
+            worker.ready(waiting[0][1].config)  # what cannot be loaded at all is no row's failure
+        if plan.jobs == 1:
+            return rows_here(worker, waiting)
+        for config in by_model.values() if len(by_model) > 1 else ():
+            _try(worker, config)
+        jobs = min(affordable(plan.jobs, self._say), len(waiting))
+        if jobs == 1:
+            return rows_here(worker, waiting)
+        del worker  # it has told what a process needs
+        work = Work(plan.module, dict(plan.options), max(1, (os.cpu_count() or 1) // jobs))
+        return rows_in_processes(work, waiting, jobs, self._say)
+
+    def document(self) -> dict[str, Any]:
+        """The `sweep --json` document of all rows so far, in the order of the points."""
+        sweep, failed, whole = self.sweep, self._records.failed, self.done
+        return {
+            "name": sweep.name,
+            "rows": [flat(row) for row in whole],
+            "failed": [flat(failed[key]) for key, _ in self.tasks if key in failed],
+            "csv": str(self.plan.folder / f"{sweep.name}.csv"),
+            "num_points": len(self.tasks),
+            "conditions": header_of(self.plan),
+            "axes": list(self.tasks[0][1].axes) if self.tasks else [],
+            "x": sweep.x,
+            "measures": {name: asdict(measure) for name, measure in sweep.measures.items()},
+            "summary": sweep.summarize(whole) if whole else {},
+        }
+
+    def save(self, document: Mapping[str, Any]) -> None:
+        """Write the table and the document beside the rows. Raises InputError."""
+        folder, name = self.plan.folder, self.sweep.name
+        try:
+            (folder / f"{name}.csv").write_bytes(to_csv(document["rows"]))
+            data = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+            (folder / f"{name}.json").write_bytes(data)
+        except OSError as error:
+            raise InputError(f"Cannot write into {folder}: {error.strerror}.") from error
+
+
+def _try(worker: Worker, config: RunConfig) -> None:
+    """Load one of several models to see what it takes; one that cannot be is its rows' failure."""
+    try:
+        worker.ready(config)
+    except InputError:
+        return
+
+
 def run_sweep(
-    plan: Plan,
-    show: Show = lambda done, total, name: None,
-    say: Callable[[str], None] = lambda line: None,
+    plan: Plan, show: Show = lambda done, total, name: None, say: Say = silent
 ) -> dict[str, Any]:
     """Run what is not done yet and return the `sweep --json` document of all rows so far.
 
     The document, its table as CSV and the rows lie in `plan.folder`. `say` gets a line for what a
     person should know. Raises InputError where the folder or the settings do not fit.
     """
-    sweep = find(plan.module)
-    points = sweep.points(plan.config, plan.options)[: plan.limit]
-    keys = [key_of(point) for point in points]
-    assert len(set(keys)) == len(keys), "two points of a sweep are the same"
-    with closing(Records(plan.folder, header_of(sweep, plan), plan.resume)) as records:
-        waiting = [
-            (key, point) for key, point in zip(keys, points, strict=True) if key not in records.rows
-        ]
-        done = len(points) - len(waiting)
-        if done and waiting:
-            say(f"{done} of {len(points)} rows are there already")
-        for row in _measured(plan, sweep, waiting, say):
-            records.append(row)
+    with OpenSweep(plan, say) as sweep:
+        done, total = len(sweep.done), len(sweep.tasks)
+        for row in sweep:
             done += 1
-            show(done, len(points), row["name"])
-            if "error" in row:
-                say(f"{row['name']} failed: {row['error']}")
-        return _finish(sweep, plan, records, keys)
+            show(done, total, row["name"])
+        document = sweep.document()
+        sweep.save(document)
+    return document
 
 
-def header_of(sweep: Sweep, plan: Plan) -> dict[str, Any]:
-    """What rows of one file share."""
+def header_of(plan: Plan) -> dict[str, Any]:
+    """What rows of one file share. Axes are not among it: with others, rows that fit stay."""
     return {
-        "sweep": sweep.name,
+        "sweep": find(plan.module).name,
         "version": __version__,
         "options": dict(plan.options),
         "config": plan.config.model_dump(mode="json"),
     }
-
-
-def _finish(sweep: Sweep, plan: Plan, records: Records, keys: Sequence[str]) -> dict[str, Any]:
-    """Write the table and the document; rows in the order of the points."""
-    whole = [records.rows[key] for key in keys if key in records.rows]
-    table = plan.folder / f"{sweep.name}.csv"
-    document: dict[str, Any] = {
-        "name": sweep.name,
-        "rows": [flat(row) for row in whole],
-        "failed": [flat(records.failed[key]) for key in keys if key in records.failed],
-        "csv": str(table),
-        "num_points": len(keys),
-        "conditions": header_of(sweep, plan),
-        "summary": sweep.summarize(whole) if whole else {},
-    }
-    try:
-        table.write_bytes(to_csv(document["rows"]))
-        data = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
-        (plan.folder / f"{sweep.name}.json").write_bytes(data)
-    except OSError as error:
-        raise InputError(f"Cannot write into {plan.folder}: {error.strerror}.") from error
-    return document
-
-
-# ---- rows ----------------------------------------------------------------------------------------
-
-
-class Worker:
-    """A process's model and what the sweep prepares once; measures row after row."""
-
-    def __init__(self, module: str, config: RunConfig, options: Mapping[str, int]) -> None:
-        from explorer.models import load_model
-
-        self.sweep = find(module)
-        self.model: LoadedModel = load_model(config.model, config.device, config.dtype)
-        self.prepared = self.sweep.prepare(self.model, options)
-
-    def row(self, key: str, point: Point) -> dict[str, Any]:
-        """The row, or the failure in its place: the others go on."""
-        began = perf_counter()
-        row: dict[str, Any] = {"key": key, "name": point.name, "axes": point.axes}
-        try:
-            row["measures"] = self.sweep.measure(self.model, point, self.prepared)
-        except Exception as error:  # whatever it is, it is this row's: it goes on record
-            row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        row["seconds"] = round(perf_counter() - began, 3)
-        return row
-
-
-def _measured(
-    plan: Plan, sweep: Sweep, waiting: Sequence[tuple[str, Point]], say: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
-    """Rows in order of their ends."""
-    if not waiting:
-        return
-    worker = Worker(plan.module, plan.config, plan.options)
-    jobs = min(affordable(plan.jobs, say), len(waiting))
-    if jobs == 1:
-        for key, point in waiting:
-            yield worker.row(key, point)
-        return
-    del worker  # it has told what a process needs
-    yield from _in_processes(plan, waiting, jobs)
-
-
-def affordable(jobs: int, say: Callable[[str], None]) -> int:
-    """As many processes as `jobs`, or as fit into free memory beside this one, at least 1.
-
-    Each is expected to need what this process, which has loaded and prepared, holds now.
-    """
-    each = int(psutil.Process().memory_info().rss * HEADROOM)
-    fit = max(1, psutil.virtual_memory().available // each)
-    if fit < jobs:
-        say(f"{jobs} processes of {each / 2**30:.1f} GiB do not fit into free memory; {fit} run")
-    return int(min(jobs, fit))
-
-
-def _in_processes(
-    plan: Plan, waiting: Sequence[tuple[str, Point]], jobs: int
-) -> Iterator[dict[str, Any]]:
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(
-        jobs,
-        multiprocessing.get_context("spawn"),
-        _start_worker,
-        (plan.module, plan.config, dict(plan.options), threads),
-    ) as pool:
-        left = iter(waiting)
-        pending: set[Future[dict[str, Any]]] = set()
-        try:
-            while True:
-                while len(pending) < 2 * jobs and (work := next(left, None)):
-                    pending.add(pool.submit(_measure_row, *work))
-                if not pending:
-                    return
-                ended, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in ended)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-_worker: list[Worker] = []  # of a worker process: its one worker
-
-
-def _start_worker(module: str, config: RunConfig, options: Mapping[str, int], threads: int) -> None:
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    torch.set_num_threads(threads)
-    _worker.append(Worker(module, config, options))
-
-
-def _leave_with_parent() -> None:
-    """A killed parent tells nobody: without it this process would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-
-def _measure_row(key: str, point: Point) -> dict[str, Any]:
-    return _worker[0].row(key, point)

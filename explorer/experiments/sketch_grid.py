@@ -15,7 +15,7 @@ import numpy as np
 
 from explorer.config import Eviction, InputError, RunConfig
 from explorer.experiments.answers import BLOCK, summarize
-from explorer.experiments.base import Point, Sweep
+from explorer.experiments.base import Axes, Measure, Point, Sweep
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
@@ -37,8 +37,10 @@ OPTIONS = {"passages": 4, "passage_tokens": 1024, "probes": 0}
 FIELDS = ("kv_dtype", *Eviction.model_fields, "num_evidence")
 
 
-def points(config: RunConfig, options: Mapping[str, int]) -> list[Point]:
+def points(config: RunConfig, options: Mapping[str, int], axes: Axes) -> list[Point]:
     """The full cache and other baselines, the grid, and the full cache in integers."""
+    if axes:
+        raise InputError("axes: those of the sketch grid are fixed; leave them out.")
     integers = (_stored(config, "int8"), _stored(config, "int4"))
     return [_stored(config, "model"), *_baselines(config), *_grid(config), *integers]
 
@@ -179,4 +181,23 @@ def _sums(nll: np.ndarray) -> list[float]:
     return [round(float(total), 6) for total in np.add.reduceat(nll, starts)]
 
 
-SWEEP = Sweep("sketch_grid", FIELDS, OPTIONS, points, prepare, measure, summarize)
+ABOUT = "How large must a sketch of the attention be, and does it pay?"
+MEASURES = {
+    "delta_nll": Measure("negative log-likelihood above the full cache's", "nats/token"),
+    "kl": Measure("KL divergence from the full cache", "nats/token"),
+    "flip_rate": Measure("first choices that differ from the full cache's"),
+    "recall": Measure("recall questions answered"),
+    "total_nbytes": Measure("peak of keys, values and counters", "B"),
+}
+SWEEP = Sweep(
+    "sketch_grid",
+    FIELDS,
+    OPTIONS,
+    points,
+    prepare,
+    measure,
+    summarize,
+    ABOUT,
+    measures=MEASURES,
+    x="total_nbytes",
+)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +21,10 @@ import psutil
 import pytest
 
 from explorer.config import InputError, RunConfig
-from explorer.experiments import runner
+from explorer.experiments import workers
 from explorer.experiments.records import Records, to_csv
-from explorer.experiments.runner import Plan, affordable, key_of, run_sweep
+from explorer.experiments.runner import Plan, key_of, run_sweep
+from explorer.experiments.workers import affordable
 from tests import schemas
 from tests.experiments import counting
 
@@ -95,14 +97,13 @@ def test_a_failed_row_is_tried_again_and_done_ones_are_not(
     plan = plan_of(tmp_path, model_folder, options={"broken": 3})
     run_sweep(plan)
     tried: list[str] = []
-    real = counting.SWEEP.measure
+    real_sweep = counting.SWEEP
 
     def mended(model: Any, point: Any, options: Any) -> dict[str, Any]:
         tried.append(point.name)
-        return real(model, point, options | {"broken": -1})
+        return real_sweep.measure(model, point, options | {"broken": -1})
 
-    sweep = SimpleNamespace(**(vars(counting.SWEEP) | {"measure": mended}))
-    monkeypatch.setattr(runner, "find", lambda module: sweep)
+    monkeypatch.setattr(counting, "SWEEP", replace(real_sweep, measure=mended))
     resumed = plan_of(tmp_path, model_folder, options={"broken": 3}, resume=True)
     document = run_sweep(resumed)
     assert tried == ["row 3"]
@@ -177,10 +178,10 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_sentence(
 
 
 def test_a_row_is_known_by_its_whole_configuration() -> None:
-    points = counting.points(RunConfig(), counting.OPTIONS)
-    others = counting.points(RunConfig(temperature=0.5), counting.OPTIONS)
+    points = counting.points(RunConfig(), counting.OPTIONS, {})
+    others = counting.points(RunConfig(temperature=0.5), counting.OPTIONS, {})
     assert len({key_of(point) for point in (*points, *others)}) == 16
-    assert key_of(points[0]) == key_of(counting.points(RunConfig(), counting.OPTIONS)[0])
+    assert key_of(points[0]) == key_of(counting.points(RunConfig(), counting.OPTIONS, {})[0])
 
 
 def test_a_row_written_twice_is_an_error_of_ours(tmp_path: Path) -> None:
@@ -204,17 +205,45 @@ def test_several_processes_give_the_same_table(tmp_path: Path, model_folder: Pat
     assert 1 <= len(processes) <= 2
 
 
+def test_a_row_whose_process_is_killed_is_run_again_and_the_table_is_whole(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTING_MARK", str(tmp_path / "killed"))
+    said: list[str] = []
+    document = run_sweep(
+        plan_of(tmp_path / "two", model_folder, jobs=2, options={"mortal": 5}), say=said.append
+    )
+    assert (tmp_path / "killed").exists()
+    assert squares(document) == [number**2 for number in range(8)]
+    assert document["failed"] == []
+    assert any(line.startswith("a process died; ") for line in said)
+    names = [line["name"] for line in lines_of(tmp_path / "two")[1:]]
+    assert sorted(names) == [f"row {number}" for number in range(8)]
+
+
+def test_a_row_that_kills_every_process_is_a_failure_and_the_others_go_on(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COUNTING_MARK", str(tmp_path / "killed"))
+    plan = plan_of(tmp_path / "two", model_folder, jobs=2, options={"fatal": 2})
+    document = run_sweep(plan)
+    assert squares(document) == [0, 1, 9, 16, 25, 36, 49]
+    (failed,) = document["failed"]
+    assert failed["name"] == "row 2"
+    assert failed["error"].startswith("the process died of it twice")
+
+
 def test_no_more_processes_run_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     gib = 2**30
     monkeypatch.setattr(
-        runner.psutil,
+        workers.psutil,
         "Process",
         lambda: SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=int(gib / 1.25))),
     )
     said: list[str] = []
     for free, want in ((10 * gib, 4), (3 * gib, 3), (gib // 2, 1)):
         memory = SimpleNamespace(available=free)
-        monkeypatch.setattr(runner.psutil, "virtual_memory", lambda memory=memory: memory)
+        monkeypatch.setattr(workers.psutil, "virtual_memory", lambda memory=memory: memory)
         assert affordable(4, said.append) == want
     assert len(said) == 2
     assert said[0].endswith("do not fit into free memory; 3 run")

@@ -35,7 +35,7 @@ SMALL = ("--passages", "1", "--passage-tokens", "96")
 
 @pytest.fixture(scope="module")
 def grid() -> list[Any]:
-    return points(RunConfig(), OPTIONS)
+    return points(RunConfig(), OPTIONS, {})
 
 
 # ---- points --------------------------------------------------------------------------------------
