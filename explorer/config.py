@@ -21,6 +21,7 @@ WidthName = Literal["threshold", "entropy"]
 PolicyName = Literal["window", "fifo", "lru", "random", "h2o", "count_min", "count_sketch", "race"]
 StrategyName = Literal["evict", "topk", "aggregate"]
 KVDtypeName = Literal["model", "int8", "int4", "adaptive"]
+PrefixUseName = Literal["on", "read", "off"]
 DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -102,6 +103,14 @@ class Cache(_Frozen):
     )
     kv_recent: int = Field(
         32, ge=0, le=65_536, description="Last tokens that int8 and int4 storage keeps unrounded"
+    )
+
+    prefix_use: PrefixUseName = Field(
+        "on",
+        description="Whether to reuse and fill a prefix cache that is there, only read it, or not",
+    )
+    prefix_min_tokens: int = Field(
+        0, ge=0, le=2**20, description="Prompt tokens from which on reusing or keeping is worth it"
     )
 
     @field_validator("kv_dtype", mode="before")

@@ -222,11 +222,36 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Reused:
+    """What a run found of its prompt in the prefix cache, and left there.
+
+    `cold_seconds` is what a run that found nothing took for the first `cold_tokens` of this prompt:
+    for all of it, or, where no such run had this length, for those hit, a pass's seconds shared
+    evenly among its tokens. `seconds` is what this run took for the same tokens: look-up and
+    copying, and for all of the prompt the passes too. `seconds_saved` is the difference.
+    """
+
+    hit_tokens: int
+    miss_tokens: int  # the two are the prompt
+    hit_blocks: int
+    stored_blocks: int
+    evicted_blocks: int  # that left the cache for those
+    blocks: int  # of the cache, after it
+    nbytes: int
+    seconds: float
+    cold_seconds: float | None = None
+    cold_tokens: int = 0
+    seconds_saved: float | None = None  # None: tokens were hit that nobody had timed
+    reason: str = ""  # why nothing was looked up, a sentence
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One forward pass and the decisions taken on its logits.
 
-    `slots` are the pool slots this pass wrote: for prefill one per prompt token of the chunk, for
-    decode one per row, rows being `paths` of the step before. `parents[i]` is the row that row `i`
+    `slots` are the pool slots this pass wrote: for prefill one per prompt token of the chunk, in
+    the first step after those of the tokens that were reused, which no pass wrote; for decode one
+    per row, rows being `paths` of the step before. `parents[i]` is the row that row `i`
     of `paths` continues: the argument of `fork`. Backends without a pool write no slots.
     """
 
@@ -251,3 +276,4 @@ class Step:
     layer_slots: tuple[tuple[int, ...], ...] = ()  # `slots` of each layer, once layers differ
     layer_freed: tuple[tuple[int, ...], ...] = ()  # `freed` of each layer, once layers differ
     budgets: tuple[int, ...] = ()  # of each layer in this step, with a policy
+    reused: Reused | None = None  # at the end of the prefill, with a prefix cache

@@ -11,9 +11,10 @@ Closing the iterator at any point frees keys and values.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
@@ -26,12 +27,16 @@ from explorer.events import FORMAT, VERSION, Evicted, Header, Origin, Phase, Pro
 from explorer.machine import rates
 from explorer.meter import Meter
 from explorer.models import LoadedModel
+from explorer.reuse import Reuse
 from explorer.sampling import Observed, observe
 from explorer.text import TextStream
 from explorer.trace import Trace
 from explorer.tree import Growth, Tree
 
-__all__ = ["generate", "num_open", "prepare", "run"]
+if TYPE_CHECKING:
+    from explorer.cache.prefix import PrefixCache
+
+__all__ = ["generate", "num_open", "prepare", "run", "warm"]
 
 NOTHING: tuple[int, ...] = ()
 PASSED = Growth(parents=(0,), decisions=(), nodes=(), forks=(), ends=())
@@ -105,14 +110,31 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
     )
 
 
-def run(model: LoadedModel, config: RunConfig, path: str | os.PathLike[str] | None = None) -> Trace:
+def run(
+    model: LoadedModel,
+    config: RunConfig,
+    path: str | os.PathLike[str] | None = None,
+    prefix: PrefixCache | None = None,
+) -> Trace:
     """A whole run as a Trace; with `path` the trace file grows with it."""
-    return Trace.from_steps(prepare(model, config), generate(model, config), path)
+    return Trace.from_steps(prepare(model, config), generate(model, config, prefix), path)
 
 
-def generate(model: LoadedModel, config: RunConfig) -> Iterator[Step]:
+def warm(
+    model: LoadedModel, prefix: PrefixCache, prompts: Iterable[str], config: RunConfig | None = None
+) -> None:
+    """Read `prompts` into the prefix cache, stored as `config` says, so that runs find them."""
+    config = config or RunConfig()
+    for prompt in prompts:
+        run(model, config.replace(prompt=prompt, prompt_ids=None, max_new_tokens=1), prefix=prefix)
+
+
+def generate(
+    model: LoadedModel, config: RunConfig, prefix: PrefixCache | None = None
+) -> Iterator[Step]:
     """Run `config` on `model`, one Step per forward pass. Raises InputError before the first.
 
+    With `prefix` the run takes the beginning of its prompt from there, and leaves the rest of it.
     Closing the iterator frees keys and values; so does any error.
     """
     header = prepare(model, config)
@@ -134,13 +156,16 @@ def generate(model: LoadedModel, config: RunConfig) -> Iterator[Step]:
     for _ in range(num_starts):
         tree.start_path(num_starts)
         backend = backend_type(model, config, len(ids))
-        full = None
+        reuse = full = None
         try:
+            reuse = Reuse(prefix, model, config, backend, ids)
             if config.eviction.against_full:
                 full = FullCache(model, config.cache.prefill_chunk)
-            yield from engine.run(backend, ids, full)
+            yield from engine.run(backend, ids, reuse, full)
         finally:
             backend.close()
+            if reuse is not None:
+                reuse.close()
             if full is not None:
                 full.close()
         if tree.is_enough:
@@ -158,23 +183,30 @@ class _Engine:
         self._index = 0
 
     def run(
-        self, backend: Backend, ids: tuple[int, ...], full: FullCache | None = None
+        self, backend: Backend, ids: tuple[int, ...], reuse: Reuse, full: FullCache | None = None
     ) -> Iterator[Step]:
-        """Prefill `ids` in chunks, then decode until the tree is done: a Step for each pass."""
+        """Prefill what of `ids` cannot be reused in chunks, then decode until the tree is done: a
+        Step for each pass."""
         self._meter.pause()  # between two samples the reader had the last step
         chunk = self._config.cache.prefill_chunk if backend.is_chunked else len(ids)
         chunk = min(chunk, backend.chunk or chunk)
-        last = (len(ids) - 1) // chunk * chunk
-        for start in range(0, last, chunk):
+        first = reuse.fill()
+        last = first + (len(ids) - first - 1) // chunk * chunk
+        for start in range(first, last, chunk):
             with self._meter.forward():
                 forward = backend.prefill(ids[start : start + chunk])
-            yield self._step(backend, forward, "prefill")
+            step = self._step(backend, forward, "prefill")
+            reuse.passed(step)
+            yield step
             self._meter.pause()
         with self._meter.forward():
             forward = backend.prefill(ids[last:])
         if full is not None:
             full.prefill(ids)
-        yield self._step(backend, forward, "prefill", self._observe(forward), full)
+        reuse.store()
+        step = self._step(backend, forward, "prefill", self._observe(forward), full)
+        reuse.passed(step)
+        yield replace(step, reused=reuse.report())
         while not self._tree.is_done:
             self._meter.pause()
             tokens = [path.tokens[-1] for path in self._tree.live]

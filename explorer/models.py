@@ -7,12 +7,15 @@ a model whose attention cannot be replaced keeps every backend but `cow`; `info.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
+import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import psutil
@@ -34,6 +37,7 @@ from explorer.config import InputError
 from explorer.hub import guard, has_tokenizer, locate, weight_nbytes
 from explorer.probe import describe
 
+NOT_THE_MODEL = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")  # of a config
 KEEPABLE = (torch.float32, torch.bfloat16, torch.float16)  # checkpoint dtypes that `auto` keeps
 
 
@@ -94,6 +98,20 @@ class LoadedModel:
         logits: torch.Tensor = out.logits[:, -1, :]
         return logits
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of what the model computes: its class, its config, and of every weight
+        name, shape, number format and sums over its bits. Not its own name: the same weights in
+        another folder are the same model."""
+        found = hashlib.sha256(f"{type(self.module).__name__}".encode())
+        config = self.module.config.to_dict()
+        for name in NOT_THE_MODEL:
+            config.pop(name, None)
+        found.update(json.dumps(config, sort_keys=True, default=str).encode())
+        for name, tensor in sorted(self.module.state_dict().items()):
+            found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + _sums(tensor))
+        return found.hexdigest()
+
     def end_tokens(self) -> frozenset[int]:
         """Ids that end a text: of the generation config, the config and the tokenizer."""
         found: set[int] = set()
@@ -101,6 +119,15 @@ class LoadedModel:
             value = getattr(owner, "eos_token_id", None)
             found.update([value] if isinstance(value, int) else value or [])
         return frozenset(found)
+
+
+def _sums(weight: torch.Tensor) -> bytes:
+    """Of the weight's bits, taken as integers, the sums along its first and its last dimension: any
+    one change is seen in both, and little leaves the device."""
+    kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[weight.element_size()]
+    numbers = torch.atleast_2d(weight.detach().contiguous().view(kind)).flatten(1)
+    sums = (numbers.sum(axis, dtype=torch.int64).cpu().numpy() for axis in (0, 1))
+    return b"".join(each.tobytes() for each in sums)
 
 
 def load_model(name: str = "tiny", device: str = "auto", dtype: str = "auto") -> LoadedModel:

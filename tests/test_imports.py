@@ -35,7 +35,8 @@ ARROWS: dict[str, set[str]] = {
     "diversity": {"metrics"},
     "metrics": {"phases", "trace"},
     "phases": {"trace", "events"},
-    "generate": {"against", "backends", "tree", "meter", "machine", "trace"},
+    "generate": {"against", "backends", "reuse", "tree", "meter", "machine", "trace"},
+    "reuse": {"backends"},
     "against": {"backends"},
     "tree": {"branching", "sampling", "text", "events"},
     "backends": {"eviction", "cache", "attention", "models"},
@@ -96,7 +97,7 @@ TORCHLESS = {
 # Families, and what of them each member may import: the base, and what several are made of.
 FAMILIES: dict[str, set[str]] = {
     "backends": {"base"},
-    "cache": {"base", "codes", "tables"},
+    "cache": {"base", "blocks", "codes", "nodes", "storage", "tables"},
     "policies": {"base"},
     "experiments": {"base", "records", "answers", "axes", "trial", "workers", "cluster"},
     "views": {"base"},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from transformers.cache_utils import CacheLayerMixin
+
+from explorer.cache.blocks import FULL, Segment
 
 if TYPE_CHECKING:
     from explorer.cache.pool import Pool
@@ -17,8 +20,8 @@ class PoolLayer(CacheLayerMixin):
 
     `update` scatters the states of a forward pass into the layer's current slots and answers with
     all slots below its high-water mark, whatever the batch of the pass was. Another way to store
-    answers `update`, `release`, `nbytes`, `live_nbytes` and `logical_nbytes` alike, and may act
-    where slots are freed (`forget`).
+    answers `update`, `fill`, `cut`, `release`, `nbytes`, `live_nbytes` and `logical_nbytes` alike,
+    and may act where slots are freed (`forget`).
     """
 
     is_croppable = False
@@ -72,6 +75,23 @@ class PoolLayer(CacheLayerMixin):
         index = torch.from_numpy(slots).to(self.keys.device)
         self.keys.index_copy_(2, index, keys.to(self.keys.dtype))
         self.values.index_copy_(2, index, values.to(self.values.dtype))
+
+    def fill(self, slots: np.ndarray, segments: Sequence[Segment]) -> None:
+        """Store `segments`, which another run has left, in `slots`: no pass writes them."""
+        parts = [segment.read() for segment in segments]
+        keys, values = (torch.cat(part, dim=1)[None] for part in zip(*parts, strict=True))
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+        self.replace(slots, keys, values)
+
+    def cut(self, slots: np.ndarray, size: int) -> list[list[Segment]]:
+        """What is stored in `slots`, as it is stored: a list of segments for every `size` slots."""
+        keys, values = self.gather(slots)
+        widths = keys.shape[-1], values.shape[-1]
+        return [
+            [Segment(FULL, keys.dtype, widths, widths[1], states)]
+            for states in zip(keys[0].split(size, 1), values[0].split(size, 1), strict=True)
+        ]
 
     def forget(self, slots: np.ndarray) -> None:
         """No path sees `slots` any more: they are written again before they are read."""

@@ -121,14 +121,26 @@ class Pool:
         More than one token a row is prefill and needs a single row. Grows the tables if need be;
         the layers follow when they are written.
         """
+        owner, depth = self.open(tokens_per_row)
+        slots = self._writing
+        starts_text = tokens_per_row > 1 and depth[0] == 0
+        in_order = bool(starts_text and slots[0, -1] == tokens_per_row - 1)
+        high = self.high_water
+        seen = self.visible[:, owner, :high]
+        slot_depth = self.slot_depth[:, :high]
+        if tokens_per_row > 1:
+            seen = seen & (slot_depth[:, None] <= depth[:, None])
+        return TreeMask(seen, slot_depth, depth, is_causal=in_order, high_water=self._high)
+
+    def open(self, tokens_per_row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Hand out the slots of every path's next tokens: `_writing`. Returns whose each is, and
+        its position."""
         rows = self.num_rows
         assert rows and (tokens_per_row == 1 or rows == 1)
         count = rows * tokens_per_row
         slots = self._take(count)
         owner = np.arange(rows).repeat(tokens_per_row)
         depth = self.row_depth.repeat(tokens_per_row) + np.tile(np.arange(tokens_per_row), rows)
-        starts_text = tokens_per_row > 1 and self.row_depth[0] == 0
-        in_order = bool(starts_text and slots[0, -1] == tokens_per_row - 1)
         table = np.arange(self.num_tables)[:, None]
         self.visible[table, owner, slots] = True
         self.slot_depth[table, slots] = depth
@@ -138,12 +150,7 @@ class Pool:
         self._high = np.maximum(self._high, slots.max(axis=1) + 1)
         self._writing = slots
         self._on_device.clear()
-        high = self.high_water
-        seen = self.visible[:, owner, :high]
-        slot_depth = self.slot_depth[:, :high]
-        if tokens_per_row > 1:
-            seen = seen & (slot_depth[:, None] <= depth[:, None])
-        return TreeMask(seen, slot_depth, depth, is_causal=in_order, high_water=self._high)
+        return owner, depth
 
     def fork(self, parents: Sequence[int]) -> tuple[int, ...]:
         """Row `i` continues what was row `parents[i]`. Returns the slots this freed, of layer 0 if

@@ -23,57 +23,25 @@ of what there is; four bits are off by up to a thirtieth of a group's range.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from explorer.cache.base import PoolLayer
+from explorer.cache.blocks import FULL, Segment
+from explorer.cache.storage import Storage
 from explorer.cache.tables import CodeTable, Table, device_index
 
 if TYPE_CHECKING:
     from explorer.cache.pool import Pool
     from explorer.config import RunConfig
 
-NOWHERE, FULL = 0, 16  # bits of a slot that holds nothing, and of one in full precision
-OLD = 4  # times `recent`: from that age on "adaptive" stores 4 bits
+NOWHERE = 0  # bits of a slot that holds nothing
 HOLLOW = 8  # a group with a share of 1 / HOLLOW of its slots or less is given up
 NEVER = np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """How a layer stores: `kv_dtype` int8, int4 or adaptive, and what goes with it, in tokens.
-
-    adaptive: the first `sinks` tokens and the last `recent` in full precision, what is older than
-    `OLD` x `recent` tokens in 4 bits, the middle in 8.
-    """
-
-    kv_dtype: str
-    group: int = 32
-    recent: int = 32
-    sinks: int = 4
-
-    def bits(self, depth: np.ndarray, age: np.ndarray) -> np.ndarray:
-        """Bits that slots at `depth` should have, `age` tokens from the end of the shortest path
-        that sees them (0: its last token)."""
-        if self.kv_dtype == "adaptive":
-            middle = np.where(age < OLD * self.recent, 8, 4)
-            return np.where((age < self.recent) | (depth < self.sinks), FULL, middle)
-        [bits] = self.precisions
-        return np.where(age < self.recent, FULL, bits)
-
-    @property
-    def precisions(self) -> tuple[int, ...]:
-        """Bits that slots may come to be stored in."""
-        return {"int8": (8,), "int4": (4,), "adaptive": (8, 4)}[self.kv_dtype]
-
-    def value_group(self, bits: int, width: int) -> int:
-        """Channels of a value that share a scale: `group`, but in 8 bits the whole head, whose
-        scales would else put it above 0.56 of half precision."""
-        return width if bits == 8 else min(self.group, width)
 
 
 class QuantLayer(PoolLayer):
@@ -153,6 +121,52 @@ class QuantLayer(PoolLayer):
         self.cover()
         self._keep(slots, keys[0], values[0])
         self._fit()
+
+    def fill(self, slots: np.ndarray, segments: Sequence[Segment]) -> None:
+        """Store `segments` in `slots` as they are: codes as codes, beside the scales they came
+        with. What is in bits that this layer does not use is in full precision from now on."""
+        if not self.is_initialized:
+            self.lazy_initialization(*(states[None] for states in segments[0].read()))
+        self.cover()
+        ends = np.cumsum([segment.num_tokens for segment in segments])
+        pieces = list(zip(np.split(slots, ends[:-1]), segments, strict=True))
+        for bits, codes in self.codes.items():
+            own = [(at, segment) for at, segment in pieces if segment.bits == bits]
+            if own:
+                places, held = np.concatenate([at for at, _ in own]), self.slot_bits == bits
+                taken = self._place[held], self._scales[held]
+                self._place[places], self._scales[places] = codes.add([s for _, s in own], *taken)
+                self.slot_bits[places] = bits
+        whole = [(at, segment.read()) for at, segment in pieces if segment.bits not in self.codes]
+        if whole:
+            keys, values = (torch.cat(part, 1) for part in zip(*(s for _, s in whole), strict=True))
+            self._keep(np.concatenate([at for at, _ in whole]), keys, values)
+        self._fit()
+
+    def cut(self, slots: np.ndarray, size: int) -> list[list[Segment]]:
+        """What is stored in `slots`, as it is stored: segments for every `size` slots, each of
+        codes that share the scales of their keys, or in full precision."""
+        bits = self.slot_bits[slots]
+        group = np.where(bits == FULL, -1, self._scales[slots])
+        starts = np.arange(len(slots)) % size == 0
+        starts[1:] |= (np.diff(bits) != 0) | (np.diff(group) != 0)
+        blocks: list[list[Segment]] = [[] for _ in range(-(-len(slots) // size))]
+        edges = [*np.flatnonzero(starts).tolist(), len(slots)]
+        for start, stop in pairwise(edges):
+            blocks[start // size].append(self._segment(slots[start:stop]))
+        return blocks
+
+    def _segment(self, slots: np.ndarray) -> Segment:
+        """Slots that are stored alike."""
+        assert self.full is not None
+        (key, value), dtype = self.full.widths, self.full.tensors[0].dtype
+        widths = key, value
+        bits, places = int(self.slot_bits[slots[0]]), self._place[slots]
+        if bits == FULL:
+            return Segment(FULL, dtype, widths, widths[1], (*self.full.get(places),))
+        codes = self.codes[bits]
+        tensors = *codes.rows.get(places), *codes.scales.get(self._scales[slots[:1]])
+        return Segment(bits, dtype, widths, codes.value_group, tensors)
 
     def forget(self, slots: np.ndarray) -> None:
         """No path sees `slots` in this layer any more: give their places back."""

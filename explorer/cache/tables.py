@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from explorer.cache.blocks import Segment
 from explorer.cache.codes import (
     SCALE_DTYPE,
     dequantize,
@@ -41,6 +42,10 @@ class Table:
     @property
     def num_places(self) -> int:
         return self.tensors[0].shape[1]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        return tuple(tensor.shape[2] for tensor in self.tensors)
 
     @property
     def nbytes_per_place(self) -> int:
@@ -108,10 +113,10 @@ class CodeTable:
         values: torch.Tensor,
     ) -> None:
         self.bits = bits
-        self._group, self._value_group = group, value_group
+        self._group, self.value_group = group, value_group
         self._widths = keys.shape[-1], values.shape[-1]
         code = torch.int8 if bits == 8 else torch.uint8
-        scale, per_value = SCALE_DTYPE, num_groups(values.shape[-1], self._value_group)
+        scale, per_value = SCALE_DTYPE, num_groups(values.shape[-1], self.value_group)
         packed = [packed_width(width, bits) for width in self._widths]
         widths = [*packed, per_value, per_value]
         self.rows = Table(widths, [code, code, scale, scale], keys, group)
@@ -122,10 +127,29 @@ class CodeTable:
     ) -> None:
         """Quantise `[num_kv_heads, len(places), head_dim]`, group after group."""
         key = quantize(keys.unflatten(1, (-1, self._group)), self.bits, dim=2)
-        value = quantize_rows(values, self.bits, self._value_group)
+        value = quantize_rows(values, self.bits, self.value_group)
         codes = pack(key.codes.flatten(1, 2), self.bits), pack(value.codes, self.bits)
         self.rows.put(places, *codes, value.scale, value.zero)
         self.scales.put(groups, key.scale.squeeze(2), key.zero.squeeze(2))
+
+    def add(
+        self, segments: Sequence[Segment], held: np.ndarray, held_groups: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Store codes as they came; `held` are the places in use. Returns place and place of its
+        scales of every token. Neighbours with the same scales go on sharing them."""
+        scales = [segment.tensors[4:] for segment in segments]
+        is_new = [
+            not at or not all(map(torch.equal, scales[at - 1], own))
+            for at, own in enumerate(scales)
+        ]
+        places = self.rows.take(sum(segment.num_tokens for segment in segments), held)
+        groups = self.scales.take(sum(is_new), held_groups)
+        own = [each for each, new in zip(scales, is_new, strict=True) if new]
+        rows = (segment.tensors[:4] for segment in segments)
+        self.rows.put(places, *(torch.cat(part, 1) for part in zip(*rows, strict=True)))
+        self.scales.put(groups, *(torch.cat(part, 1) for part in zip(*own, strict=True)))
+        of_segment = groups[np.cumsum(is_new) - 1]
+        return places, of_segment.repeat([segment.num_tokens for segment in segments])
 
     def read(self, places: np.ndarray, groups: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values `[num_kv_heads, len(places), head_dim]`, float32; `groups` by place."""
@@ -135,7 +159,7 @@ class CodeTable:
         value_codes = unpack(values, self.bits, self._widths[1])
         return (
             dequantize(key_codes, key_scale, key_zero),
-            dequantize_rows(value_codes, scale, zero, self._value_group),
+            dequantize_rows(value_codes, scale, zero, self.value_group),
         )
 
 

@@ -116,6 +116,22 @@ class Evictor:
     @torch.inference_mode()
     def begin(self, mask: TreeMask, ids: Sequence[int]) -> TreeMask:
         """The pass that `pool.begin` has just opened, watched; `ids` are its tokens, row by row."""
+        writing = self._written(ids)
+        bias = None
+        if self._residuals is not None:
+            bias = self._residuals.begin(writing)
+        attended = mask.visible
+        if self._eviction.strategy == "topk":
+            attended = attended & self._attended(writing, len(ids) // self.pool.num_rows)
+        return mask.limited(attended, bias, self)
+
+    @torch.inference_mode()
+    def fill(self, ids: Sequence[int]) -> None:
+        """`ids` have been given slots that were filled without a pass: nothing was observed."""
+        self._written(ids)
+
+    def _written(self, ids: Sequence[int]) -> np.ndarray:
+        """The slots just handed out are those of `ids`. Returns them, `[tables, tokens]`."""
         pool, count = self.pool, len(ids)
         writing = np.stack([pool.writing(table) for table in range(pool.num_tables)])
         missing = pool.capacity - self._tokens.shape[1]
@@ -128,13 +144,7 @@ class Evictor:
             slots = pool.all_write_slots(self._device)
             for policy in self._counters:
                 policy.written(slots, pool.num_written - count, depths, pool.capacity)
-        bias = None
-        if self._residuals is not None:
-            bias = self._residuals.begin(writing)
-        attended = mask.visible
-        if self._eviction.strategy == "topk":
-            attended = attended & self._attended(writing, tokens_per_row)
-        return mask.limited(attended, bias, self)
+        return writing
 
     def observe(self, layer_idx: int, weights: torch.Tensor, seen: torch.Tensor) -> None:
         for policy in self._counters:

@@ -1,0 +1,157 @@
+"""What a prefix cache is made of: blocks in a forest, what a run holds of it, what may be told."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from explorer.cache.blocks import Block
+
+
+def block_key(parent: bytes, token_ids: Sequence[int]) -> bytes:
+    """SHA-256 of the parent's key and the block's token ids, as 64-bit integers."""
+    return hashlib.sha256(parent + array("q", token_ids).tobytes()).digest()
+
+
+def context_key(context: str) -> bytes:
+    """What stands in the place of a first block's parent."""
+    return hashlib.sha256(context.encode()).digest()
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A block in the forest. `cold_seconds`: by number of prompt tokens, counted from the text's
+    first, what computing them took a run that found none of them."""
+
+    key: bytes
+    parent: Node | None
+    context: str
+    token_ids: tuple[int, ...]
+    block: Block
+    born: float
+    used: float
+    rank: int  # the lowest leaves first
+    num_children: int = 0
+    pins: int = 0
+    is_kept: bool = True
+    cold_seconds: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether it may be evicted."""
+        return self.is_kept and not self.num_children and not self.pins
+
+
+class Leaves:
+    """The blocks that may be evicted, the lowest rank first. A heap whose entries may be out of
+    date: those are passed over."""
+
+    SPARE = 64  # entries out of date that are not worth sorting out
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Node]] = []
+        self._numbers = count()
+
+    def push(self, node: Node) -> None:
+        """It may be evicted from now on, if nothing holds it."""
+        if not node.is_loose:
+            return
+        heapq.heappush(self._heap, (node.rank, next(self._numbers), node))
+        if len(self._heap) > self.SPARE and len(self._heap) > 2 * len(current := self.current()):
+            self._heap = [(node.rank, next(self._numbers), node) for node in current]
+            heapq.heapify(self._heap)
+
+    def pop(self) -> Node | None:
+        """The one that leaves first; None: all are held."""
+        while self._heap:
+            rank, _, node = heapq.heappop(self._heap)
+            if node.is_loose and node.rank == rank:
+                return node
+        return None
+
+    def current(self) -> set[Node]:
+        """All of them."""
+        return {node for rank, _, node in self._heap if node.is_loose and node.rank == rank}
+
+
+@dataclass(slots=True)
+class Lease:
+    """What a run holds of the cache until it is released: a chain of pinned blocks, of which
+    `num_hit` were there when it began."""
+
+    context: str
+    token_ids: tuple[int, ...]
+    nodes: list[Node]
+    num_hit: int = 0
+
+    @property
+    def blocks(self) -> list[Block]:
+        return [node.block for node in self.nodes]
+
+    @property
+    def last(self) -> Node | None:
+        return self.nodes[-1] if self.nodes else None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixStats:
+    """What the cache holds and has done. `queries` and `hits` are tokens; the last two are medians
+    over the blocks evicted last, None before there is one."""
+
+    blocks: int
+    pinned_blocks: int
+    nbytes: int
+    queries: int
+    hits: int
+    hit_rate: float
+    evicted_blocks: int
+    seconds_saved: float
+    block_lifetime_seconds: float | None
+    block_idle_before_evict_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlockView:
+    """A block as it may be shown. `age` and `idle` in seconds; `turn`: how many blocks leave before
+    it, None where it is pinned or others go on from it."""
+
+    key: str
+    parent: str | None
+    token_ids: tuple[int, ...]
+    depth: int
+    pins: int
+    nbytes: int
+    age: float
+    idle: float
+    turn: int | None
+
+
+def views(nodes: Sequence[Node], now: float) -> list[BlockView]:
+    """`nodes`, parents before their children, as they may be shown."""
+    loose = sorted((node for node in nodes if node.is_loose), key=lambda node: node.rank)
+    turns = {node.key: turn for turn, node in enumerate(loose)}
+    depths: dict[bytes, int] = {}
+    found = []
+    for node in nodes:
+        parent = node.parent
+        depths[node.key] = 0 if parent is None else depths[parent.key] + 1
+        found.append(
+            BlockView(
+                key=node.key.hex(),
+                parent=None if parent is None else parent.key.hex(),
+                token_ids=node.token_ids,
+                depth=depths[node.key],
+                pins=node.pins,
+                nbytes=node.block.nbytes,
+                age=now - node.born,
+                idle=now - node.used,
+                turn=turns.get(node.key),
+            )
+        )
+    return found
