@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from transformers.cache_utils import Cache
 
+from explorer.cache.blocks import Block
 from explorer.config import RunConfig
 from explorer.events import Memory
 from explorer.eviction import Report
@@ -43,8 +44,8 @@ class Backend(ABC):
 
     `is_chunked` says whether `prefill` may be called with the prompt in pieces, `is_tree` whether
     one run holds many paths, `can_evict` whether a cache policy may bound them, `can_quantize`
-    whether it stores in other formats than the model's. `close` frees keys and values and may be
-    called twice.
+    whether it stores in other formats than the model's, `can_reuse` whether `fill` and `cut` work.
+    `close` frees keys and values and may be called twice.
     """
 
     name: ClassVar[str]
@@ -52,6 +53,7 @@ class Backend(ABC):
     is_tree: ClassVar[bool] = True
     can_evict: ClassVar[bool] = False
     can_quantize: ClassVar[bool] = False
+    can_reuse: ClassVar[bool] = False
 
     def __init__(
         self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
@@ -72,6 +74,14 @@ class Backend(ABC):
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> Forward:
         """Append token `ids[i]` to row `i`; logits `[rows, vocab]`."""
+
+    def fill(self, ids: Sequence[int], blocks: Sequence[Block]) -> None:
+        """Begin with `ids`, whose keys and values `blocks` hold: no pass computes them."""
+        raise NotImplementedError
+
+    def cut(self, start: int, stop: int, size: int) -> list[Block]:
+        """Copies of what is stored for the prompt's tokens `start` to `stop`, `size` a block."""
+        raise NotImplementedError
 
     @property
     def layer_freed(self) -> tuple[tuple[int, ...], ...]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
 
 from explorer.backends.base import Backend, Forward
 from explorer.cache.base import PoolLayer
+from explorer.cache.blocks import Block
 from explorer.cache.pool import Pool
 from explorer.cache.quant import layer_types
 from explorer.events import Memory
@@ -26,6 +31,7 @@ class CowBackend(Backend):
     name = "cow"
     can_evict = True
     can_quantize = True
+    can_reuse = True
 
     def __init__(
         self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
@@ -33,6 +39,7 @@ class CowBackend(Backend):
         super().__init__(model, config, num_prompt)
         self.pool = Pool(model.info.num_layers, layer_types(config))
         self.evictor: Evictor | None = None
+        self._filled: np.ndarray | None = None  # slots that the next pass did not write
         if config is not None and config.eviction.policy is not None:
             num_heads = model.module.config.get_text_config(decoder=True).num_attention_heads
             try:
@@ -43,7 +50,42 @@ class CowBackend(Backend):
             self.chunk = self.evictor.chunk
 
     def prefill(self, ids: Sequence[int]) -> Forward:
-        return self._forward([list(ids)])
+        forward = self._forward([list(ids)])
+        if self._filled is None:
+            return forward
+        filled, self._filled = self._filled.tolist(), None
+        return replace(
+            forward,
+            slots=(*filled[0], *forward.slots),
+            layer_slots=tuple(
+                (*own, *new) for own, new in zip(filled, forward.layer_slots, strict=False)
+            ),
+        )
+
+    @torch.inference_mode()
+    def fill(self, ids: Sequence[int], blocks: Sequence[Block]) -> None:
+        """Begin with `ids`, whose keys and values `blocks` hold: no pass computes them. Their slots
+        count to those of the pass that follows."""
+        self.pool.open(len(ids))
+        layers = zip(self.pool.layers, *(block.layers for block in blocks), strict=True)
+        for layer_idx, (layer, *parts) in enumerate(layers):
+            segments = [segment.to(self.model.device) for part in parts for segment in part]
+            layer.fill(self.pool.writing(layer_idx), segments)
+        if self.evictor is not None:
+            self.evictor.fill(ids)
+        tables = range(self.pool.num_tables)
+        self._filled = np.stack([self.pool.writing(table) for table in tables])
+
+    @torch.inference_mode()
+    def cut(self, start: int, stop: int, size: int) -> list[Block]:
+        """Copies of what is stored for tokens `start` to `stop` of the one row's text, all of which
+        it sees; `size` tokens a block."""
+        parts = []
+        for layer_idx, layer in enumerate(self.pool.layers):
+            slots = np.flatnonzero(self.pool.seen(layer_idx)[0])
+            slots = slots[np.argsort(self.pool.depth(layer_idx)[slots])]
+            parts.append(layer.cut(slots[start:stop], size))
+        return [Block.of(layers) for layers in zip(*parts, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> Forward:
         return self._forward([[token] for token in ids])
