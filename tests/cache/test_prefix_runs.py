@@ -1,0 +1,327 @@
+"""Reuse in whole runs: what a hit gives equals what a cold prefill computes, whatever goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from explorer.backends.cow import CowBackend
+from explorer.cache import prefix as prefix_module
+from explorer.cache.blocks import FULL, Block, Segment
+from explorer.cache.prefix import PrefixCache
+from explorer.config import RunConfig
+from explorer.generate import generate, prepare, run, warm
+from explorer.metrics import tree_digest
+from explorer.models import LoadedModel
+from explorer.trace import Trace
+from tests import architectures
+from tests.test_parity import CLEARLY_WRONG, TOLERANCE, error, models
+
+ARCHITECTURES = ("llama", "gpt2", "gemma3_mixed", "deepseek_v3_latent", "gpt_oss_sinks", "qwen3")
+SIZE = 4
+PROMPT = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
+
+
+def config(prompt: str = PROMPT, **changes: Any) -> RunConfig:
+    given: dict[str, Any] = {"max_new_tokens": 6, "max_paths": 4, "entropy_threshold": 0.1}
+    return RunConfig(prompt=prompt, **(given | changes))
+
+
+# ---- logits ------------------------------------------------------------------------------------
+
+
+@given(
+    name=st.sampled_from(ARCHITECTURES),
+    ids=st.lists(st.integers(0, architectures.VOCAB - 1), min_size=SIZE + 1, max_size=30),
+    start=st.integers(0, 4),
+    data=st.data(),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_logits_after_a_hit_equal_cold_ones(
+    name: str, ids: list[int], start: int, data: st.DataObject
+) -> None:
+    model, twin = models(name)
+    hit = data.draw(st.integers(1, (len(ids) - 1) // SIZE)) * SIZE
+    source, reuser = CowBackend(model), CowBackend(model)
+    source.prefill(ids[:hit] + [start] * 3)  # another text with this beginning
+    blocks = source.cut(0, hit, SIZE)
+    source.close()
+    reuser.fill(ids[:hit], blocks)
+    texts, logits = [list(ids)], [reuser.prefill(ids[hit:]).logits]
+    expected = [architectures.recompute(twin, texts)]
+    for parents in ((0, 0, 0), (2, 1), (0, 1, 1)):
+        reuser.fork(parents)
+        texts = [[*texts[row], (5 * i + 3) % architectures.VOCAB] for i, row in enumerate(parents)]
+        logits.append(reuser.decode([text[-1] for text in texts]).logits)
+        expected.append(architectures.recompute(twin, texts))
+        reuser.pool.check_integrity()
+    reuser.close()
+    assert error(logits, expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_another_text_s_blocks_give_clearly_other_logits(name: str) -> None:
+    """The control: the comparison above fails where keys and values are wrong."""
+    model, twin = models(name)
+    ids = [(7 * i + 1) % architectures.VOCAB for i in range(14)]
+    source, reuser = CowBackend(model), CowBackend(model)
+    source.prefill([(3 * i + 2) % architectures.VOCAB for i in range(14)])
+    reuser.fill(ids[:12], source.cut(0, 12, SIZE))
+    logits = reuser.prefill(ids[12:]).logits
+    source.close()
+    reuser.close()
+    assert error([logits], [architectures.recompute(twin, [ids])]) > CLEARLY_WRONG
+
+
+# ---- whole runs --------------------------------------------------------------------------------
+
+
+def test_a_second_run_computes_the_rest_of_its_prompt_and_grows_the_same_tree(
+    llama: LoadedModel,
+) -> None:
+    cache, cold = PrefixCache(), run(llama, config())
+    first, second = (run(llama, config(), prefix=cache) for _ in range(2))
+    assert tree_digest(cold) == tree_digest(first) == tree_digest(second)
+    assert cold[0].reused is None
+    missed, hit = first[0].reused, second[0].reused
+    assert missed is not None
+    assert hit is not None
+    assert len(PROMPT) == 68
+    assert (missed.hit_tokens, missed.miss_tokens, missed.stored_blocks) == (0, 68, 4)
+    assert (hit.hit_tokens, hit.miss_tokens, hit.hit_blocks) == (64, 4, 4)
+    assert (hit.stored_blocks, hit.blocks, hit.evicted_blocks) == (0, 4, 0)
+    assert hit.nbytes == 64 * llama.info.kv_nbytes_per_token
+    assert (cold[0].positions, second[0].positions) == (68, 4)
+    assert second[0].slots == cold[0].slots == tuple(range(68))
+    assert second[0].memory.kv_live_nbytes == cold[0].memory.kv_live_nbytes
+    assert cache.stats().pinned_blocks == 0
+
+
+def test_seconds_saved_are_those_of_the_cold_run_less_this_one_s(llama: LoadedModel) -> None:
+    cache = PrefixCache()
+    cold = run(llama, config(prefill_chunk=32), prefix=cache)
+    warmed = run(llama, config(prefill_chunk=32), prefix=cache)
+    reused = warmed[0].reused
+    assert reused is not None
+    assert reused.cold_tokens == 68
+    assert reused.cold_seconds == pytest.approx(sum(cold[i].seconds for i in range(3)))
+    assert reused.seconds > warmed[0].seconds
+    assert reused.seconds_saved == reused.cold_seconds - reused.seconds
+    assert cache.stats().seconds_saved == pytest.approx(reused.seconds_saved)
+    longer = run(llama, config(PROMPT[:40] + "x" * 30), prefix=cache)[0].reused
+    assert longer is not None
+    assert (longer.hit_tokens, longer.cold_tokens) == (32, 32)
+    assert longer.cold_seconds == pytest.approx(cold[0].seconds)  # the first pass read 32 tokens
+
+
+def test_what_a_run_says_of_reuse_survives_the_trace_s_file(
+    llama: LoadedModel, tmp_path: Any
+) -> None:
+    cache = PrefixCache()
+    for _ in range(2):
+        trace = run(llama, config(), tmp_path / "run.jsonl", cache)
+    assert Trace.load(tmp_path / "run.jsonl")[0].reused == trace[0].reused
+
+
+def test_colliding_keys_never_give_another_text_s_keys_and_values(
+    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [PROMPT, "".join(reversed(PROMPT))]
+    cold = [tree_digest(run(llama, config(text))) for text in texts]
+
+    def digests() -> list[str]:
+        cache = PrefixCache(key=lambda parent, ids: hashlib.sha256(parent).digest())
+        return [tree_digest(run(llama, config(text), prefix=cache)) for text in texts]
+
+    assert digests() == cold
+    monkeypatch.setattr(prefix_module, "_is", lambda *_: True)  # the control: tokens not compared
+    assert digests()[1] != cold[1]
+
+
+@pytest.mark.parametrize("capacity", [None, 6])
+def test_runs_at_once_share_a_cache(llama: LoadedModel, capacity: int | None) -> None:
+    texts = [PROMPT, PROMPT[:33] + "and then it rained.", "Once" + PROMPT, PROMPT[:20]]
+    cold = {text: tree_digest(run(llama, config(text))) for text in texts}
+    cache = PrefixCache(capacity_blocks=capacity)
+    wrong: list[str] = []
+
+    def visitor(number: int) -> None:
+        for turn in range(6):
+            text = texts[(number + turn) % len(texts)]
+            if tree_digest(run(llama, config(text), prefix=cache)) != cold[text]:
+                wrong.append(text)
+
+    visitors = [threading.Thread(target=visitor, args=(number,)) for number in range(3)]
+    for thread in visitors:
+        thread.start()
+    for thread in visitors:
+        thread.join()
+    assert wrong == []
+    stats = cache.stats()
+    assert stats.pinned_blocks == 0
+    assert stats.hits > 0
+    assert capacity is None or (stats.blocks <= capacity and stats.evicted_blocks > 0)
+    cache.check_integrity()
+
+
+def test_blocks_are_held_until_their_run_is_over(llama: LoadedModel) -> None:
+    cache = PrefixCache()
+    steps = generate(llama, config(), cache)
+    next(steps)
+    cache.resize(0)
+    assert cache.stats().pinned_blocks == cache.stats().blocks == 4
+    steps.close()  # type: ignore[attr-defined]
+    assert cache.stats().blocks == 0
+
+
+def test_a_run_may_only_read_or_leave_the_cache_alone(llama: LoadedModel) -> None:
+    cache = PrefixCache()
+    run(llama, config(prefix_use="read"), prefix=cache)
+    assert cache.stats().blocks == 0
+    run(llama, config(prefix_min_tokens=69), prefix=cache)
+    assert cache.stats().blocks == 0
+    run(llama, config(), prefix=cache)
+    off = run(llama, config(prefix_use="off"), prefix=cache)[0]
+    assert (off.reused, off.positions) == (None, 68)
+    read = run(llama, config(prefix_use="read"), prefix=cache)[0].reused
+    assert read is not None
+    assert read.hit_tokens == 64
+    short = run(llama, config(prefix_min_tokens=65), prefix=cache)[0].reused
+    assert short is not None
+    assert short.hit_tokens == 0
+
+
+def test_warmed_prompts_are_found(llama: LoadedModel) -> None:
+    cache = PrefixCache()
+    warm(llama, cache, [PROMPT, "Something else that is long enough."], config(kv_dtype="int8"))
+    reused = run(llama, config(kv_dtype="int8"), prefix=cache)[0].reused
+    assert reused is not None
+    assert reused.hit_tokens == 64
+    assert run(llama, config(), prefix=cache)[0].positions == 68  # stored otherwise: not the same
+
+
+# ---- beside other backends, policies and storage -----------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["window", "fifo", "random"])
+def test_a_policy_that_needs_no_attention_reuses_a_prompt_within_its_budget(
+    llama: LoadedModel, policy: str
+) -> None:
+    under = config(policy=policy, budget=70, max_new_tokens=12)
+    cold, cache = run(llama, under), PrefixCache()
+    run(llama, config(), prefix=cache)  # without a policy keys and values are the same
+    reusing = run(llama, under, prefix=cache)
+    assert reusing[0].reused is not None
+    assert reusing[0].reused.hit_tokens == 64
+    assert tree_digest(reusing) == tree_digest(cold)
+    lost = [[(e.layer, e.slots, e.paths) for e in step.evictions] for step in cold]
+    assert lost == [[(e.layer, e.slots, e.paths) for e in step.evictions] for step in reusing]
+    assert any(lost)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"backend": "batched"}, "no pool to fill; cow can reuse"),
+        ({"policy": "h2o", "budget": 70}, "h2o has to see what the prompt attends to"),
+        ({"policy": "lru", "budget": 70}, "lru has to see"),
+        ({"policy": "race", "budget": 70}, "race has to see"),
+        ({"policy": "window", "budget": 70, "adaptive": True}, "has to see"),
+        ({"policy": "window", "budget": 70, "strategy": "topk", "topk": 9}, "Under topk"),
+        ({"policy": "window", "budget": 40}, "longer than its budget"),
+    ],
+)
+def test_a_prompt_that_must_be_read_is_read_and_the_reason_is_said(
+    llama: LoadedModel, changes: dict[str, Any], words: str
+) -> None:
+    cache = PrefixCache()
+    run(llama, config(), prefix=cache)
+    cold, trace = run(llama, config(**changes)), run(llama, config(**changes), prefix=cache)
+    [reused] = [step.reused for step in trace if step.reused is not None]
+    assert words in reused.reason
+    assert (reused.hit_tokens, reused.miss_tokens) == (0, 68)
+    assert sum(step.positions for step in trace if step.phase == "prefill") == 68
+    assert tree_digest(trace) == tree_digest(cold)
+
+
+def in_full(block: Block) -> Block:
+    """The same keys and values, rounded as they are, in full precision."""
+    whole = []
+    for segments in block.layers:
+        read = [segment.read() for segment in segments]
+        whole.append(
+            [
+                Segment(FULL, one.dtype, one.widths, one.widths[1], states)
+                for one, states in zip(segments, read, strict=True)
+            ]
+        )
+    return Block.of(whole)
+
+
+@pytest.mark.parametrize("kv_dtype", ["int8", "int4", "adaptive", ("model", "int4")])
+def test_quantised_blocks_go_on_through_fork_prune_and_evict_as_they_were_stored(
+    llama: LoadedModel, kv_dtype: Any
+) -> None:
+    """The oracle holds the same rounded numbers in a pool of full precision."""
+    ids = [(31 * i + 7) % 256 for i in range(75)]
+    stored = RunConfig(kv_dtype=kv_dtype, kv_group=8, kv_recent=6)
+    source = CowBackend(llama, stored)
+    source.prefill(ids[:40])
+    source.prefill(ids[40:])
+    blocks = source.cut(0, 64, SIZE)
+    later = RunConfig(kv_dtype=kv_dtype, kv_group=8, kv_recent=500)  # nothing more is rounded
+    reuser, oracle = CowBackend(llama, later), CowBackend(llama)
+    reuser.fill(ids[:64], blocks)
+    oracle.fill(ids[:64], [in_full(block) for block in blocks])
+    coded = sum(
+        segment.bits < FULL for block in blocks for part in block.layers for segment in part
+    )
+    assert coded
+    logits = [[each.prefill(ids[64:]).logits] for each in (reuser, oracle)]
+    for step, parents in enumerate(((0, 0, 0), (0, 1, 2, 2), (3, 0), (1, 1, 0), (2,))):
+        for each, seen in zip((reuser, oracle), logits, strict=True):
+            each.fork(parents)
+            seen.append(each.decode([(9 * step + row) % 256 for row in range(len(parents))]).logits)
+            for row in range(len(parents)):
+                each.pool.evict(step % 2, row, [5 * step + 2 * row, 40 + step])
+            each.pool.check_integrity()
+    assert error(*logits) <= TOLERANCE
+    whole = oracle.stats().kv_live_nbytes
+    assert reuser.stats().kv_live_nbytes < whole
+    for layer in reuser.pool.layers:
+        assert layer.nbytes >= layer.live_nbytes(reuser.pool.seen(layer.layer_idx))
+    reuser.fork(())
+    assert reuser.stats().kv_live_nbytes == 0
+    for backend in (source, reuser, oracle):
+        backend.close()
+
+
+def test_whole_runs_over_quantised_storage_reuse_evict_and_branch(llama: LoadedModel) -> None:
+    under = config(
+        kv_dtype="int8", kv_group=8, kv_recent=8, policy="window", budget=70, max_new_tokens=14
+    )
+    cache = PrefixCache()
+    first, second, third = (run(llama, under, prefix=cache) for _ in range(3))
+    assert second[0].reused is not None
+    assert second[0].reused.hit_tokens == 64
+    assert tree_digest(second) == tree_digest(third)
+    for trace in (first, second):
+        fullest = max(max(step.memory.layers) for step in trace)
+        assert fullest <= 70 * 4
+        assert any(step.evictions for step in trace)
+    assert second[0].memory.kv_live_nbytes <= 1.1 * first[0].memory.kv_live_nbytes
+
+
+def test_the_prompt_s_length_and_slots_are_those_of_the_header(llama: LoadedModel) -> None:
+    cache = PrefixCache()
+    for changes in ({}, {"prefix_ids": (65, 66, 67)}):
+        given = config(**changes)
+        header, trace = prepare(llama, given), run(llama, given, prefix=cache)
+        prefill = [step for step in trace if step.phase == "prefill"]
+        assert sum(len(step.slots) for step in prefill) == len(header.prompt)
+    assert cache.stats().pinned_blocks == 0
