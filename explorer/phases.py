@@ -54,7 +54,7 @@ def passes(trace: Trace) -> Iterator[tuple[Step, Pass]]:
     rows = 1
     for step in trace:
         yield step, _pass(trace, step, rows if step.phase == "decode" else 1)
-        rows = len(step.paths)
+        rows = len(step.paths) or 1
 
 
 def _pass(trace: Trace, step: Step, rows: int) -> Pass:

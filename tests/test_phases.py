@@ -8,6 +8,7 @@ from time import sleep
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import torch
 from hypothesis import given
@@ -22,6 +23,7 @@ from explorer.phases import passes, phases, quantile
 from explorer.terminal import phase_lines
 from explorer.trace import Trace
 from tests.conftest import make_header, make_memory, make_node, make_step
+from tests.stage import phases as stage
 
 WORK = Work(
     flops_per_position=1000,
@@ -256,3 +258,7 @@ def test_a_machine_without_room_to_measure_is_unknown(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(torch, "ones", full)
     assert machine.rates.__wrapped__("cpu", "float32", 1) is None
+
+
+def test_what_the_page_is_held_against_is_what_python_says() -> None:
+    assert orjson.loads(stage.FILE.read_bytes()) == orjson.loads(orjson.dumps(stage.document()))

@@ -8,6 +8,7 @@ import { MemoryStrip } from "./memory.js";
 import { Minimap } from "./minimap.js";
 import { Multiverse } from "./multiverse.js";
 import { OriginLine } from "./origin.js";
+import { PhaseStrip } from "./phasestrip.js";
 import { Player } from "./player.js";
 import { Pool } from "./pool.js";
 import { Projector } from "./projector.js";
@@ -47,6 +48,7 @@ export function furnish(stage) {
     new Projector(parts.projector, options.shapes),
     new Minimap(parts.minimap, actions, tree),
     new MemoryStrip(parts.memory, actions),
+    new PhaseStrip(parts.phases),
   ];
   return { player, tree, tools, timeline, pool, inspector, views, panels, charts, readings };
 }

@@ -44,9 +44,11 @@ const HEADER = {
     name: text, architecture: text, num_parameters: COUNT, num_layers: whole(1, 100_000), num_kv_heads: COUNT, head_dim: COUNT,
     vocab_size: whole(1, 2 ** 31 - 1), context: maybe(COUNT), device: text, dtype: text, kv_nbytes_per_token: COUNT, backends: [text],
     reason: maybe(text),
+    work: maybe({ flops_per_position: COUNT, flops_per_logits: COUNT, flops_per_pair: COUNT, weight_nbytes: COUNT, active_nbytes: COUNT }),
   },
   prompt: [{ token: TOKEN, text, raw: text }],
   origin: maybe({ created: text, kind: oneOf("forced", "grown", "threshold"), node: maybe(ID), depth: maybe(ID), text: maybe(text) }),
+  rates: maybe({ flops_per_second: number(1, FAR * FAR), nbytes_per_second: number(1, FAR * FAR), conditions: text }),
 };
 
 const MEMORY = {

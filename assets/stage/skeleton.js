@@ -52,7 +52,7 @@ export function skeleton(host) {
     el("header", { class: "fs-top" }, parts.badge,
       el("div", { class: "fs-heading" }, parts.title, parts.note, parts.origin), parts.legend),
     parts.whatif, parts.alert,
-    el("div", { class: "fs-grid" }, tree, el("div", { class: "fs-maps" }, pool, layers),
+    el("div", { class: "fs-grid" }, tree, el("div", { class: "fs-maps" }, pool, layers, card("phases", "Prefill and decode", parts.phases)),
       el("div", { class: "fs-side" }, inspector, memory)),
     el("div", { class: "fs-dock fs-dock-timed" }, parts.narration, parts.timeline, parts.player));
   host.append(parts.root);
@@ -112,6 +112,7 @@ function mapParts() {
     noPool: el("p", { class: "fs-hint fs-no-pool", hidden: true }),
     tip: el("div", { class: "fs-tip", hidden: true }),
     layers: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Slots of every layer" }),
+    phases: el("div", { class: "fs-phases" }),
   };
 }
 
