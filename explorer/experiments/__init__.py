@@ -25,6 +25,7 @@ SWEEPS = {
     "threshold": f"{SETTINGS}:threshold",
     "model": f"{SETTINGS}:model",
     "kv_dtype": f"{SETTINGS}:kv_dtype",
+    "select": "explorer.experiments.select",
     "sketch_grid": "explorer.experiments.sketch_grid",
     "own": f"{SETTINGS}:own",
 }

@@ -1,0 +1,166 @@
+"""Rows of sweeps against runs made one by one, and equal forward tokens that are equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import pytest
+
+from explorer import metrics
+from explorer.config import InputError, RunConfig
+from explorer.experiments import select, settings
+from explorer.experiments.base import Point
+from explorer.experiments.runner import Plan, run_sweep
+from explorer.experiments.trial import counted, trial, with_interval
+from explorer.generate import num_open, run
+from explorer.models import LoadedModel
+
+SMALL: dict[str, Any] = dict(prompt="Once upon", max_new_tokens=5, max_paths=4, device="cpu")
+
+
+def positions(trace: Any) -> int:
+    return sum(step.positions for step in trace)
+
+
+def test_a_row_is_the_mean_of_its_seeds_runs(llama: LoadedModel) -> None:
+    config = RunConfig(**SMALL, seed=3, entropy_threshold=0.1)
+    row = trial(llama, config, {"repeats": 3, "naive": 0})
+    traces = [run(llama, config.replace(seed=seed)) for seed in (3, 4, 5)]
+    paths = [[step.ends for step in trace] for trace in traces]
+    returned = [sum(end.status != "pruned" for ends in each for end in ends) for each in paths]
+    assert row["paths"] == mean(returned)
+    assert row["forward_token_steps"] == mean(positions(trace) for trace in traces)
+    assert row["kv_nbytes_peak"] == mean(
+        max(max(s.memory.kv_nbytes, s.memory_forward.kv_nbytes) for s in trace) for trace in traces
+    )
+    assert row["prompt_tokens"] == len("Once upon") and row["repeats"] == 3
+    low, high = row["forward_token_steps_low"], row["forward_token_steps_high"]
+    assert min(map(positions, traces)) <= low <= row["forward_token_steps"] <= high
+    assert row["total_seconds"] > 0 and "speedup_seconds" not in row
+    assert num_open() == 0
+
+
+def test_a_speed_up_counts_the_prompt_and_what_was_pruned_on_both_sides(
+    llama: LoadedModel,
+) -> None:
+    config = RunConfig(**SMALL | {"max_paths": 3}, entropy_threshold=0.0)
+    row = trial(llama, config, {"repeats": 1, "naive": 1})
+    tree = run(llama, config)
+    naive = run(llama, config.replace(backend="naive", num_samples=3))
+    lengths = [len(leaf.nodes) for leaf in metrics.leaves(naive)]
+    prompt = len(naive.header.prompt)
+    assert positions(naive) == sum(prompt + length - 1 for length in lengths)
+    tokens = sum(len(leaf.nodes) for leaf in metrics.leaves(tree))
+    pruned = sum(end.status == "pruned" for step in tree for end in step.ends)
+    assert pruned > 0
+    want = (positions(naive) / sum(lengths)) / (positions(tree) / tokens)
+    assert row["speedup_forward_tokens"] == pytest.approx(want)
+    assert row["speedup_forward_tokens_low"] is None  # one repeat has no interval
+    assert row["naive_forward_token_steps"] == positions(naive)
+    assert row["speedup_seconds"] > 0
+
+
+def test_intervals_are_those_of_resampled_repeats() -> None:
+    values = [1.0, 2.0, 4.0, 9.0]
+    found = with_interval("x", values)
+    rng = np.random.default_rng(5)
+    means = [np.mean(rng.choice(values, 4)) for _ in range(4000)]
+    assert found["x"] == 4.0
+    assert found["x_low"] == pytest.approx(np.percentile(means, 2.5), abs=0.3)
+    assert found["x_high"] == pytest.approx(np.percentile(means, 97.5), abs=0.3)
+    assert with_interval("x", values, np.median)["x"] == 3.0
+    assert with_interval("x", [7.0]) == {"x": 7.0, "x_low": None, "x_high": None}
+    assert with_interval("x", [7.0, None]) == {"x": None, "x_low": None, "x_high": None}
+
+
+def test_what_was_counted_does_not_depend_on_the_machine(llama: LoadedModel) -> None:
+    config = RunConfig(**SMALL)
+    assert counted(run(llama, config)) == counted(run(llama, config))
+
+
+@pytest.mark.parametrize("length", [3, 9, 40])
+def test_a_prompt_of_some_length_has_it_and_ends_as_the_runs_own(
+    length: int, llama: LoadedModel
+) -> None:
+    config = RunConfig(**SMALL)
+    point = Point("p", {"prompt_length": length}, config)
+    row = settings.measure(llama, point, {"repeats": 1, "naive": 0})
+    assert row["prompt_tokens"] == length == len(row["_prompt_ids"])
+    own = [ord(letter) for letter in "Once upon"]
+    end = min(length, len(own))
+    assert row["_prompt_ids"][-end:] == own[-end:]
+
+
+def test_kv_in_fewer_bits_is_held_against_the_same_run_unrounded(llama: LoadedModel) -> None:
+    config = RunConfig(**SMALL, kv_recent=0, kv_group=4)
+    rows = {}
+    for name in ("model", "int4"):
+        point = Point(name, {"kv_dtype": name}, config.replace(kv_dtype=name))
+        rows[name] = settings.measure_stored(llama, point, {"repeats": 1, "naive": 0})
+    assert rows["model"]["kl"] == pytest.approx(0, abs=1e-6)
+    assert rows["model"]["flip_rate"] == 0
+    assert rows["int4"]["kl"] > rows["model"]["kl"]
+
+
+# ---- equal forward tokens ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", select.AXES["select"])
+@pytest.mark.parametrize("budget", [30, 77])
+def test_every_way_computes_as_many_positions_within_one_step(
+    way: str, budget: int, llama: LoadedModel
+) -> None:
+    config = RunConfig(prompt="Once", select=way, entropy_threshold=0, max_new_tokens=8)
+    for seed in range(3):
+        trace = select.spend(llama, config.replace(seed=seed), budget)
+        last = trace[-1].positions
+        assert positions(trace) - last < budget <= positions(trace)
+        count = trace.header.config["branching"]["max_paths"]
+        assert last <= count
+        fewer = run(llama, config.replace(seed=seed, max_paths=max(1, count - 1)))
+        assert way != "top" or count == 1 or positions(fewer) < budget
+    assert num_open() == 0
+
+
+def test_more_than_any_number_of_paths_computes_is_one_sentence(
+    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "MOST_PATHS", 3)
+    config = RunConfig(prompt="Once", max_new_tokens=2)
+    with pytest.raises(InputError, match="3 paths of 2 tokens do not compute 50 positions"):
+        select.spend(llama, config, 50)
+    with pytest.raises(InputError, match="the prompt alone has 4 tokens; give more than 4"):
+        select.spend(llama, config, 4)
+
+
+def test_the_ways_are_ranked_by_their_intervals() -> None:
+    def row(way: str, value: float, low: float, high: float) -> dict[str, Any]:
+        measures = {"coverage": value, "coverage_low": low, "coverage_high": high}
+        return {"axes": {"select": way, "forward_tokens": 64}, "measures": measures}
+
+    rows = [row("top", 0.5, 0.5, 0.5), row("sample", 0.2, 0.1, 0.4), row("gumbel", 0.4, 0.3, 0.6)]
+    answer = select.summarize(rows)["coverage"]["answer"]
+    assert answer == (
+        "At 64 forward tokens top (0.5) comes before gumbel (0.4), within their intervals."
+    )
+    rows[2]["measures"]["coverage_high"] = 0.45
+    assert select.summarize(rows)["coverage"]["answer"].endswith("gumbel (0.4), clearly.")
+
+
+def test_the_select_sweep_gives_a_row_for_each_way_and_number(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    config = RunConfig(prompt="Once", max_new_tokens=6, model=str(model_folder))
+    axes = {"select": ("top", "arithmetic"), "forward_tokens": (24, 40)}
+    plan = Plan("explorer.experiments.select", config, {"repeats": 2}, tmp_path, axes=axes)
+    document = run_sweep(plan)
+    assert document["failed"] == []
+    rows = {(row["select"], row["forward_tokens"]): row for row in document["rows"]}
+    assert list(rows) == [("top", 24), ("top", 40), ("arithmetic", 24), ("arithmetic", 40)]
+    for (way, budget), row in rows.items():
+        assert budget <= row["forward_token_steps"] < budget + row["found_paths"]
+        assert row["repeats"] == (1 if way == "top" else 2)
+        assert (row["effective_samples"] is None) == (way == "top")
