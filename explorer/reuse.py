@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from explorer.backends import BACKENDS, Backend
-from explorer.cache.nodes import Lease, Node
+from explorer.cache.nodes import Lease, Node, Owner
 from explorer.config import RunConfig
 from explorer.events import Reused, Step
 
@@ -182,4 +182,9 @@ def context(model: LoadedModel, config: RunConfig) -> str:
     if cache.kv_dtype != "model":
         of = cache.kv_dtype, cache.kv_group, cache.kv_recent, cache.prefill_chunk
         storage = f"{of}, {config.eviction.sinks} sinks"
-    return f"{model.fingerprint} {model.info.dtype} {storage}"
+    return owner(model).context(storage)
+
+
+def owner(model: LoadedModel) -> Owner:
+    """Whose keys and values these are."""
+    return Owner(model.info.name, model.fingerprint, model.info.dtype)

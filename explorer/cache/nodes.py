@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from explorer.cache.blocks import Block
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The model whose keys and values a block holds; `name` is what people call it."""
+
+    name: str
+    fingerprint: str
+    dtype: str
+
+    def context(self, storage: str) -> str:
+        """What keys and values depend on beside the tokens; `storage`: how a run keeps them."""
+        return f"{self.fingerprint} {self.dtype} {storage}"
+
+    def owns(self, context: str) -> bool:
+        return context.startswith(self.context(""))
+
+
 def block_key(parent: bytes, token_ids: Sequence[int]) -> bytes:
     """SHA-256 of the parent's key and the block's token ids, as 64-bit integers."""
     return hashlib.sha256(parent + array("q", token_ids).tobytes()).digest()
