@@ -159,13 +159,35 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
     )
     for line in phase_lines(run["phases"]):
         console.print(line, highlight=False)
+    if (reused := metrics.reused(trace)) is not None:
+        console.print(metrics.reused_words(reused), highlight=False)
     console.print(
         f"KV cache at its peak: {amount(counters['kv_nbytes_peak'])} allocated, "
         f"{counters['unique_kv_tokens_peak']} unique tokens for "
         f"{counters['logical_kv_tokens_peak']} logical ones",
         highlight=False,
     )
+    if "policy" in run["run"]:
+        console.print(evicted(run["run"], counters), highlight=False)
     console.print(f"tree {run['tree_digest']}", highlight=False, soft_wrap=True)
+
+
+def evicted(run: Mapping[str, Any], counters: Mapping[str, Any]) -> str:
+    """What the policy of a run let go, in a line; `run` and `counters` as in `metrics.result`."""
+    line = f"policy {run['policy']}{_budget(run['budget'])}"
+    if not counters["evictions"]:
+        return f"{line}: nothing evicted, since no path saw more"
+    return f"{line}: {counters['evictions']:,} evictions, counted by path and layer"
+
+
+def _budget(budget: float | list[int] | None) -> str:
+    if budget is None:
+        return ""
+    if isinstance(budget, float):
+        return f", budget {budget:g} of the prompt"
+    if isinstance(budget, int):
+        return f", budget {budget} tokens a layer"
+    return f", budgets {', '.join(map(str, budget))} tokens, layer by layer"
 
 
 def phase_lines(phases: Mapping[str, Any]) -> Iterator[str]:

@@ -158,6 +158,25 @@ def test_people_see_the_tree_on_stdout_and_under_json_on_stderr(
     assert "\x1b" not in plain.out
 
 
+@pytest.mark.parametrize(
+    ("budget", "ending"),
+    [
+        (["--budget", 500], "budget 500 tokens a layer: nothing evicted, since no path saw more"),
+        (["--budget", 3], "budget 3 tokens a layer: {} evictions, counted by path and layer"),
+        (["--layer-budgets", "3,4"], "budgets 3, 4 tokens, layer by layer: {} evictions"),
+    ],
+)
+def test_people_are_told_what_a_policy_let_go(
+    cli: Cli, model_folder: Path, tmp_path: Path, budget: list[object], ending: str
+) -> None:
+    file = tmp_path / "run.jsonl"
+    policy = ["--policy", "window", "--sinks", 1, "--recent", 1, *budget, "--trace", file]
+    shown = cli("run", "--model", model_folder, "--prompt", "Once", *SHORT, *policy).out
+    lost = [rows for step in Trace.load(file) for each in step.evictions for rows in each.paths]
+    line = f"policy window, {ending.format(f'{sum(map(len, lost)):,}')}"
+    assert line in " ".join(shown.split())
+
+
 def test_keep_pruned_lists_the_pruned_as_well(cli: Cli, model_folder: Path) -> None:
     forking = ("--entropy-threshold", 0, "--branch-factor", 2)
     args = ("run", "--model", model_folder, "--prompt", "Once", *SHORT, *forking, "--json")
@@ -201,6 +220,8 @@ def test_every_setting_is_an_option_and_reaches_the_trace(
         "kv_dtype": "int8",
         "kv_group": 16,
         "kv_recent": 8,
+        "prefix_use": "read",
+        "prefix_min_tokens": 5,
         "policy": "count_min",
         "budget": 30,
         "pyramid": 0.25,

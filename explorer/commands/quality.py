@@ -110,11 +110,13 @@ def report(document: Mapping[str, Any]) -> Group:
     table.add_column("per token, natural logarithm")
     table.add_column("full cache", justify="right")
     table.add_column(name, justify="right")
-    low, high = document["delta_nll"]["ci95"]
+    delta = document["delta_nll"]
+    low, high = delta["ci95"]
     rows = [
         ("negative log-likelihood", f"{full['nll']:.4f}", f"{policy['nll']:.4f}"),
-        ("perplexity", f"{full['perplexity']:.4f}", f"{policy['perplexity']:.4f}"),
-        ("difference, 95 % interval", "", f"{low:+.4f} to {high:+.4f}"),
+        ("perplexity", f"{full['perplexity']:,.5g}", f"{policy['perplexity']:,.5g}"),
+        ("difference of the first", "", f"{delta['mean']:+.4f}"),
+        ("  its 95 % interval", "", f"{low:+.4f} to {high:+.4f}"),
         ("KL divergence from the full cache", "", f"{policy['kl']:.4f}"),
         ("another most probable token", "", f"{policy['flip_rate']:.2%}"),
         ("attention on what is not seen", "", f"{policy['attention_mass_lost']:.2%}"),
@@ -126,7 +128,7 @@ def report(document: Mapping[str, Any]) -> Group:
     ]
     for row in rows:
         table.add_row(*row)
-    return Group(table, Text(document["verdict"]), Text(document["delta_nll"]["method"]))
+    return Group(table, Text(document["verdict"]), Text(delta["method"]))
 
 
 def _recalled(recall: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ class CountMinPolicy(CountingPolicy):
     """
 
     name = "count_min"
-    words = "lowest estimated attention"
+    words = "lowest estimated attention per query"
 
     def make_sketch(self, setting: Setting) -> CountMin:
         return CountMin(

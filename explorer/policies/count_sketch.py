@@ -12,7 +12,7 @@ class CountSketchPolicy(CountingPolicy):
     """
 
     name = "count_sketch"
-    words = "lowest estimated attention"
+    words = "lowest estimated attention per query"
 
     def make_sketch(self, setting: Setting) -> CountSketch:
         return CountSketch(
