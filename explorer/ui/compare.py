@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from explorer.config import InputError, RunConfig
+from explorer.config import RunConfig
 from explorer.events import Header, Step
 from explorer.experiments import compare
 from explorer.trace import Trace
@@ -21,8 +21,8 @@ from explorer.ui import stage
 from explorer.ui.board import Board
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
-from explorer.ui.runs import Left, RunStore, token_of, told
-from explorer.ui.shared import DEVICE, Shared
+from explorer.ui.runs import RunStore, guarded, token_of, told
+from explorer.ui.shared import COMPUTING, Shared, asking, stopping
 
 NAME = "compare"
 LOG = logging.getLogger("forkscope")
@@ -36,11 +36,6 @@ TITLES = {
 CHOSEN = ("naive", "deepcopy", "cow")
 BACKENDS = Path(__file__).parents[1] / "backends"
 MOST = 160  # characters said of a backend
-# What the page names its request: made where Compare is pressed, in the place of the last input.
-ASKING = """(...values) => [
-  ...values.slice(0, -1), window.forkscope?.asked?.("compare") ?? null,
-]"""
-STOPPING = '() => window.forkscope.stop("compare")'
 
 
 def build(shared: Shared) -> None:
@@ -63,19 +58,9 @@ def build(shared: Shared) -> None:
         *form, chosen, token = values
         yield from stream(shared, form, chosen, token_of(token))
 
-    event = start.click(
-        run,
-        [*shared.form.components, backends, gr.Textbox(visible=False)],
-        host,
-        js=ASKING,
-        show_progress="hidden",
-        concurrency_id=DEVICE,
-        concurrency_limit=1,
-        trigger_mode="multiple",  # "once" would swallow a press while a stopped one winds up
-        api_visibility="private",
-    )
-    stop.click(None, None, None, cancels=[event], js=STOPPING, queue=False)
-    shared.stop.click(None, None, None, cancels=[event], queue=False)
+    inputs = [*shared.form.components, backends, gr.Textbox(visible=False)]
+    event = start.click(run, inputs, host, js=asking(NAME), **COMPUTING)
+    stopping(stop, shared.stop, [event], NAME)
 
 
 def board_host(store: RunStore) -> gr.HTML:
@@ -88,21 +73,14 @@ def board_host(store: RunStore) -> gr.HTML:
 def stream(
     shared: Shared, values: Sequence[Any], backends: Sequence[str], token: str | None = None
 ) -> Iterator[str]:
-    """Messages to the board, each with the page's name for the request. Whatever ends it, the
-    page's leaving too, keys and values are freed."""
-    try:
-        shared.store.check(token)
+    """Messages to the board, each with the page's name for the request."""
+
+    def messages() -> Iterator[str]:
         config = shared.config(values)
         order = compare.order_of(backends)
         yield from live(config, order, shared.models, shared.store, shared.limits, token)
-    except Left:
-        return
-    except InputError as error:
-        yield told({"alert": str(error)}, token)
-    except Exception as error:
-        words = f"The comparison failed ({type(error).__name__}: {error})."
-        yield told({"alert": words, "failed": True}, token)
-        raise
+
+    return guarded(messages, "comparison", shared.store, token)
 
 
 def live(

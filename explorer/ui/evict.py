@@ -17,8 +17,8 @@ from explorer.ui import presets, stage
 from explorer.ui.board import Board
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
-from explorer.ui.runs import Left, RunStore, encode, token_of, told
-from explorer.ui.shared import DEVICE, Shared
+from explorer.ui.runs import RunStore, encode, guarded, token_of, told
+from explorer.ui.shared import COMPUTING, QUIET, Shared, asking, stopping
 
 NAME = "evict"
 TAB = "Evict"
@@ -37,11 +37,6 @@ TITLES = {
 }
 MOST_RUNS = 8
 RECORDED = Path(__file__).parents[2] / "assets" / "traces" / "evict"
-# What the page names its request: made where Run is pressed, in the place of the last input.
-ASKING = """(...values) => [
-  ...values.slice(0, -1), window.forkscope?.asked?.("evict") ?? null,
-]"""
-STOPPING = '() => window.forkscope.stop("evict")'
 
 Asked = tuple[str, list[tuple[str, RunConfig]]]  # a board's title and its runs, each with its own
 
@@ -80,17 +75,10 @@ def build(shared: Shared) -> None:
         data = event._data if isinstance(event._data, dict) else {}
         yield from stream(shared, lambda: asked(data), token_of(data.get("token")), data)
 
-    computing: dict[str, Any] = dict(
-        show_progress="hidden",
-        concurrency_id=DEVICE,
-        concurrency_limit=1,
-        trigger_mode="multiple",  # "once" would swallow a press while a stopped one winds up
-        api_visibility="private",
-    )
     inputs = [*shared.form.components, variants, gr.Textbox(visible=False)]
     events = [
-        start.click(run, inputs, host, js=ASKING, **computing),
-        host.select(run_preset, None, host, **computing),
+        start.click(run, inputs, host, js=asking(NAME), **COMPUTING),
+        host.select(run_preset, None, host, **COMPUTING),
     ]
 
     def fill(event: gr.EventData) -> list[Any]:
@@ -100,10 +88,8 @@ def build(shared: Shared) -> None:
             return [gr.skip() for _ in (*shared.form.components, variants)]
         return [*shared.form.fill(board.config()), list(board.runs)]
 
-    quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
-    host.select(fill, None, [*shared.form.components, variants], **quiet)
-    stop.click(None, None, None, cancels=events, js=STOPPING, queue=False)
-    shared.stop.click(None, None, None, cancels=events, queue=False)
+    host.select(fill, None, [*shared.form.components, variants], **QUIET)
+    stopping(stop, shared.stop, events, NAME)
 
 
 def recorded() -> list[dict[str, Any]]:
@@ -178,24 +164,17 @@ def stream(
     token: str | None = None,
     data: dict[str, Any] | None = None,
 ) -> Iterator[str]:
-    """Messages to the board of the runs that `read` gives, with a title. Whatever ends it, the
-    page's leaving too, keys and values are freed."""
-    try:
-        shared.store.check(token)
+    """Messages to the board of the runs that `read` gives, with a title."""
+
+    def messages() -> Iterator[str]:
         heading, runs = read()
         if shared.limits is not None:
             for _, config in runs:
                 shared.limits.check(config)
         more = {"heading": heading, "preset": (data or {}).get("preset")}
         yield from live(runs, shared.models, shared.store, shared.limits, token, more)
-    except Left:
-        return
-    except InputError as error:
-        yield told({"alert": str(error)}, token)
-    except Exception as error:
-        words = f"The board failed ({type(error).__name__}: {error})."
-        yield told({"alert": words, "failed": True}, token)
-        raise
+
+    return guarded(messages, "board", shared.store, token)
 
 
 def live(

@@ -17,17 +17,13 @@ from explorer.trace import Trace
 from explorer.ui import estimate, stage
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
-from explorer.ui.runs import Left, RunStore, token_of, told
-from explorer.ui.shared import DEVICE, Shared
+from explorer.ui.runs import RunStore, guarded, token_of, told
+from explorer.ui.shared import COMPUTING, QUIET, Shared, asking
 
 NAME = "explore"
 TAB = "Explore"
 LOG = logging.getLogger("forkscope")
 LONGEST = 200  # characters kept of the token that an origin names
-# What the page names its request: made where Run is pressed, in the place of the last input.
-ASKING = """(...values) => [
-  ...values.slice(0, -1), window.forkscope?.asked?.("explore") ?? null,
-]"""
 _ORIGIN: TypeAdapter[Origin | None] = TypeAdapter(Origin | None)
 
 
@@ -49,21 +45,13 @@ def build(shared: Shared) -> None:
         except InputError:  # said by `run_asked`
             return [gr.skip() for _ in shared.form.components]
 
-    quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
-    shared.run.click(lambda: gr.Tabs(selected=TAB), None, shared.tabs, **quiet)
-    computing: dict[str, Any] = dict(
-        show_progress="hidden",
-        concurrency_id=DEVICE,
-        concurrency_limit=1,
-        trigger_mode="multiple",  # "once" would swallow a press while a stopped run winds up
-        api_visibility="private",
-    )
+    shared.run.click(lambda: gr.Tabs(selected=TAB), None, shared.tabs, **QUIET)
     inputs = [*shared.form.components, gr.Textbox(visible=False)]
     events = [
-        shared.run.click(run, inputs, host, js=ASKING, **computing),
-        host.select(run_asked, None, host, **computing),
+        shared.run.click(run, inputs, host, js=asking(NAME), **COMPUTING),
+        host.select(run_asked, None, host, **COMPUTING),
     ]
-    host.select(fill, None, shared.form.components, **quiet)
+    host.select(fill, None, shared.form.components, **QUIET)
     shared.stop.click(
         None, None, None, cancels=events, js="() => window.forkscope.stop()", queue=False
     )
@@ -99,20 +87,13 @@ def stream(
     read: Callable[[], tuple[RunConfig, Origin | None]],
     token: str | None = None,
 ) -> Iterator[str]:
-    """Batches of the live run that `read` describes, each with the page's name for the request.
-    Whatever ends it, the page's leaving too, its keys and values are freed."""
-    try:
-        shared.store.check(token)
+    """Batches of the live run that `read` describes, each with the page's name for the request."""
+
+    def batches() -> Iterator[str]:
         config, origin = read()
         yield from live(config, shared.models, shared.store, shared.limits, origin, token)
-    except Left:
-        return
-    except InputError as error:
-        yield told({"alert": str(error)}, token)
-    except Exception as error:
-        words = f"The run failed ({type(error).__name__}: {error})."
-        yield told({"alert": words, "failed": True}, token)
-        raise
+
+    return guarded(batches, "run", shared.store, token)
 
 
 def live(

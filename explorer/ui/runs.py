@@ -6,12 +6,13 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
 
+from explorer.config import InputError
 from explorer.events import Header, Step
 
 Part = TypeVar("Part")
@@ -121,6 +122,26 @@ def token_of(given: Any) -> str | None:
 def told(fields: dict[str, Any], token: str | None) -> str:
     """A message to the page that asked under this name."""
     return encode(fields | ({} if token is None else {"token": token}))
+
+
+def guarded(
+    messages: Callable[[], Iterator[str]], what: str, store: RunStore, token: str | None
+) -> Iterator[str]:
+    """`messages` for as long as the page wants them; where they end early, why, in one sentence.
+
+    Whatever ends them, the page's leaving too, they are closed: keys and values are freed.
+    """
+    try:
+        store.check(token)
+        yield from messages()
+    except Left:
+        return
+    except InputError as error:
+        yield told({"alert": str(error)}, token)
+    except Exception as error:
+        words = f"The {what} failed ({type(error).__name__}: {error})."
+        yield told({"alert": words, "failed": True}, token)
+        raise
 
 
 def encode(fields: dict[str, Any]) -> str:

@@ -14,7 +14,27 @@ from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore
 
-DEVICE = "device"  # the one queue of everything that computes
+# How events are handled: those that compute, one after another, and those that answer at once.
+COMPUTING: dict[str, Any] = dict(
+    show_progress="hidden",
+    concurrency_id="device",  # the one queue of everything that computes
+    concurrency_limit=1,
+    trigger_mode="multiple",  # "once" would swallow a press while a stopped run winds up
+    api_visibility="private",
+)
+QUIET: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
+
+
+def asking(stage: str) -> str:
+    """JavaScript of a press: what the page names its request, in the place of the last input."""
+    return f"(...values) => [...values.slice(0, -1), window.forkscope?.asked?.({stage!r}) ?? null]"
+
+
+def stopping(button: gr.Button, every: gr.Button, events: Sequence[Any], stage: str) -> None:
+    """A tab's own Stop ends its `events`; `every` is the sidebar's, whose page stops all stages."""
+    only = f"() => window.forkscope.stop({stage!r})"
+    button.click(None, None, None, cancels=events, js=only, queue=False)
+    every.click(None, None, None, cancels=events, queue=False)
 
 
 @dataclass

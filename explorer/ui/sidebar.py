@@ -19,7 +19,7 @@ from explorer.ui.forms import Form, held
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore, encode
-from explorer.ui.shared import Shared, SidebarParts
+from explorer.ui.shared import QUIET, Shared, SidebarParts
 from explorer.ui.stage import ASSETS, script
 
 TRACES = ASSETS / "traces"
@@ -199,9 +199,8 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
         if first.model in BUNDLED:
             shared.models.warm(first.model, first.device, first.dtype)
 
-    quiet: dict[str, Any] = dict(queue=False, show_progress="hidden", api_visibility="private")
-    parts.presets.select(choose, None, chosen, **quiet)
-    parts.cards.select(fill, None, form.components, **quiet)
+    parts.presets.select(choose, None, chosen, **QUIET)
+    parts.cards.select(fill, None, form.components, **QUIET)
     gr.on(
         [component.change for component in (*form.components, shared.backends)],
         follow,
@@ -209,8 +208,8 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
         [parts.budget, parts.presets],
         js=TURN,
         trigger_mode="always_last",
-        **quiet,
+        **QUIET,
     )
     deciding = [form.inputs[name] for name in applies.DECIDES]
-    gr.on([one.change for one in deciding], depend, deciding, form.dependent, **quiet)
-    page.load(warm, None, None, **quiet)
+    gr.on([one.change for one in deciding], depend, deciding, form.dependent, **QUIET)
+    page.load(warm, None, None, **QUIET)
