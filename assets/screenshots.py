@@ -214,7 +214,7 @@ def evict(name: str, step: int, *deeds: str) -> Callable[[Stand], None]:
     def show(stand: Stand) -> None:
         stand.tab("Evict")
         stand.page.locator(f'[data-board="{name}"] .fs-shelf-open').click()
-        shown = "(name) => window.forkscope.stages.evict.shown === name"
+        shown = "(name) => window.forkscope.stages.evict.shelf.shown === name"
         stand.page.wait_for_function(shown, arg=name)
         for deed in deeds:
             stand.page.locator(deed).click()

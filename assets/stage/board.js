@@ -1,75 +1,220 @@
-// The elements of a comparison, once.
+// A board: runs under one cursor, live ones that come one after another or ended ones. What every tab of runs does alike.
 
-import { el } from "./dom.js";
-import { plural } from "./format.js";
-import { swatch } from "./skeleton.js";
+import { BoardWords } from "./boardwords.js";
+import { palette } from "./color.js";
+import { Cursor } from "./cursor.js";
+import { mark, say } from "./dom.js";
+import { Healing } from "./healing.js";
+import { bindKeys } from "./keys.js";
+import { healer, leave, letGo, page } from "./page.js";
+import { watchTheme } from "./theme.js";
 
-const MODES = { step: "same step", second: "same second" };
-const TITLES = {
-  step: "Every tree at the same step; naive, which has more steps, at the same share of its own",
-  second: "Every run at the same time since its own start: a race",
-};
-
-/** What a backend is, before anything has run. */
-export function introduce({ name, title, about }) {
-  return el("section", { class: "fs-card fs-panel fs-intro", "data-backend": name },
-    el("header", {}, el("i", { class: "fs-chip" }), el("h3", { text: title }), el("code", { class: "fs-name", text: name })),
-    el("p", { class: "fs-about", text: about }));
+/** A gr.HTML host becomes the board `make(host, heal)`: messages come as JSON in `props.value`, gaps heal through `server`. */
+export function attachBoard(name, { element, props, watch, server }, make) {
+  const board = make(element.querySelector(".fs-host"), healer(server));
+  page.stages[name] = board;
+  letGo.set(name, (token) => server.leave(token));
+  const take = () => props.value && board.take(JSON.parse(props.value));
+  watch("value", take);
+  take();
+  page.waiting[name]?.(board);
 }
 
-/** What a board says before it has anything to show, and of a comparison of backends. */
-export const EMPTY = {
-  title: "One prompt, several ways to keep its cache",
-  note: "Same model, same seed, same settings; only the backend differs.",
-};
-export const ORDER = "Prompt and settings are the sidebar's, but for its backend. The backends run one after another on the same device, in the order of their numbers. "
-  + "Each first runs the prompt for two tokens, unrecorded, to warm up. Naive comes last: it draws as many samples as the trees returned paths.";
-export const RUNS = "Runs that were made before, each from its own log. Their times were measured where and when they ran: on another machine, or a busier one, they say little about each other.";
+/**
+ * What a tab adds: `start(message)` gives the runs of a live board to `begin`, `paint()` draws, `open(files)` takes what
+ * is dropped. A run is a `Growing` with `key`, and `word` within a sentence.
+ */
+export class Board {
+  /**
+   * `name`: of the stage, and of the field of a message that holds its board's id. `parts`: `root`, `badge`, `heading`,
+   * `note`, `alert`, `status`, `player`, `modes`; a `timeline` scrubs in the place of the player's range. `words`: how
+   * BoardWords names its states. `area`: whose size matters.
+   */
+  constructor(host, { name, parts, heal, words, area = parts.root }) {
+    Object.assign(this, { name, parts, all: [], id: null, frame: 0 });
+    host.append(parts.root);
+    this.healing = new Healing(heal);
+    this.words = new BoardWords(parts, words);
+    this.cursor = new Cursor(parts, { moved: () => this.moved(), active: () => this.active, hasJumps: Boolean(parts.timeline) });
+    new ResizeObserver(() => this.resized()).observe(area);
+    watchTheme(() => {
+      this.colors = null;
+      this.words.legend();
+      this.resized();
+    });
+    this.#hearDrops();
+    bindKeys(this);
+  }
 
-/** What the figures of backends cannot say. `summary`: as `compare --json` prints it. */
-export function notesOf({ runs: { naive, recompute }, order }) {
-  return [
-    naive && order.length > 1 && `Naive drew ${plural(naive.paths, "independent sample")}, as many as the tree returned paths; its tokens are other ones by design, so its tree is not the same.`,
-    recompute && "Recompute keeps no keys and values: its cache is empty, and every step computes every path's whole text again.",
-  ].filter(Boolean);
-}
+  get player() {
+    return this.cursor.player;
+  }
 
-/** Build the board's elements; returns those that it fills. */
-export function build() {
-  const parts = {
-    badge: el("span", { class: "fs-badge", text: "no comparison yet" }),
-    heading: el("h2", { class: "fs-title", text: EMPTY.title }),
-    note: el("p", { class: "fs-note", text: EMPTY.note }),
-    legend: el("div", { class: "fs-legend" }),
-    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
-    order: el("p", { text: ORDER }),
-    status: el("p", { class: "fs-board-status", role: "status" }),
-    picker: el("div", {}),
-    sameTree: el("div", { class: "fs-same", role: "status", hidden: true }),
-    panels: el("div", { class: "fs-panels" }),
-    hidden: el("div", { class: "fs-hidden-panels", hidden: true }),
-    curves: el("section", { class: "fs-card fs-board-curves", "aria-label": "Memory and time" }),
-    race: el("p", { class: "fs-race", "aria-live": "polite" }),
-    player: el("div", { class: "fs-player", role: "group", "aria-label": "Player of all runs" }),
-    results: el("section", { class: "fs-card fs-results", "aria-label": "Results", hidden: true }),
-    resultsTitle: el("h3", {}),
-    resultsBody: el("div", {}),
-    modes: Object.fromEntries(Object.entries(MODES).map(([name, text]) => [name, el("button", {
-      type: "button", class: "fs-button fs-mode", text, "data-mode": name, "aria-pressed": String(name === "step"), title: TITLES[name],
-    })])),
-  };
-  parts.results.append(parts.resultsTitle, parts.resultsBody);
-  parts.root = el("div", { class: "fs-stage fs-board is-empty", "data-state": "empty" },
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note), parts.legend),
-    parts.alert, parts.picker,
-    el("div", { class: "fs-order" }, parts.order, parts.status),
-    parts.sameTree, parts.panels, parts.hidden,
-    el("div", { class: "fs-keys" }, el("span", { text: "KV cache:" }), swatch("private", "one path’s own"), swatch("shared-1", "shared by 2+"), swatch("shared-3", "8+"),
-      swatch("shared-5", "32+ paths"), swatch("free", "allocated, free"),
-      el("span", { text: "Bytes over time, one scale for all:" }), swatch("unique", "in use"), swatch("allocated", "allocated"), swatch("logical", "one cache a path")),
-    parts.curves, parts.results,
-    el("div", { class: "fs-dock" }, parts.race,
-      el("div", { class: "fs-dock-row" },
-        el("div", { class: "fs-modes", role: "group", "aria-label": "What the cursor counts" }, ...Object.values(parts.modes)), parts.player)));
-  return parts;
+  get log() {
+    return this.active?.log ?? null;
+  }
+
+  /** The run that keys are about. */
+  get active() {
+    return null;
+  }
+
+  /** Whether the server runs what this board has asked for. */
+  get isRunning() {
+    return this.player.isLive;
+  }
+
+  /** A message of the server: a word (`status`), why nothing came of it (`alert`), or news of a run. */
+  take(message) {
+    if (!page.requests.takes(this.name, message)) return; // of a board that was stopped, or left
+    if (message.status) this.words.say(message.status);
+    if (message.alert) {
+      page.requests.close(this.name);
+      this.words.alert(message.alert);
+      if (this.isRunning) this.finish(message.failed ? "failed" : "stopped");
+      else this.words.giveUp("Nothing was run; what you saw before is still here.");
+    }
+    if (message[this.name]) this.#news(message);
+  }
+
+  /** What this tab alone is told in a message. */
+  told() {}
+
+  /** Run was pressed. */
+  wait() {
+    this.words.wait();
+  }
+
+  /** Another one is asked for: the live one is stopped, on the server too. */
+  leave() {
+    if (!this.isRunning) return;
+    leave(this.name);
+    this.finish("stopped");
+  }
+
+  /** Stop was pressed: what came stays. */
+  stop() {
+    this.finish("stopped");
+  }
+
+  /** What was waited for will not come. */
+  rest() {
+    this.words.giveUp("Stopped before anything ran.");
+  }
+
+  /** No more will come: all have run (`done`), Stop was pressed (`stopped`), or it broke off (`failed`). */
+  finish(how) {
+    if (how !== "done") for (const run of this.all) run.breakOff(how);
+    this.words.end(how);
+    page.requests.close(this.name);
+    this.player.finish();
+    this.grown();
+  }
+
+  /**
+   * Those of `entries` (`[{log}]`, at least `least`, the first `most`) that this board may show in the place of what it
+   * shows; null while a board runs, or where they are too few: then nothing changes but a sentence.
+   */
+  admit(entries, { least, most, few }) {
+    const whole = entries.filter(({ log }) => log?.length).slice(0, most);
+    if (!this.isRunning && whole.length >= least) {
+      leave(this.name); // what waits in line would take the place of these
+      this.id = null;
+      return whole;
+    }
+    this.words.alert(this.isRunning ? "A live run is under way; stop it first." : few);
+    return null;
+  }
+
+  /** New runs in the place of the old ones. */
+  begin(all, how) {
+    this.all = all;
+    this.cursor.reset(how);
+    this.words.alert("");
+    this.parts.root.classList.remove("is-empty");
+  }
+
+  /** Runs that have ended are shown: the cursor stands at their end. */
+  atEnd(words) {
+    this.words.say(words);
+    this.words.stand("recorded");
+    this.grown();
+    this.player.seek(this.player.length - 1);
+    return true;
+  }
+
+  /** A run has more steps, or has become another one. */
+  grown() {
+    this.cursor.grow();
+    this.invalidate();
+  }
+
+  moved() {
+    this.invalidate();
+  }
+
+  resized() {
+    this.invalidate();
+  }
+
+  isVisible() {
+    return this.parts.root.isConnected && this.parts.root.offsetParent !== null;
+  }
+
+  /** What `bindKeys` asks a stage for, where a board has it. */
+  get tree() {
+    return { svg: null, zoom: () => {} };
+  }
+
+  select() {}
+
+  fit() {}
+
+  follow() {
+    this.player.toLive();
+  }
+
+  invalidate() {
+    if (!this.frame) this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    this.frame = 0;
+    if (!this.isVisible()) return;
+    this.colors ??= palette(this.parts.root);
+    this.paint();
+  }
+
+  /** One line on how things stand at the cursor: no speech while that moves by itself. */
+  tell(line, words) {
+    mark(line, "aria-live", this.player.playing || this.player.following ? "off" : "polite");
+    say(line, words);
+  }
+
+  #news(message) {
+    if (message[this.name] !== this.id) {
+      this.id = message[this.name];
+      this.start(message);
+      this.words.stand("live");
+    }
+    const run = this.all.find(({ key }) => key === message.now);
+    if (message.batch) run.apply(message.batch);
+    else run.setState("running");
+    this.told(message);
+    this.healing.catchUp(this.all, message.runs, () => this.grown());
+    this.grown();
+    if (message.done) this.finish("done");
+    else this.words.say(`Running ${run.word}, ${this.all.indexOf(run) + 1} of ${this.all.length} …`);
+  }
+
+  #hearDrops() {
+    const { root } = this.parts;
+    const hasFiles = (event) => event.dataTransfer.types.includes("Files");
+    root.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+    root.addEventListener("drop", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      this.open([...event.dataTransfer.files]);
+    });
+  }
 }

@@ -1,18 +1,18 @@
 // What a board says of itself: its state, its title, one line on how things stand, what went wrong.
 
 import { entropyPosition, isDark } from "./color.js";
+import { say } from "./dom.js";
 import { count } from "./format.js";
 import { status } from "./page.js";
 import { drawLegend } from "./tree.js";
 
-const BADGES = {
-  loading: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "runs side by side",
-};
+const BADGES = { loading: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed" };
+const ENDS = { done: "Done.", stopped: "Stopped. The cache is freed; what came stays here.", failed: "Broken off. What came stays here." };
 
 export class BoardWords {
-  /** `badges`: what each state is called; `empty` before there is any. A board without `parts.legend` shows no entropy. */
-  constructor(parts, { badges = BADGES, empty = "no comparison yet" } = {}) {
-    Object.assign(this, { parts, badges, empty });
+  /** `words`: what a board's own states are called, `empty` and `recorded` among them. A board without `parts.legend` shows no entropy. */
+  constructor(parts, words) {
+    Object.assign(this, { parts, badges: { ...BADGES, ...words } });
     this.rest = "empty"; // the state to go back to when a wait comes to nothing
     this.threshold = null;
     this.legend();
@@ -21,7 +21,7 @@ export class BoardWords {
   /** One plain line on how things stand, here and beside Run. */
   say(words) {
     status(words);
-    if (this.parts.status.textContent !== words) this.parts.status.textContent = words;
+    say(this.parts.status, words);
   }
 
   /** Why something could not be done; "" takes it away. */
@@ -30,12 +30,22 @@ export class BoardWords {
     this.parts.alert.hidden = !sentence;
   }
 
-  /** What the board as a whole is doing: "empty", or a key of BADGES. */
+  /** What the board as a whole is doing: a state that has a name. */
   stand(how) {
     if (how !== "loading") this.rest = how;
-    this.parts.badge.textContent = this.badges[how] ?? this.empty;
+    this.parts.badge.textContent = this.badges[how];
     this.parts.badge.className = `fs-badge is-${how}`;
     this.parts.root.dataset.state = how;
+  }
+
+  get isWaiting() {
+    return this.parts.root.dataset.state === "loading";
+  }
+
+  /** So it stands; while something is waited for, so it will stand if that comes to nothing. */
+  restAt(how) {
+    if (this.isWaiting) this.rest = how;
+    else this.stand(how);
   }
 
   /** Something was asked for and is waited for. */
@@ -43,6 +53,12 @@ export class BoardWords {
     this.alert("");
     this.say("Waiting for the device …");
     this.stand("loading");
+  }
+
+  /** No more will come: "done", "stopped" or "failed". */
+  end(how) {
+    this.say(ENDS[how]);
+    this.stand(how);
   }
 
   /** What was waited for will not come, and `why`: what stood before stands again. */

@@ -31,12 +31,6 @@ export class Curves {
       y: countAxis, say: (line, step) => `${plural(line.chosen[step], "token")} after ${seconds(line.times[step])}`,
     });
   }
-
-  /** The runs' own cursors moved. */
-  place() {
-    this.memory.place();
-    this.pace.place();
-  }
 }
 
 const TIME = { label: "seconds since the run’s own start", show: seconds, least: 0 };
@@ -62,9 +56,10 @@ class Chart {
   }
 
   draw({ lines, x, y, say }) {
+    const isSame = this.lines?.length === lines.length && lines.every(({ panel }, at) => panel === this.lines[at].panel);
     Object.assign(this, { lines, say });
-    const key = JSON.stringify([x.label, lines.map((line) => [line.panel.key, line.x.length])]);
-    if (key !== this.key) {
+    const key = JSON.stringify([x.label, lines.map((line) => line.x.length)]);
+    if (key !== this.key || !isSame) {
       this.key = key;
       const right = Math.max(0, ...lines.map((line) => line.x.at(-1) ?? 0));
       const top = Math.max(0, ...lines.flatMap((line) => line.ys.map((values) => values.reduce((a, b) => Math.max(a, b), 0))));

@@ -1,7 +1,7 @@
 // One run on the board of the Evict tab: what it keeps, what that saves and what it costs, at the cursor.
 
 import { el } from "./dom.js";
-import { fullTokens, qualityAt, qualityOf, settingsOf } from "./evictfacts.js";
+import { fullTokens, numEvicted, qualityAt, qualityOf, settingsOf } from "./evictfacts.js";
 import { budgetWords, keepsWords, policyName, strategyWords } from "./evictwords.js";
 import { bytes, count } from "./format.js";
 import { Growing } from "./growing.js";
@@ -10,9 +10,6 @@ export const KEYS = [
   { keys: "← →", words: "the run before, the run after: shown in detail", where: "on the runs of Evict" },
   { keys: "b", words: "put the next run beside it, or away", where: "on the runs of Evict" },
 ];
-const BADGES = {
-  waiting: "waiting", running: "running", done: "done", stopped: "stopped", failed: "failed", never: "did not run", recorded: "recorded",
-};
 const FACTS = {
   kv: ["KV in use", "Measured bytes of keys and values, of those a full cache would hold for the same paths (predicted: its tokens times the bytes of one in the model's own format)"],
   score: ["counters", "Bytes of the policy's own counters or sketch: part of what it costs"],
@@ -49,18 +46,6 @@ export class EvictCard extends Growing {
     this.drawn = null;
   }
 
-  setState(state) {
-    this.state = state;
-    this.parts.badge.textContent = BADGES[state];
-    this.parts.root.dataset.state = state;
-  }
-
-  /** Nothing more comes of this board: what ran is `how`, what had not begun never will. */
-  breakOff(how) {
-    if (this.state === "running") this.setState(how);
-    if (this.state === "waiting") this.setState("never");
-  }
-
   /** What is put where: "focus", "beside" or "". `canBeside`: there is a run in focus that is another one. */
   setPlace(place, canBeside) {
     const { root, name, beside } = this.parts;
@@ -84,7 +69,7 @@ export class EvictCard extends Growing {
     parts.facts.kv.textContent = memory ? `${bytes(used)} of ${bytes(full)}` : "nothing yet";
     parts.bar.style.width = `${full ? Math.min(100, (used / full) * 100) : 0}%`;
     parts.facts.score.textContent = settingsOf(log).policy ? bytes(memory?.score_nbytes ?? 0) : "none";
-    parts.facts.evicted.textContent = count(log.evictions.findLastIndex(({ step }) => step <= cursor) + 1);
+    parts.facts.evicted.textContent = count(numEvicted(log, cursor));
     const quality = qualityAt(log, cursor);
     parts.facts.kl.textContent = quality ? `${quality.kl.toFixed(3)} nats` : qualityOf(log).length ? "not yet" : settingsOf(log).policy ? "not measured" : "is the full cache";
     parts.facts.flips.textContent = quality ? `${count(quality.flips)} of ${count(quality.decisions)}` : "–";

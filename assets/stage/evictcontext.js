@@ -2,10 +2,11 @@
 
 import { inkOn } from "./contrast.js";
 import { el } from "./dom.js";
-import { contextOf, departures, factOf, heldBy, positionOf, storedOf } from "./evictfacts.js";
+import { contextOf, departures, factOf, heldBy, positionOf, settingsOf, storedOf } from "./evictfacts.js";
 import { count, plural, visibleToken } from "./format.js";
 import { heldColor } from "./heldscale.js";
 import { onHover } from "./hover.js";
+import { readable } from "./outline.js";
 
 export const KEYS = [
   { keys: "← →", words: "the token before, the token after", where: "in the context of Evict" },
@@ -49,7 +50,7 @@ export class Context {
     for (const token of tokens) this.#paint(log, token, state.numLayers, isDark);
     if (String(codes) !== String(this.codes)) this.#arrange(codes);
     this.#light(scene);
-    this.#legend(state.numLayers, isDark);
+    this.#legend(state.numLayers, isDark, settingsOf(log));
     this.#tell(scene);
   }
 
@@ -78,7 +79,7 @@ export class Context {
 
   #add(log, code) {
     const { text, raw } = factOf(log, code);
-    const span = el("span", { class: "fs-evict-token", role: "option", "data-code": code, id: `${this.name}${code}`, "aria-selected": "false", text: text === "" ? visibleToken(text, raw) : text });
+    const span = el("span", { class: "fs-evict-token", role: "option", "data-code": code, id: `${this.name}${code}`, "aria-selected": "false", text: readable(text, raw) });
     const known = { span, key: "" };
     this.spans.set(code, known);
     return known;
@@ -108,7 +109,7 @@ export class Context {
     if (own.bottom > box.bottom) this.root.scrollTop += own.bottom - box.bottom + 8;
   }
 
-  #legend(layers, isDark) {
+  #legend(layers, isDark, { policy, strategy, residual_entries: entries }) {
     const key = `${layers} ${isDark}`;
     if (!layers || key === this.looks) return;
     this.looks = key;
@@ -116,7 +117,8 @@ export class Context {
     const sign = (kind, text, style = "") => el("span", { class: "fs-swatch-row" }, el("i", { class: `fs-swatch ${kind}`, style }), el("span", { text }));
     this.legend.replaceChildren(
       ...stops.map((held) => sign("", held === layers ? (layers === 1 ? "held" : `held by all ${count(layers)} layers`) : plural(held, "layer"), `background:${heldColor(held / layers, isDark)}`)),
-      sign("is-gone", "evicted everywhere"), sign("is-sink", "protected: sink"), sign("is-recent", "protected: recent"));
+      sign("is-gone", "evicted everywhere"), sign("is-sink", "protected: sink"), sign("is-recent", "protected: recent"),
+      policy && strategy === "aggregate" ? el("span", { text: `In each layer up to ${count(entries)} of the held ones stand for others as well, which were folded into them.` }) : "");
   }
 
   /** Who holds the token in focus, where it was evicted, when and why. */
@@ -130,9 +132,11 @@ export class Context {
 
   #words(log, state, row, code) {
     const fact = factOf(log, code);
-    const held = heldBy(state, row).flatMap((own, layer) => (own.has(code) ? [layer] : []));
     const name = el("strong", { text: `“${visibleToken(fact.text, fact.raw)}”` });
-    const where = el("span", { text: ` at position ${count(positionOf(log, code))}${code < 0 ? " of the prompt" : ""}: ${heldWords(held, state.numLayers, row.path)}` });
+    const at = ` at position ${count(positionOf(log, code))}${code < 0 ? " of the prompt" : ""}`;
+    if (!this.codes.includes(code)) return [el("p", {}, name, el("span", { text: `${at} is not in the text of path ${row.path} at this step.` }))];
+    const held = heldBy(state, row).flatMap((own, layer) => (own.has(code) ? [layer] : []));
+    const where = el("span", { text: `${at}: ${heldWords(held, state.numLayers, row.path)}` });
     const others = state.rows.filter((one) => one !== row && storedOf(log, state, one).includes(code));
     const also = others.filter((one) => heldBy(state, one).some((own) => own.has(code)));
     const shared = others.length ? el("span", { text: `; of ${plural(others.length, "other path")} with it, ${count(also.length)} still ${also.length === 1 ? "holds" : "hold"} it` }) : "";

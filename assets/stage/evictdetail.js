@@ -36,12 +36,13 @@ export class Detail {
     this.list = new EvictionList(parts.events, actions);
     parts.path.addEventListener("change", () => this.#set("path", Number(parts.path.value)));
     this.card = null;
+    this.layer = 0; // stays when another run is shown: runs are looked at layer by layer
   }
 
   /** Another run. */
   show(card) {
     if (this.card === card && this.log === card.log) return;
-    Object.assign(this, { card, log: card.log, layer: 0, lit: null, pinned: null, path: null, evidenceKey: "" });
+    Object.assign(this, { card, log: card.log, lit: null, pinned: null, path: null, evidenceKey: "" });
     this.context.reset();
     this.grid.reset();
     this.scatter.reset();
@@ -95,7 +96,7 @@ export class Detail {
       const gone = new Map(evictedIn(log, step, layer).map(({ of, at, token }) => [of.slots[at], token])); // counted in the pass, then evicted
       const codes = evidence.slots.map((slot) => then.tokensOf(layer)[slot] || gone.get(slot) || 0);
       const before = step > 0 ? (log.steps[step - 1].evidence?.find((one) => one.layer === layer) ?? null) : null;
-      const name = (entry) => (codes[entry] ? factOf(log, codes[entry]).text : `slot ${evidence.slots[entry]}`);
+      const name = (entry) => (codes[entry] ? named(factOf(log, codes[entry])) : `slot ${evidence.slots[entry]}`);
       this.evidence = { step, evidence, before, codes, name, settings: settingsOf(log) };
       if (step !== state.cursor) log.at(state.cursor); // the views that follow look there
     }
@@ -144,6 +145,10 @@ export class Detail {
     this[name] = value;
     this.invalidate();
   }
+}
+
+function named({ text, raw }) {
+  return `“${visibleToken(text, raw)}”`;
 }
 
 function section(name, title, ...children) {

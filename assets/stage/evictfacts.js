@@ -89,15 +89,20 @@ export function fullTokens(log, state) {
   return codes.size;
 }
 
-/** Entries of `log.evictions` up to step `cursor`: how many. */
-export function numEvicted(log, cursor) {
-  let [low, high] = [0, log.evictions.length];
+/** How many of `list` come before the first that `isPast`; those after it are past as well. */
+export function numBefore(list, isPast) {
+  let [low, high] = [0, list.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (log.evictions[middle].step <= cursor) low = middle + 1;
-    else high = middle;
+    if (isPast(list[middle])) high = middle;
+    else low = middle + 1;
   }
   return low;
+}
+
+/** Entries of `log.evictions` up to step `cursor`: how many. */
+export function numEvicted(log, cursor) {
+  return numBefore(log.evictions, ({ step }) => step > cursor);
 }
 
 /** Entries of `log.evictions` of one step and layer. */
@@ -161,10 +166,19 @@ export function qualityAt(log, cursor) {
   };
 }
 
-/** Of those decisions the ones that led to `row`: of its ancestors and of itself. */
+/** Of those decisions the ones on the line through `row`: of its ancestors, of itself, and on to the newest token below. */
 export function qualityAlong(log, row) {
-  const line = new Set([PROMPT, ...(row.node === PROMPT ? [] : log.lineage(row.node))]);
+  const line = new Set([PROMPT, ...log.lineage(newestBelow(log, row.node))]);
   return qualityOf(log).filter(({ node }) => line.has(node));
+}
+
+function newestBelow(log, node) {
+  const { length } = log.nodes;
+  if (node === PROMPT) return length - 1;
+  const isBelow = new Uint8Array(length);
+  isBelow[node] = 1;
+  for (let id = node + 1; id < length; id++) isBelow[id] = isBelow[log.nodes[id].parent] ?? 0;
+  return isBelow.lastIndexOf(1);
 }
 
 /** Evictions of the token `code` up to `cursor`: `[{step, layer, paths, reason}]`, oldest first. */

@@ -1,7 +1,7 @@
 // Every eviction up to the cursor with its reason, newest first; of thousands only those in sight are in the document.
 
-import { el } from "./dom.js";
-import { factOf, numEvicted } from "./evictfacts.js";
+import { el, mark } from "./dom.js";
+import { factOf, numBefore, numEvicted } from "./evictfacts.js";
 import { count, plural, visibleToken } from "./format.js";
 
 export const KEYS = [
@@ -33,13 +33,7 @@ export class EvictionIndex {
     }
     const list = this.byLayer.get(layer) ?? [];
     const end = numEvicted(log, cursor);
-    let [low, high] = [0, list.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (list[middle] < end) low = middle + 1;
-      else high = middle;
-    }
-    return { list, count: low };
+    return { list, count: numBefore(list, (index) => index >= end) };
   }
 }
 
@@ -105,6 +99,7 @@ export class EvictionList {
       root.remove();
       this.rows.delete(place);
     }
+    this.root.removeAttribute("aria-activedescendant");
     for (let place = first; place < last; place++) this.#row(place);
   }
 
@@ -113,6 +108,7 @@ export class EvictionList {
     const known = this.rows.get(place) ?? this.#add(place);
     known.root.setAttribute("aria-selected", String(index === this.active));
     known.root.classList.toggle("is-now", this.log.evictions[index].step === this.cursor);
+    mark(known.root, "aria-setsize", String(this.found.count));
     if (index === this.active) this.root.setAttribute("aria-activedescendant", known.root.id);
     if (known.index === index) return;
     known.index = index;
@@ -143,10 +139,11 @@ export class EvictionList {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.found.count) return;
-    const place = this.active === null ? -1 : this.found.count - 1 - this.found.list.indexOf(this.active);
     const last = this.found.count - 1;
+    const at = this.active === null ? -1 : this.found.list.indexOf(this.active);
+    const place = at < 0 ? -1 : Math.max(-1, last - at); // -1: not among those that are listed
     const to = { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + FAR, PageUp: place - FAR, Home: 0, End: last }[event.key];
-    if (event.key === "Enter" && this.active !== null) this.actions.go(this.log.evictions[this.active]);
+    if (event.key === "Enter" && place >= 0) this.actions.go(this.log.evictions[this.active]);
     else if (to !== undefined) this.#move(Math.max(0, Math.min(last, to)));
     else return;
     event.preventDefault();

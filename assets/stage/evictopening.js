@@ -2,29 +2,21 @@
 
 import { el } from "./dom.js";
 import { isBounded } from "./evictfacts.js";
-import { LETTERS } from "./evictparts.js";
 import { parseTrace } from "./log.js";
 import { page } from "./page.js";
 
 export class Opening {
   constructor(board) {
     this.board = board;
-    const { root, others, file } = board.parts;
+    const { others, file } = board.parts;
     others.addEventListener("change", () => {
       const entry = page.history?.entries.find(({ id }) => String(id) === others.value);
       if (entry) board.showRuns([{ title: entry.title, log: entry.log }]);
       others.value = "";
     });
     file.addEventListener("change", async () => {
-      await this.#open([...file.files]);
+      await this.open([...file.files]);
       file.value = "";
-    });
-    const hasFiles = (event) => event.dataTransfer.types.includes("Files");
-    root.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
-    root.addEventListener("drop", (event) => {
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      this.#open([...event.dataTransfer.files]);
     });
   }
 
@@ -39,9 +31,10 @@ export class Opening {
     others.hidden = !runs.length;
   }
 
-  async #open(files) {
+  /** Trace files of this computer, read in the browser. */
+  async open(files) {
     try {
-      const runs = await Promise.all(files.slice(0, LETTERS.length).map(async (file) => ({ title: file.name, log: parseTrace(await file.text(), file.name) })));
+      const runs = await Promise.all(files.map(async (file) => ({ title: file.name, log: parseTrace(await file.text(), file.name) })));
       if (runs.length) this.board.showRuns(runs);
     } catch (error) {
       this.board.words.alert(`${error.message} Open .jsonl files that Forkscope recorded.`);

@@ -3,9 +3,7 @@
 import { el } from "./dom.js";
 
 export const LETTERS = "abcdefgh"; // of the runs of a board
-export const BADGES = {
-  loading: "waiting", live: "running live", done: "finished", stopped: "stopped", failed: "failed", recorded: "recorded", shared: "as in Explore",
-};
+export const WORDS = { empty: "no run yet", recorded: "recorded", shared: "as in Explore" };
 
 /** What the tab says before it has anything to show. */
 export const EMPTY = {
@@ -16,7 +14,7 @@ export const EMPTY = {
 /** Build the board's elements; returns those that it fills. */
 export function build() {
   const parts = {
-    badge: el("span", { class: "fs-badge", text: "no run yet" }),
+    badge: el("span", { class: "fs-badge", text: WORDS.empty }),
     heading: el("h2", { class: "fs-title", text: EMPTY.title }),
     note: el("p", { class: "fs-note", text: EMPTY.note }),
     alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),

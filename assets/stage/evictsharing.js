@@ -1,8 +1,9 @@
 // A run that Explore shows is shown in the Evict tab as well, where its cache is bounded: one log, one cursor.
 
+import { say } from "./dom.js";
 import { isBounded, settingsOf } from "./evictfacts.js";
 import { runName } from "./evictwords.js";
-import { page } from "./page.js";
+import { page, showRunState } from "./page.js";
 
 const LOOK = 120; // milliseconds between two looks at a run that grows in Explore
 
@@ -26,7 +27,7 @@ export class Sharing {
     const { log } = stage ?? {};
     const isFree = (!board.player.isLive || this.stage) && !page.requests.isOpen("evict");
     if (log && log !== this.seen && isBounded(log) && isFree) this.#begin(stage);
-    else if (!board.cards.length && board.shelf.boards.length && isFree) board.shelf.open(board.shelf.boards[0].name);
+    else if (!board.all.length && board.shelf.boards.length && isFree) board.shelf.open(board.shelf.boards[0].name);
     this.seen = log ?? null;
     if (this.stage && !board.player.isLive && this.stage.log === board.log) board.player.seek(this.stage.player.cursor);
     board.invalidate();
@@ -44,33 +45,34 @@ export class Sharing {
     const { log, player } = stage;
     const { cursor, isLive, following, playing } = player;
     if (playing) player.pause();
-    board.begin([{ title: stage.title || runName(settingsOf(log)) }], { live: isLive });
-    board.shelf.mark(null);
+    board.fill([stage.title || runName(settingsOf(log))], { live: isLive });
     this.stage = stage;
-    const [card] = board.cards;
+    const [card] = board.all;
     card.show(log, isLive ? "running" : "recorded");
     board.title(stage.title, "");
     board.words.stand(isLive ? "live" : "shared");
-    board.parts.status.textContent = "The run that Explore shows.";
+    say(board.parts.status, "The run that Explore shows.");
     board.grown();
     if (!following) board.player.seek(cursor);
     if (playing) board.player.play();
     if (isLive) this.looking = setInterval(() => this.#look(card), LOOK);
   }
 
-  /** The run of Explore grows. */
+  /** The run of Explore grows, until it has ended, or Explore shows another one. */
   #look(card) {
     const { stage, board } = this;
-    if (stage?.log !== card.log) return void clearInterval(this.looking);
-    if (card.length !== stage.log.length) {
+    const isHere = stage.log === card.log;
+    if (card.length !== card.log.length) {
       card.grow();
       board.grown();
     }
-    if (stage.player.isLive) return;
+    if (stage.player.isLive && isHere) return;
     clearInterval(this.looking);
-    card.setState(stage.badge);
-    board.words.stand(stage.badge);
+    const how = isHere ? stage.badge : card.log.head.isOver ? "done" : "stopped";
+    card.setState(how);
+    board.words.restAt(how);
     board.player.finish();
+    showRunState();
     board.invalidate();
   }
 }

@@ -5,43 +5,49 @@ import { parseTrace } from "./log.js";
 import { textOf } from "./runs.js";
 
 export class EvictShelf {
-  /** `boards`: `[{name, title, caption, runs: [{title, path}]}]`; `show(board, runs)` gets `[{title, log}]`; `run(name)` runs one live. */
+  /** `boards`: `[{name, title, caption, runs: [{title, path}]}]`; `show(board, runs)` gets `[{title, log}]` and says whether they are shown; `run(name)` runs one live. */
   constructor(host, boards, { show, run, refuse }) {
     Object.assign(this, { boards, show, run, refuse });
-    this.turn = 0;
+    this.turn = 0; // what was asked for last is what is shown
+    this.shown = null;
     this.cards = boards.map((board) => this.#card(board));
     host.replaceChildren(...this.cards);
     host.hidden = !boards.length;
   }
 
-  /** Which board is shown; null: none of them. */
-  mark(name) {
-    this.current = name;
-    for (const card of this.cards) {
-      const isHere = card.dataset.board === name;
-      card.classList.toggle("is-current", isHere);
-      card.querySelector(".fs-shelf-open").setAttribute("aria-pressed", String(isHere));
-    }
+  /** What is shown is the board of this name now; null: none of them. */
+  settle(name) {
+    this.turn += 1;
+    this.shown = name;
+    this.#mark(name);
+  }
+
+  /** What was asked for is not wanted any more. */
+  forget() {
+    this.settle(this.shown);
   }
 
   /** Put a recorded board on the table. */
   async open(name) {
     const board = this.boards.find((one) => one.name === name);
     const turn = (this.turn += 1);
-    this.mark(name);
+    this.#mark(name);
     try {
       const runs = await Promise.all(board.runs.map(async (run) => ({ title: run.title, log: parseTrace(await textOf(run), run.title) })));
-      if (turn === this.turn) this.show(board, runs);
+      if (turn === this.turn && !this.show(board, runs)) this.forget();
     } catch (error) {
       if (turn !== this.turn) return;
-      this.mark(null);
+      this.forget();
       this.refuse(error.message);
     }
   }
 
-  /** What was asked for is not wanted any more. */
-  forget() {
-    this.turn += 1;
+  #mark(name) {
+    for (const card of this.cards) {
+      const isHere = card.dataset.board === name;
+      card.classList.toggle("is-current", isHere);
+      card.querySelector(".fs-shelf-open").setAttribute("aria-pressed", String(isHere));
+    }
   }
 
   #card(board) {

@@ -1,10 +1,14 @@
-// A run that comes batch by batch, or whole, and its own clock: what every panel of a board is. No DOM.
+// A run that comes batch by batch, or whole, and its own clock: what every panel of a board is.
 
 import { endTimes } from "./clock.js";
 import { isTree } from "./counters.js";
 import { Log } from "./log.js";
 
-/** Its panel says what more it wants: `taken(log)` when a run begins, `grown()` when it has more steps, `setState(state)`. */
+const BADGES = {
+  waiting: "waiting", running: "running", done: "done", stopped: "stopped", failed: "failed", never: "did not run", recorded: "recorded",
+};
+
+/** Its panel has `parts` with `root` and `badge`, and hears `taken(log)` when a run begins, `grown()` when it has more steps. */
 export class Growing {
   constructor() {
     this.log = null;
@@ -43,6 +47,19 @@ export class Growing {
   grow() {
     this.times = endTimes(this.log.steps);
     this.grown();
+  }
+
+  /** "waiting", "running", "done", "stopped", "failed", "never" or "recorded". */
+  setState(state) {
+    this.state = state;
+    this.parts.badge.textContent = BADGES[state];
+    this.parts.root.dataset.state = state;
+  }
+
+  /** Nothing more comes of its board: it is `how` if it ran, and never will run if it had not begun. */
+  breakOff(how) {
+    if (this.state === "running") this.setState(how);
+    if (this.state === "waiting") this.setState("never");
   }
 
   #take(log) {

@@ -11,9 +11,6 @@ import { MemoryStrip, series } from "./memory.js";
 import { draggable, panelButtons } from "./paneltools.js";
 import { Silhouette } from "./silhouette.js";
 
-const BADGES = {
-  waiting: "waiting", running: "running", done: "done", stopped: "stopped", failed: "failed", never: "did not run", recorded: "recorded",
-};
 const TAIL = 96; // characters of a path that are shown
 
 export class Panel extends Growing {
@@ -68,12 +65,6 @@ export class Panel extends Growing {
   /** The next `draw` draws whatever has changed or not. */
   invalidate() {
     this.drawn = null;
-  }
-
-  setState(state) {
-    this.state = state;
-    this.parts.badge.textContent = BADGES[state];
-    this.parts.root.dataset.state = state;
   }
 
   /** `words` on how its tree stands to the one it is held against; `isSame` null: not decided, or no matter. */

@@ -17,7 +17,13 @@ export class Results {
   constructor(parts, show) {
     this.parts = parts;
     this.show = show;
+    this.reset();
+  }
+
+  /** Other panels come: what was said of these is forgotten. */
+  reset() {
     this.found = new Map(); // panel -> its difference to the reference, with the key it is for
+    this.told = this.drawn = null;
   }
 
   /** Where every panel's tree leaves that of `reference`: their marks, verdicts, and the line above them. */

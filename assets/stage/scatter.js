@@ -1,7 +1,7 @@
 // What a sketch says against what is true, a point a stored token; on the diagonal it is right.
 
-import { el, fontOf, inside, keptSize, sharpCanvas } from "./dom.js";
-import { count, visibleToken } from "./format.js";
+import { el, fontOf, inside, keptSize, say, sharpCanvas } from "./dom.js";
+import { count } from "./format.js";
 import { ticks } from "./scale.js";
 
 export const KEYS = [
@@ -12,12 +12,13 @@ const PAD = { left: 48, right: 8, top: 8, bottom: 30 };
 const REACH = 12; // pixels around a point in which the pointer meets it
 
 /** What is drawn: points by rising true value, both axes' end, the bound if it is in the picture, the largest error. */
-export function scatterOf({ estimates, exact, error_bound: bound = null }) {
+export function scatterOf({ estimates, exact, columns = [], error_bound: bound = null }) {
   const points = exact.map((x, entry) => ({ entry, x, y: estimates[entry] })).sort((a, b) => a.x - b.x);
   const most = Math.max(0, ...points.map(({ x, y }) => Math.max(x, y)));
   const axis = ticks(most || 1, 4);
   const worst = points.reduce((far, one) => (Math.abs(one.y - one.x) > Math.abs(far.y - far.x) ? one : far), points[0] ?? { x: 0, y: 0 });
-  return { points, ticks: axis, top: axis.at(-1), bound, isBoundInside: bound !== null && bound < axis.at(-1), worst, least: Math.min(0, ...points.map(({ y }) => y)) };
+  const confidence = 1 - Math.exp(-columns.length); // with which an estimate keeps the bound
+  return { points, confidence, ticks: axis, top: axis.at(-1), bound, isBoundInside: bound !== null && bound < axis.at(-1), worst, least: Math.min(0, ...points.map(({ y }) => y)) };
 }
 
 export class Scatter {
@@ -38,17 +39,29 @@ export class Scatter {
   }
 
   reset() {
-    this.at = this.plot = null; // at: an entry of the evidence
+    this.at = this.plot = this.told = null; // at: an entry of the evidence
   }
 
   /** `told` as the counters get it; its evidence has exact values. */
   draw({ told, colors, lit, pinned }) {
+    if (this.told !== told) this.at = this.#again(told); // another step: the same token may stand elsewhere
     this.told = told;
     if (!told?.evidence.exact?.length) return;
     this.plot = scatterOf(told.evidence);
     sharpCanvas(this.canvas, (context, width, height) => this.#paint(context, width, height, colors, [lit, pinned]), this.size);
     Object.assign(this.canvas.dataset, { points: this.plot.points.length, bound: this.plot.bound ?? "" });
-    if (this.at === null) this.words.textContent = this.#summary();
+    say(this.words, this.at === null ? this.#summary() : this.#words(this.told.evidence));
+  }
+
+  #again(told) {
+    if (this.at === null || !told) return null;
+    const { slots, positions } = this.told.evidence;
+    const found = told.evidence.slots.findIndex((slot, entry) => slot === slots[this.at] && told.evidence.positions[entry] === positions[this.at]);
+    return found < 0 ? null : found;
+  }
+
+  #words({ positions, exact, estimates }) {
+    return `${this.told.name(this.at)} at ${count(positions[this.at])}: exact ${exact[this.at].toFixed(4)}, estimate ${estimates[this.at].toFixed(4)}`;
   }
 
   #scale(width, height) {
@@ -104,10 +117,11 @@ export class Scatter {
   }
 
   #summary() {
-    const { points, bound, isBoundInside, worst } = this.plot;
+    const { points, bound, isBoundInside, worst, confidence } = this.plot;
     const error = worst.y - worst.x;
     const off = Math.abs(error) < 1e-6 ? "every estimate is exact" : `largest error ${error > 0 ? "+" : ""}${error.toFixed(4)}`;
-    const line = bound === null ? "" : isBoundInside ? `; dashed: the error bound, +${bound.toFixed(3)}` : `; the error bound, +${bound.toFixed(3)}, lies above the picture`;
+    const line = bound === null ? "" : `; ${isBoundInside ? "dashed: " : ""}the error bound, +${bound.toFixed(3)}, which an estimate keeps with probability ${confidence.toFixed(2)}`
+      + `${isBoundInside ? "" : ", lies above the picture"}`;
     return `${count(points.length)} tokens, ${off}${line}.`;
   }
 
@@ -122,10 +136,6 @@ export class Scatter {
   #show(entry) {
     if (entry === this.at) return;
     this.at = entry;
-    if (entry !== null) {
-      const { evidence } = this.told;
-      this.words.textContent = `“${visibleToken(this.told.name(entry))}” at ${count(evidence.positions[entry])}: exact ${evidence.exact[entry].toFixed(4)}, estimate ${evidence.estimates[entry].toFixed(4)}`;
-    }
     this.actions.point(entry === null ? null : this.told.codes[entry] || null);
     this.actions.invalidate();
   }

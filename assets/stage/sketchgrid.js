@@ -1,8 +1,8 @@
 // The counters of one layer: a sketch as depth × width cells, exact counters as one row of tokens.
 
-import { mix } from "./contrast.js";
-import { el, inside, sharpCanvas } from "./dom.js";
-import { count, visibleToken } from "./format.js";
+import { inkOn, mix } from "./contrast.js";
+import { el, fontOf, inside, say, sharpCanvas } from "./dom.js";
+import { count } from "./format.js";
 import { heldColor } from "./heldscale.js";
 
 export const KEYS = [
@@ -12,6 +12,7 @@ export const KEYS = [
 const LEAST = 3; // pixels of a column
 const WIDEST = 9000; // pixels of a picture; wider sketches share cells
 const TALL = { sketch: 22, exact: 64 }; // pixels of a row
+const ROOM = 34; // pixels of a cell that has room for its value
 const HIT = 0.5; // of the largest gain of a step: from there on a cell is marked
 
 /**
@@ -112,7 +113,7 @@ export class SketchGrid {
     Object.assign(this.canvas.style, { width: `${size.width}px`, height: `${size.height}px` });
     sharpCanvas(this.canvas, (context) => this.#paint(context, size, colors, isDark, [lit, pinned]), size);
     this.#legend(width, each, cells.size, depth);
-    if (!this.at) this.heard.textContent = this.#summary(depth, width);
+    say(this.heard, this.at ? this.#told() : this.#summary(depth, width));
   }
 
   #paint(context, size, colors, isDark, wanted) {
@@ -121,6 +122,9 @@ export class SketchGrid {
     const top = Math.max(1e-12, ...Array.from(cells.values(), ({ value }) => Math.abs(value)));
     const most = Math.max(0, ...Array.from(cells.values(), ({ gain }) => gain ?? 0));
     hatch(context, size, colors);
+    context.font = `10.5px ${fontOf(this.canvas, colors)}`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
     for (const one of cells.values()) {
       const [x, y] = [one.column * cell, one.row * tall];
       const share = Math.abs(one.value) / top;
@@ -129,6 +133,7 @@ export class SketchGrid {
       if (!isSketch) clear(context, x, y, cell, tall, colors);
       if (!isSketch) context.fillStyle = heldColor(0.06 + 0.94 * share, isDark);
       context.fillRect(x, y + (isSketch ? 0 : tall - high), cell - gap, high);
+      if (isSketch && cell >= ROOM) write(context, one.value, x + cell / 2, y + tall / 2);
       if (most > 0 && one.gain !== null && one.gain >= HIT * most) hit(context, x, y, cell - gap, colors);
       if (one.entries.some((entry) => wanted.includes(this.told.codes[entry]) && this.told.codes[entry] !== 0)) frame(context, x, y, cell - gap, tall - 1, colors.accent);
     }
@@ -138,10 +143,10 @@ export class SketchGrid {
   #legend(width, each, known, depth) {
     const { isSketch } = this.grid;
     const text = isSketch
-      ? `${count(depth)} rows × ${count(width)} counters; hatched: no token in the cache counts there, so its value is not recorded; notch above: gained at least half of the largest gain of this step`
+      ? `${count(depth)} rows × ${count(width)} counters; hatched: no token in the cache counts there, so its value is not recorded; notch above: gained at least half of the largest known gain of this step`
         + (each > 1 ? `; a cell is ${count(each)} counters, the largest of them` : "")
-      : "a bar is the counter of one stored token, in the order of the text; notch: gained at least half of the largest gain of this step";
-    if (this.keys.textContent !== text) this.keys.textContent = text;
+      : "a bar is the counter of one stored token, in the order of the text; notch: gained at least half of the largest known gain of this step";
+    say(this.keys, text);
     Object.assign(this.canvas.dataset, { known, width, depth });
   }
 
@@ -152,11 +157,15 @@ export class SketchGrid {
     return `${count(cells.size)} of ${count(depth * width)} counters in use by stored tokens${crowded ? `; in ${count(crowded)} of them several tokens are counted together` : "; none is shared"}.`;
   }
 
-  #words({ value, entries, gain }) {
-    const { told, grid } = this;
-    const names = entries.slice(0, 4).map((entry) => `“${visibleToken(told.name(entry))}” at ${count(told.evidence.positions[entry])}`);
+  /** What the counter that is pointed at says. */
+  #told() {
+    const { told, grid, at } = this;
+    const where = grid.isSketch ? `row ${at.row}, counter ${count(at.column * grid.each)}: ` : "";
+    const one = this.#here();
+    if (!one) return `${where}not recorded`;
+    const { value, entries, gain } = one;
+    const names = entries.slice(0, 4).map((entry) => `${told.name(entry)} at ${count(told.evidence.positions[entry])}`);
     if (entries.length > 4) names.push(`${count(entries.length - 4)} more`);
-    const where = grid.isSketch ? `row ${this.at.row}, counter ${count(this.at.column * grid.each)}: ` : "";
     return `${where}${value.toFixed(4)}${gain ? ` (${gain > 0 ? "+" : ""}${gain.toFixed(4)} in this step)` : ""}: ${names.join(", ")}${entries.length > 1 ? ", counted together" : ""}`;
   }
 
@@ -170,7 +179,6 @@ export class SketchGrid {
     if (at?.row === this.at?.row && at?.column === this.at?.column) return;
     this.at = at;
     const one = this.#here();
-    if (at && this.grid) this.heard.textContent = one ? this.#words(one) : `row ${at.row}, counter ${count(at.column * this.grid.each)}: not recorded`;
     this.actions.point(one ? this.told.codes[one.entries[0]] || null : null);
     this.actions.invalidate();
   }
@@ -214,6 +222,12 @@ function hatch(context, { width, height }, colors) {
   }
   context.stroke();
   context.globalAlpha = 1;
+}
+
+/** A value on the ground that was painted last. */
+function write(context, value, x, y) {
+  context.fillStyle = inkOn(context.fillStyle);
+  context.fillText(Math.abs(value) < 99.95 ? value.toFixed(1) : value.toFixed(0), x, y + 1);
 }
 
 function clear(context, x, y, wide, tall, colors) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from explorer.trace import Trace
 from tests.browser.conftest import ROOT, App
 from tests.browser.steps import frames
 from tests.browser.test_live import LONG, assert_freed_early, set_fields, slowly, wait_until
@@ -499,3 +501,22 @@ def test_stop_before_anything_came_ends_the_waiting_and_not_the_run_of_another_t
     compare.wait_for_timeout(1000)
     assert len(app.ended_runs()) == before + 1
     assert board(compare, "return board.id") is None
+
+
+def test_nothing_of_the_runs_before_is_left_where_others_as_long_take_their_place(
+    compare: Page,
+) -> None:
+    chart = compare.locator(".fs-chart").nth(1)
+    for names in (("windows-2", "windows-3"), ("windows-4", "windows-2")):
+        paths = [ROOT / "assets" / "traces" / "evict" / f"{name}.jsonl" for name in names]
+        traces = [Trace.load(path) for path in paths]
+        for _ in range(2):  # the second time they take their own place
+            compare.set_input_files(".fs-pick-file", paths)
+            expect(compare.locator(".fs-panel h3").first).to_have_text(f"{names[0]}.jsonl")
+            for trace in traces:
+                spent = sum(step.seconds + step.overhead_seconds for step in trace)
+                expect(chart).to_have_attribute("aria-label", re.compile(f" after {spent:.2f} s"))
+            compare.locator(".fs-show-difference").click()
+            pinned = "return board.all.indexOf(board.pointing.pinned.panel)"
+            assert board(compare, pinned) == 0
+        assert board(compare, "return board.results.found.size") == 1

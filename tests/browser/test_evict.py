@@ -117,7 +117,7 @@ def test_two_policies_side_by_side_share_the_cursor_and_each_shows_its_own(tab: 
     names = tab.locator(".fs-evict-detail-head h3")
     expect(names).to_have_text(["Window", "Exact attention (H2O)"])
     seek(tab, 30)
-    assert board(tab, "return board.cards.map((card) => card.cursor)") == [30] * 8
+    assert board(tab, "return board.all.map((card) => card.cursor)") == [30] * 8
     for at, trace in ((0, traces[0]), (1, traces[4])):
         last = [row for row in rows_of(trace) if row[0] <= 30][-1]
         detail = tab.locator(".fs-evict-detail").nth(at)
@@ -226,11 +226,11 @@ def test_a_live_board_shows_its_traces_occupancy_and_hostile_text_stays_text(
 
 
 def test_what_cannot_be_run_is_one_sentence_and_the_board_stays(tab: Page) -> None:
-    before = board(tab, "return board.cards.length")
+    before = board(tab, "return board.all.length")
     run_live(tab, "Once", ["window"], budget="5")
     alert = tab.locator(".fs-evict .fs-alert")
     expect(alert).to_contain_text("sinks + recent = 12; give at least 13")
-    assert board(tab, "return board.cards.length") == before
+    assert board(tab, "return board.all.length") == before
     expect(tab.locator("#fs-sinks input")).to_be_enabled()
     expect(tab.locator("#fs-sketch_width input")).to_be_disabled()
     expect(tab.locator("#fs-sketch_width")).to_contain_text("only with policy count_min or")
@@ -257,6 +257,151 @@ def test_a_run_of_explore_with_a_policy_is_shown_here_at_the_same_step(
     page.set_input_files(".fs-evict-file", damaged)
     expect(page.locator(".fs-evict .fs-alert")).to_contain_text("columns of different lengths")
     assert board(page, shares) == 9
+
+
+def share(page: Page, run: str) -> None:
+    """A live run of Explore with a bounded cache, six steps of it, and the Evict tab in front."""
+    page.get_by_role("tab", name="Explore", exact=True).click()
+    page.evaluate(
+        """(run) => {
+          const { header, steps } = window.bounded;
+          const batch = { run, seq: 0, header, steps: steps.slice(0, 6), title: run, note: "" };
+          window.forkscope.take("explore", batch);
+        }""",
+        run,
+    )
+    page.get_by_role("tab", name="Evict", exact=True).click()
+    page.wait_for_function("(run) => window.forkscope.stages.evict?.all[0]?.title === run", arg=run)
+
+
+def test_a_live_run_of_explore_is_stopped_from_here_and_is_over_here_when_explore_leaves_it(
+    fresh_page: Page,
+) -> None:
+    page = fresh_page
+    page.evaluate("window.story = window.forkscope.stages.explore.log")
+    page.set_input_files(".fs-file", TRACES / "needle-3.jsonl")
+    page.wait_for_function("() => window.forkscope.stages.explore.log !== window.story")
+    page.evaluate("window.bounded = window.forkscope.stages.explore.log")
+    state = "return [board.all[0].state, board.player.isLive, document.body.dataset.run]"
+    is_live = "window.forkscope.stages.explore.player.isLive"
+    share(page, "first")
+    page.evaluate(
+        """() => window.forkscope.take("explore", {
+             run: "first", seq: 6, steps: window.bounded.steps.slice(6, 9) })"""
+    )
+    page.wait_for_function("() => window.forkscope.stages.evict.all[0].length === 9")
+    assert board(page, state) == ["running", True, "running"]
+    page.locator("#fs-evict-stop").click()
+    page.wait_for_function("() => !window.forkscope.stages.evict.player.isLive")
+    assert page.evaluate(is_live) is False
+    assert board(page, state) == ["stopped", False, "idle"]
+    share(page, "second")
+    board(page, "board.take({ alert: 'A board failed (by hand).', failed: true })")
+    assert board(page, state) == ["running", True, "running"], "that was another request"
+    page.get_by_role("tab", name="Explore", exact=True).click()
+    page.evaluate("window.forkscope.stages.explore.load(window.story, { title: 'A story' })")
+    page.wait_for_function("() => !window.forkscope.stages.evict.player.isLive")
+    page.wait_for_function("() => document.body.dataset.run === 'idle'")
+    assert board(page, state) == ["stopped", False, "idle"]
+
+
+def test_a_recorded_board_that_does_not_come_leaves_the_mark_on_the_one_that_is_shown(
+    tab: Page,
+) -> None:
+    open_board(tab, "needle")
+    marked = tab.locator(".fs-shelf-card.is-current")
+    tab.route("**/narrow-2.jsonl", lambda route: route.fulfill(body="no trace"))
+    tab.locator('[data-board="narrow"] .fs-shelf-open').click()
+    alert = tab.locator(".fs-evict .fs-alert")
+    expect(alert).to_contain_text("Count-min sketch, sketch width 64")
+    expect(marked).to_have_attribute("data-board", "needle")
+    board(tab, "board.cursor.reset({ live: true })")
+    tab.locator('[data-board="eight"] .fs-shelf-open').click()
+    expect(alert).to_contain_text("A live run is under way; stop it first.")
+    expect(marked).to_have_attribute("data-board", "needle")
+    assert board(tab, "return [board.shown, board.all.length]") == [None, 4]
+    assert board(tab, "return board.shelf.shown") == "needle"
+
+
+def test_what_is_pointed_at_says_what_it_is_at_the_step_that_is_shown(tab: Page) -> None:
+    trace = open_board(tab, "narrow")[2]
+    tab.locator('[data-panel="c"] .fs-evict-name').click()
+    at = {step: trace[step].evidence[0] for step in (26, 30)}
+    column = next(one for one in at[26].columns[0] if one in at[30].columns[0])
+    seek(tab, 26)
+    grid, told = tab.locator(".fs-sketch"), tab.locator(".fs-sketch-told")
+    grid.focus()
+    for _ in range(column + 1):
+        tab.keyboard.press("ArrowRight")
+    values = {step: one.cells[0][one.columns[0].index(column)] for step, one in at.items()}
+    expect(told.first).to_contain_text(f"counter {column}: {values[26]:.4f}")
+    seek(tab, 30)
+    expect(told.first).to_contain_text(f"counter {column}: {values[30]:.4f}")
+    tab.locator(".fs-scatter").focus()
+    tab.keyboard.press("ArrowRight")
+    lowest = min(range(len(at[30].exact)), key=lambda entry: at[30].exact[entry])
+    entry = (at[30].slots[lowest], at[30].positions[lowest])
+    expect(told.nth(1)).to_contain_text(f"at {entry[1]}: exact {at[30].exact[lowest]:.4f}")
+    seek(tab, 31)
+    now = trace[31].evidence[0]
+    known = dict(zip(zip(now.slots, now.positions, strict=True), now.exact, strict=True))
+    said = f"at {entry[1]}: exact {known[entry]:.4f}" if entry in known else "20 tokens, largest"
+    expect(told.nth(1)).to_contain_text(said)
+
+
+def test_the_list_begins_at_its_newest_and_a_token_not_written_yet_is_not_said_to_have_left(
+    tab: Page,
+) -> None:
+    rows = rows_of(open_board(tab, "narrow")[-1])
+    other = next(row for row in reversed(rows) if row[1] != rows[-1][1])
+    tab.locator(".fs-evict-row").first.click()
+    about = tab.locator(".fs-evict-about").first
+    expect(about).to_contain_text(f"left path 0 in layer {rows[-1][1]}")
+    tab.locator(f'.fs-evict-layer[data-layer="{other[1]}"]').click()
+    tab.locator(".fs-evict-only").check()
+    tab.locator(".fs-evict-list").focus()
+    tab.keyboard.press("ArrowDown")
+    active = tab.locator('.fs-evict-row[aria-selected="true"]')
+    expect(active).to_contain_text(f"layer {other[1]} · step {other[0]}")
+    listed = sum(row[1] == other[1] for row in rows)
+    expect(active).to_have_attribute("aria-setsize", str(listed))
+    expect(active).to_have_attribute("aria-posinset", "1")
+    tab.keyboard.press("Enter")
+    seek(tab, 0)
+    expect(about).to_contain_text("is not in the text of path 0 at this step")
+    expect(about).not_to_contain_text("any more")
+
+
+def test_files_beyond_eight_are_said_to_be_left_out_and_their_text_cannot_turn_the_line_round(
+    tab: Page, tmp_path: Path
+) -> None:
+    text = (TRACES / "eight-1.jsonl").read_text()
+    header, *steps = text.splitlines()
+    turned = json.loads(header)
+    turned["prompt"][1]["text"] = "\u202eevil\u202c"
+    names = [tmp_path / f"{at}.jsonl" for at in range(9)]
+    for name in names:
+        name.write_text("\n".join([json.dumps(turned), *steps]) + "\n")
+    tab.set_input_files(".fs-evict-file", names)
+    expect(tab.locator(".fs-evict-card")).to_have_count(8)
+    expect(tab.locator(".fs-evict-status")).to_have_text(
+        "8 runs under one cursor. 1 more had no room or no step."
+    )
+    shown = tab.locator(".fs-evict-text").first
+    expect(shown).to_contain_text("⟨202e⟩evil")
+    assert "\u202e" not in tab.locator(".fs-evict").inner_text()
+    module = "/gradio_api/file=" + (ROOT / "assets" / "stage" / "contrast.js").as_posix()
+    told = tab.evaluate(
+        """async (module) => {
+             const { contrast } = await import(module);
+             return [...document.querySelectorAll(".fs-evict-card .fs-chip")].map((chip) => {
+               const { color, backgroundColor } = getComputedStyle(chip);
+               return contrast(color, backgroundColor);
+             });
+           }""",
+        module,
+    )
+    assert len(told) == 8 and min(told) >= 4.5
 
 
 @pytest.mark.parametrize("width", [1440, 1280, 700, 390])

@@ -8,9 +8,11 @@ import {
 import { EvictionIndex } from "../../assets/stage/evictlog.js";
 import { heldColor } from "../../assets/stage/heldscale.js";
 import { luminance } from "../../assets/stage/contrast.js";
-import { parseTrace } from "../../assets/stage/log.js";
+import { Log, parseTrace } from "../../assets/stage/log.js";
 import { scatterOf } from "../../assets/stage/scatter.js";
 import { binned, cellsOf, fitted } from "../../assets/stage/sketchgrid.js";
+import { evicting } from "./evicting.mjs";
+import { header } from "./traces.mjs";
 
 const folder = new URL("../../assets/traces/evict/", import.meta.url);
 const logs = readdirSync(folder).filter((name) => name.endsWith(".jsonl")).map((name) => [name, parseTrace(readFileSync(new URL(name, folder), "utf8"), name)]);
@@ -85,10 +87,30 @@ test("quality is what the decisions say: mean KL, flips, and the first of them b
         assert.equal(told.first.flip.full.token, other[0].full_top);
         assert.equal(told.first.flip.own.text, other[0].candidates[0].text);
       }
-      assert.equal(qualityAlong(log, log.at(log.length - 1).rows[0]).length, log.steps.flatMap((step) => step.decisions).length);
+      assert.deepEqual(qualityAlong(log, log.at(cursor).rows[0]).map(({ step }) => step), log.steps.flatMap((step) => step.decisions.map(() => step.index)), "one path: all of it");
     }
   }
   assert.ok(flipped > 10);
+});
+
+test("where paths fork, quality is told along the line through a path to the newest token below it", () => {
+  let ahead = 0;
+  for (let seed = 0; seed < 12; seed++) {
+    const { steps } = evicting(seed);
+    const log = new Log({ ...header, prompt: Array.from({ length: 9 }, (_, at) => ({ token: at, text: "p", raw: "p" })) });
+    steps.forEach((step) => log.append(step));
+    for (const cursor of [0, 5, 11, log.length - 1]) {
+      for (const row of log.at(cursor).rows) {
+        const below = log.nodes.filter(({ id }) => row.node === -1 || log.lineage(id).includes(row.node));
+        const line = [-1, ...(below.length ? log.lineage(Math.max(...below.map(({ id }) => id))) : [])];
+        const wanted = log.steps.flatMap((step) => step.decisions.filter(({ node }) => line.includes(node)).map(({ path, kl }) => [step.index, path, kl]));
+        const told = qualityAlong(log, row).map(({ step, path, kl }) => [step, path, kl]);
+        assert.deepEqual(told, wanted, `seed ${seed} step ${cursor} path ${row.path}`);
+        ahead += told.filter(([step]) => step > cursor + 1).length;
+      }
+    }
+  }
+  assert.ok(ahead > 100);
 });
 
 test("the list of evictions, whole and of one layer, is what the steps say up to the cursor", () => {
