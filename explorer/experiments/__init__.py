@@ -30,7 +30,20 @@ SWEEPS = {
     "own": f"{SETTINGS}:own",
 }
 
-__all__ = ["BENCHMARKS", "FULL", "QUICK", "SWEEPS", "Conditions", "benchmark"]
+ABOUT = {
+    "prompt_length": "What sharing the prompt saves, the longer it is.",
+    "branch_factor": "Children of a fork: how many texts, how alike, at what cost.",
+    "max_paths": "Paths alive at a time: what each further one costs.",
+    "temperature": "Surer or bolder: forks, diversity and probability.",
+    "threshold": "How unsure the model must be before a path forks.",
+    "model": "The same run on several models.",
+    "kv_dtype": "Keys and values in fewer bits: bytes, speed, and how far the run parts.",
+    "select": "Sample, top, Gumbel or arithmetic, each at the same number of forward tokens.",
+    "sketch_grid": "How large must a sketch of the attention be, and does it pay?",
+    "own": "Any settings of a run against each other.",
+}
+
+__all__ = ["ABOUT", "BENCHMARKS", "FULL", "QUICK", "SWEEPS", "Conditions", "benchmark"]
 
 
 def benchmark(

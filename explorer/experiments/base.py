@@ -152,6 +152,17 @@ class Measure:
     is_timing: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a model runs here, measured: seconds of a prompt token in a prefill, of a decode
+    step with one path, and of each further path in it. `cost(pace, point, options, prompt tokens)`
+    predicts a row's seconds from it."""
+
+    prompt_token: float
+    step: float
+    path: float
+
+
 @dataclass(frozen=True)
 class Sweep:
     """A list of runs and what is measured of each, as the runner takes it.
@@ -159,11 +170,12 @@ class Sweep:
     `points(config, options, axes)` makes the rows out of a run's settings. `prepare(model,
     options)` is called once in every process and for every model; what it returns goes into
     `measure(model, point, prepared)`, whose answer (JSON, flat) is the row's measures; names that
-    begin with `_` stay in the rows' file. `summarize(rows)` answers the sweep's questions from
+    begin with `_` stay in the rows' file, `_run` among them: what to change in the point's settings
+    to run the row's first run again. `summarize(rows)` answers the sweep's questions from
     whole rows. `fields` are the settings of a run that the points set themselves, `options` the
     sweep's own with their defaults: rows measured under other ones are never mixed. `axes` are the
     values that are run through where no others are given. `measures` says what the columns are, in
-    the order in which they are offered; `x` is the axis of its plots.
+    the order in which they are offered; `x` is the axis of its plots, `cost` what a row takes.
     """
 
     name: str
@@ -173,10 +185,10 @@ class Sweep:
     prepare: Callable[[LoadedModel, Mapping[str, int]], Any]
     measure: Callable[[LoadedModel, Point, Any], dict[str, Any]]
     summarize: Callable[[list[dict[str, Any]]], dict[str, Any]]
-    about: str = ""
     axes: Axes = field(default_factory=dict)
     measures: Mapping[str, Measure] = field(default_factory=dict)
     x: str | None = None
+    cost: Callable[[Pace, Point, Mapping[str, int], int], float] | None = None  # see Pace
 
 
 @dataclass(frozen=True, slots=True)

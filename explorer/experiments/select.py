@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from explorer import metrics
 from explorer.config import InputError, RunConfig
 from explorer.experiments import axes
-from explorer.experiments.base import Axes, Measure, Point, Sweep
+from explorer.experiments.base import Axes, Measure, Pace, Point, Sweep
 from explorer.experiments.trial import COUNTED, DIVERSE, FIXED, TIMES, row_of, warm_up
 from explorer.trace import Trace
 
@@ -75,7 +75,11 @@ def measure(model: LoadedModel, point: Point, options: Mapping[str, int]) -> dic
         traces.append(spend(model, config.replace(seed=seed), budget))
     found = [trace.header.config["branching"]["max_paths"] for trace in traces]
     lengths = [metrics.generated_tokens(each) / len(metrics.leaves(each)) for each in traces]
-    more = {"found_paths": mean(found), "path_tokens": mean(lengths), "_max_paths": found[0]}
+    more = {
+        "found_paths": mean(found),
+        "path_tokens": mean(lengths),
+        "_run": {"max_paths": found[0]},
+    }
     return row_of(traces) | more
 
 
@@ -116,6 +120,13 @@ def run_until(model: LoadedModel, config: RunConfig, budget: int) -> Trace:
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees keys and values
     return trace
+
+
+def predict(pace: Pace, point: Point, options: Mapping[str, int], num_prompt: int) -> float:
+    """Seconds that a row may take, two runs of three to find the number of paths."""
+    budget, new = point.axes["forward_tokens"], point.config.limits.max_new_tokens
+    run = pace.prompt_token * num_prompt + new * pace.step + budget * pace.path
+    return 3 * run * (1 if point.config.branching.select == "top" else options["repeats"])
 
 
 def summarize(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -166,8 +177,8 @@ SWEEP = Sweep(
     prepare,
     measure,
     summarize,
-    "Sample, top, Gumbel or arithmetic, each at the same number of forward tokens.",
     AXES,
     MEASURES,
     "forward_tokens",
+    predict,
 )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from explorer.config import InputError, RunConfig
 from explorer.experiments import axes
-from explorer.experiments.base import Axes, Measure, Point, Sweep
-from explorer.experiments.trial import MEASURES, OPTIONS, SPEEDUPS, trial
+from explorer.experiments.base import Axes, Measure, Pace, Point, Sweep
+from explorer.experiments.trial import MEASURES, OPTIONS, SPEEDUPS, cost, trial
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
@@ -40,7 +40,7 @@ def measure(model: LoadedModel, point: Point, options: Mapping[str, int]) -> dic
         return trial(model, point.config, options)
     ids = prompt_of(model, point.config, length)
     changed = point.config.replace(prompt_ids=ids, chat_template=False)
-    return trial(model, changed, options) | {"_prompt_ids": list(ids)}
+    return trial(model, changed, options) | {"_run": {"prompt_ids": list(ids)}}
 
 
 def measure_stored(model: LoadedModel, point: Point, options: Mapping[str, int]) -> dict[str, Any]:
@@ -49,9 +49,7 @@ def measure_stored(model: LoadedModel, point: Point, options: Mapping[str, int])
     from explorer.generate import run
 
     row = measure(model, point, options)
-    ids = row.get("_prompt_ids")
-    config = point.config if ids is None else point.config.replace(prompt_ids=tuple(ids))
-    trace = run(model, config.replace(against_full=True))
+    trace = run(model, point.config.replace(against_full=True, **row.get("_run", {})))
     held = [each for step in trace for each in step.decisions if each.kl is not None]
     flips = sum(each.full_top != each.candidates[0].token for each in held)
     return row | {
@@ -75,6 +73,12 @@ def prompt_of(model: LoadedModel, config: RunConfig, length: int) -> tuple[int, 
     return (*filler[: length - len(ids)], *ids)
 
 
+def predict(pace: Pace, point: Point, options: Mapping[str, int], num_prompt: int) -> float:
+    """Seconds that a row may take."""
+    length = point.axes.get("prompt_length", num_prompt)
+    return cost(pace, point.config, options, length)
+
+
 def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """How many rows, and over how many runs each."""
     repeats = sorted({row["measures"]["repeats"] for row in rows})
@@ -83,7 +87,6 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _sweep(
     name: str,
-    about: str,
     over: Axes,
     x: str | None,
     *shown: str,
@@ -102,10 +105,10 @@ def _sweep(
         prepare,
         more.pop("measure", measure),
         summarize,
-        about,
         over,
         order,
         x,
+        predict,
     )
 
 
@@ -115,7 +118,6 @@ SWEEPS = {
     for sweep in (
         _sweep(
             "prompt_length",
-            "What sharing the prompt saves, the longer it is.",
             {"prompt_length": (16, 64, 256, 1024)},
             "prompt_length",
             *FASTER,
@@ -124,7 +126,6 @@ SWEEPS = {
         ),
         _sweep(
             "branch_factor",
-            "Children of a fork: how many texts, how alike, at what cost.",
             {"branch_factor": (2, 3, 4, 6, 8)},
             "branch_factor",
             *FASTER,
@@ -133,7 +134,6 @@ SWEEPS = {
         ),
         _sweep(
             "max_paths",
-            "Paths alive at a time: what each further one costs.",
             {"max_paths": (1, 2, 4, 8, 16, 32)},
             "max_paths",
             *FASTER,
@@ -142,7 +142,6 @@ SWEEPS = {
         ),
         _sweep(
             "temperature",
-            "Surer or bolder: forks, diversity and probability.",
             {"temperature": (0.0, 0.5, 0.8, 1.0, 1.2, 1.5)},
             "temperature",
             "distinct_2",
@@ -151,7 +150,6 @@ SWEEPS = {
         ),
         _sweep(
             "threshold",
-            "How unsure the model must be before a path forks.",
             {"entropy_threshold": (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)},
             "entropy_threshold",
             "forks",
@@ -160,7 +158,6 @@ SWEEPS = {
         ),
         _sweep(
             "model",
-            "The same run on several models.",
             {"model": ("tiny",)},
             "model",
             "generated_per_second",
@@ -169,7 +166,6 @@ SWEEPS = {
         ),
         _sweep(
             "kv_dtype",
-            "Keys and values in fewer bits: bytes, speed, and how far the run parts.",
             {"prompt_length": (512,), "kv_dtype": ("model", "int8", "int4", "adaptive")},
             "kv_dtype",
             "kv_nbytes_peak",
@@ -180,7 +176,6 @@ SWEEPS = {
         ),
         _sweep(
             "own",
-            "Any settings of a run against each other.",
             {},
             None,
             "distinct_2",

@@ -15,7 +15,7 @@ import numpy as np
 
 from explorer.config import Eviction, InputError, RunConfig
 from explorer.experiments.answers import BLOCK, summarize
-from explorer.experiments.base import Axes, Measure, Point, Sweep
+from explorer.experiments.base import Axes, Measure, Pace, Point, Sweep
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
@@ -151,6 +151,11 @@ def measure(model: LoadedModel, point: Point, prepared: Prepared) -> dict[str, A
     return row
 
 
+def predict(pace: Pace, point: Point, options: Mapping[str, int], num_prompt: int) -> float:
+    """Seconds that a row may take: token by token, beside the full cache."""
+    return 2 * pace.step * options["passages"] * options["passage_tokens"]
+
+
 def row_of(found: Measured) -> dict[str, Any]:
     """A quality document as the columns of a table."""
     document = found.document()
@@ -181,7 +186,6 @@ def _sums(nll: np.ndarray) -> list[float]:
     return [round(float(total), 6) for total in np.add.reduceat(nll, starts)]
 
 
-ABOUT = "How large must a sketch of the attention be, and does it pay?"
 MEASURES = {
     "delta_nll": Measure("negative log-likelihood above the full cache's", "nats/token"),
     "kl": Measure("KL divergence from the full cache", "nats/token"),
@@ -197,7 +201,7 @@ SWEEP = Sweep(
     prepare,
     measure,
     summarize,
-    ABOUT,
     measures=MEASURES,
     x="total_nbytes",
+    cost=predict,
 )

@@ -15,7 +15,7 @@ import numpy as np
 
 from explorer import diversity, metrics
 from explorer.config import RunConfig
-from explorer.experiments.base import Measure
+from explorer.experiments.base import Measure, Pace
 from explorer.trace import Trace
 
 if TYPE_CHECKING:
@@ -105,6 +105,15 @@ def timed(trace: Trace) -> Values:
         "generated_per_second": rates["generated"],
         "computed_per_second": rates["computed"],
     }
+
+
+def cost(pace: Pace, config: RunConfig, options: Mapping[str, int], num_prompt: int) -> float:
+    """Predicted seconds of a row: every path alive from the first step to the last."""
+    paths, steps = config.branching.max_paths, config.limits.max_new_tokens
+    prefill = pace.prompt_token * num_prompt
+    tree = prefill + steps * (pace.step + pace.path * (paths - 1))
+    naive = paths * (prefill + steps * pace.step) if options.get("naive") else 0.0
+    return options["repeats"] * (tree + naive)
 
 
 def trial(model: LoadedModel, config: RunConfig, options: Mapping[str, int]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ class Limits:
     prompt_characters: int = 8_000
     prompt_ids: int = 8_000
     prefix_ids: int = 2_000
-    seconds: float = 120.0  # of one run, so that a line of visitors moves
+    sweep_rows: int = 48
+    sweep_repeats: int = 5
+    seconds: float = 120.0  # of one run or sweep, so that a line of visitors moves
     models: tuple[str, ...] = field(default_factory=_offered)
 
     def check(self, config: RunConfig) -> None:

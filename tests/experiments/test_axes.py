@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from explorer.config import InputError, RunConfig
-from explorer.experiments import SWEEPS
+from explorer.experiments import ABOUT, SWEEPS
 from explorer.experiments.axes import points, read_axes
 from explorer.experiments.recipe import Recipe, options_of, parse_recipe, read_recipe
 from explorer.experiments.runner import Plan, key_of, tasks_of
@@ -164,7 +164,7 @@ def test_options_of_a_sweep_are_its_own_and_counts() -> None:
 def test_every_registered_sweep_has_points_measures_and_a_name_of_its_own(tmp_path: Path) -> None:
     for name, module in SWEEPS.items():
         sweep = find(module)
-        assert sweep.name == name and sweep.about and sweep.measures
+        assert sweep.name == name and ABOUT[name] and sweep.measures
         if name != "own":
             tasks = tasks_of(Plan(module, RunConfig(), sweep.options, tmp_path))
             assert len(tasks) >= 1

@@ -46,10 +46,10 @@ def test_a_row_is_the_mean_of_its_seeds_runs(llama: LoadedModel) -> None:
 def test_a_speed_up_counts_the_prompt_and_what_was_pruned_on_both_sides(
     llama: LoadedModel,
 ) -> None:
-    config = RunConfig(**SMALL | {"max_paths": 3}, entropy_threshold=0.0)
+    config = RunConfig(**SMALL, branch_factor=2, entropy_threshold=0.0)
     row = trial(llama, config, {"repeats": 1, "naive": 1})
     tree = run(llama, config)
-    naive = run(llama, config.replace(backend="naive", num_samples=3))
+    naive = run(llama, config.replace(backend="naive", num_samples=4))
     lengths = [len(leaf.nodes) for leaf in metrics.leaves(naive)]
     prompt = len(naive.header.prompt)
     assert positions(naive) == sum(prompt + length - 1 for length in lengths)
@@ -88,10 +88,10 @@ def test_a_prompt_of_some_length_has_it_and_ends_as_the_runs_own(
     config = RunConfig(**SMALL)
     point = Point("p", {"prompt_length": length}, config)
     row = settings.measure(llama, point, {"repeats": 1, "naive": 0})
-    assert row["prompt_tokens"] == length == len(row["_prompt_ids"])
+    assert row["prompt_tokens"] == length == len(row["_run"]["prompt_ids"])
     own = [ord(letter) for letter in "Once upon"]
     end = min(length, len(own))
-    assert row["_prompt_ids"][-end:] == own[-end:]
+    assert row["_run"]["prompt_ids"][-end:] == own[-end:]
 
 
 def test_kv_in_fewer_bits_is_held_against_the_same_run_unrounded(llama: LoadedModel) -> None:
