@@ -242,6 +242,7 @@ class Reused:
     cold_seconds: float | None = None
     cold_tokens: int = 0
     seconds_saved: float | None = None  # None: tokens were hit that nobody had timed
+    max_abs_error: float | None = None  # of the keys and values hit, where they lay rounded on disk
     reason: str = ""  # why nothing was looked up, a sentence
 
 

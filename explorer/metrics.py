@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
 
-from explorer.events import PROMPT_NODE, Memory, Node
+from explorer.events import PROMPT_NODE, Memory, Node, Reused
 from explorer.phases import phases
 from explorer.trace import Trace
 
@@ -124,6 +124,36 @@ def counters(trace: Trace) -> dict[str, Any]:
     }
 
 
+def reused(trace: Trace) -> Reused | None:
+    """What the run took of its prompt from a prefix cache; None: it was given none."""
+    return next((step.reused for step in reversed(trace.steps) if step.reused is not None), None)
+
+
+def reused_words(found: Reused) -> str:
+    """That as a line: "487 of 512 prompt tokens reused, 0.31 s saved"."""
+    total = found.hit_tokens + found.miss_tokens
+    if not found.hit_tokens:
+        why = found.reason or "none was in the prefix cache"
+        return f"0 of {total:,} prompt tokens reused: {why.rstrip('.')}"
+    line = f"{found.hit_tokens:,} of {total:,} prompt tokens reused"
+    saved = found.seconds_saved
+    if saved is not None:
+        amount = f"{abs(saved):.2f} s" if abs(saved) >= 0.1 else f"{abs(saved) * 1000:.1f} ms"
+        line += f", {amount} {'saved' if saved > 0 else 'lost'}"
+    if found.max_abs_error is not None:
+        line += f"; they lay in 8 bits, off by at most {found.max_abs_error:.2g}"
+    return line
+
+
+def _prefix(trace: Trace) -> dict[str, Any]:
+    """What `reused` says, for the document; nothing without a prefix cache."""
+    found = reused(trace)
+    if found is None:
+        return {}
+    total = found.hit_tokens + found.miss_tokens
+    return {"prefix": {"hit_rate": found.hit_tokens / total, **asdict(found)}}
+
+
 def evictions(trace: Trace) -> int:
     """How often a path lost a slot of a layer to its budget."""
     return sum(len(rows) for step in trace for each in step.evictions for rows in each.paths)
@@ -168,6 +198,24 @@ def tokens_per_second(trace: Trace) -> dict[str, float]:
     return {
         "generated": count["generated_tokens"] / spent,
         "computed": count["forward_token_steps"] / spent,
+    }
+
+
+def against_float32(trace: Trace) -> dict[str, Any] | None:
+    """How far the run was from float32 on its own tokens; None where float32 did not run beside it.
+
+    A flip is a decision at which the most probable token is another; `max_logit_difference` is the
+    largest distance of any logit.
+    """
+    compared = [each for step in trace for each in step.decisions if each.float32_error is not None]
+    if not compared:
+        return None
+    flips = sum(each.top != each.float32_top for each in compared)
+    return {
+        "decisions": len(compared),
+        "flips": flips,
+        "flip_rate": flips / len(compared),
+        "max_logit_difference": max(each.float32_error or 0.0 for each in compared),
     }
 
 
@@ -227,5 +275,8 @@ def result(trace: Trace, keep_pruned: bool = False) -> dict[str, Any]:
         "seconds": seconds(trace),
         "tokens_per_second": tokens_per_second(trace),
         "phases": phases(trace),
+        "execution": None if trace.header.execution is None else asdict(trace.header.execution),
+        "against_float32": against_float32(trace),
+        **_prefix(trace),
         "tree_digest": tree_digest(trace),
     }

@@ -37,7 +37,12 @@ from explorer.config import InputError
 from explorer.hub import guard, has_tokenizer, locate, weight_nbytes
 from explorer.probe import describe
 
-NOT_THE_MODEL = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")  # of a config
+# Of a config: what changes no key and no value, or is said by the weights themselves.
+NOT_THE_MODEL = (
+    *("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"),
+    *("use_cache", "return_dict", "output_attentions", "output_hidden_states"),
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+)
 KEEPABLE = (torch.float32, torch.bfloat16, torch.float16)  # checkpoint dtypes that `auto` keeps
 
 

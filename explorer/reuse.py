@@ -78,6 +78,8 @@ class Reuse:
         cache, settings = self._cache, self._config.cache
         if cache is None or self._lease is None or settings.prefix_use == "read":
             return
+        if self._error():
+            return  # what was computed over rounded keys and values is nobody else's
         if len(self._ids) >= settings.prefix_min_tokens:
             size, cut = cache.block_size, self._backend.cut
             self._stored = cache.extend(
@@ -106,8 +108,14 @@ class Reuse:
             cold_seconds=cold_seconds,
             cold_tokens=cold_tokens,
             seconds_saved=saved,
+            max_abs_error=self._error(),
             reason=self.reason,
         )
+
+    def _error(self) -> float | None:
+        """By how much the keys and values that were hit are off at most; None: they are exact."""
+        blocks = self._lease.blocks[: self._lease.num_hit] if self._lease is not None else []
+        return max((block.max_abs_error for block in blocks), default=0.0) or None
 
     def _compared(self, hit: int) -> tuple[float, float | None, int]:
         """Seconds this run took, seconds a cold one took, and for how many tokens. What this run

@@ -161,6 +161,8 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
         console.print(line, highlight=False)
     if (reused := metrics.reused(trace)) is not None:
         console.print(metrics.reused_words(reused), highlight=False)
+    if (reused := metrics.reused(trace)) is not None:
+        console.print(metrics.reused_words(reused), highlight=False)
     console.print(
         f"KV cache at its peak: {amount(counters['kv_nbytes_peak'])} allocated, "
         f"{counters['unique_kv_tokens_peak']} unique tokens for "

@@ -97,7 +97,7 @@ TORCHLESS = {
 # Families, and what of them each member may import: the base, and what several are made of.
 FAMILIES: dict[str, set[str]] = {
     "backends": {"base"},
-    "cache": {"base", "blocks", "codes", "nodes", "storage", "tables"},
+    "cache": {"base", "blocks", "codes", "index", "nodes", "storage", "tables"},
     "policies": {"base"},
     "experiments": {"base", "records", "answers", "axes", "trial", "workers", "cluster"},
     "views": {"base"},

@@ -96,10 +96,14 @@ class Segment:
 
 class Block:
     """`layout`, and where its bytes are: `read()` gives them, a uint8 tensor `[nbytes]`, when they
-    are first wanted, and may raise InputError."""
+    are first wanted, and may raise InputError. `max_abs_error`: how far its keys and values are
+    from those that a run had stored; 0 where they are those."""
 
-    def __init__(self, layout: Layout, read: Callable[[], torch.Tensor]) -> None:
+    def __init__(
+        self, layout: Layout, read: Callable[[], torch.Tensor], max_abs_error: float = 0.0
+    ) -> None:
         self.layout = layout
+        self.max_abs_error = max_abs_error
         self.nbytes = sum(size for _, _, size in _places(layout))
         self._read = read
 

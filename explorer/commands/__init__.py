@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from explorer.commands import app, bench, compare, export, models, quality, run, sweep, train
+from explorer.commands import app, bench, compare, export, models, quality, reuse, run, sweep, train
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
@@ -12,6 +12,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sweep": sweep.sweep,
     "bench": bench.bench,
     "quality": quality.quality,
+    "reuse": reuse.reuse,
     "export": export.export,
     "train": train.train,
     "models": models.models,

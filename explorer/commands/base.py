@@ -15,6 +15,8 @@ from explorer import terminal
 from explorer.config import InputError, RunConfig
 
 if TYPE_CHECKING:
+    from explorer.cache.disk import Stored
+    from explorer.cache.prefix import PrefixCache
     from explorer.models import LoadedModel
 
 AsJson = Annotated[bool, typer.Option("--json", help="Last line of stdout: one JSON document")]
@@ -23,6 +25,23 @@ PromptFile = Annotated[
 ]
 TraceFile = Annotated[
     Path | None, typer.Option("--trace", metavar="FILE", help="Record every step as JSON lines")
+]
+PrefixFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--prefix-cache", metavar="DIR", help="Reuse prompts from this folder, and add to it"
+    ),
+]
+PrefixBlockSize = Annotated[
+    int | None, typer.Option(help="Tokens of a block; none: the folder's, or 16")
+]
+PrefixMaxNbytes = Annotated[
+    int | None, typer.Option(metavar="BYTES", help="Of the prefix cache; none: 256 MiB")
+]
+PrefixMaxBlocks = Annotated[int | None, typer.Option(help="Of the prefix cache; none: no bound")]
+PrefixOrder = Annotated[str, typer.Option(metavar="lru|fifo", help="Which leaf leaves it first")]
+PrefixDisk = Annotated[
+    str, typer.Option(metavar="model|int8", help="Number format of the folder's blocks")
 ]
 KeepPruned = Annotated[bool, typer.Option(help="List pruned paths as well")]
 
@@ -45,6 +64,45 @@ def load(config: RunConfig, console: Console) -> LoadedModel:
     quiet()
     with console.status(escape(f"loading {terminal.plain(config.model)}")):
         return load_model(config.model, config.device, config.dtype)
+
+
+def open_prefix(
+    model: LoadedModel,
+    folder: Path | None,
+    block_size: int | None,
+    max_nbytes: int | None,
+    max_blocks: int | None,
+    order: str,
+    kv_dtype: str,
+) -> PrefixCache:
+    """A prefix cache with what the folder holds, if it is there. Raises InputError, also where it
+    could not be saved in `kv_dtype` later."""
+    from explorer.cache import disk, prefix
+    from explorer.reuse import owner
+
+    disk.check_dtype(kv_dtype)
+    is_there = folder is not None and disk.is_saved(folder)
+    if block_size is None:
+        block_size = prefix.BLOCK_SIZE
+        if folder is not None and is_there:
+            block_size = disk.block_size(folder)
+    nbytes = prefix.CAPACITY_NBYTES if max_nbytes is None else max_nbytes
+    cache = prefix.PrefixCache(block_size, nbytes, max_blocks, order)
+    if folder is not None and is_there:
+        disk.load(cache, folder, owner(model))
+    return cache
+
+
+def keep_prefix(
+    model: LoadedModel, cache: PrefixCache, folder: Path, kv_dtype: str, is_new: bool
+) -> Stored | None:
+    """Save the blocks of this model, if there are new ones or no folder yet. Raises InputError."""
+    from explorer.cache import disk
+    from explorer.reuse import owner
+
+    if not is_new and disk.is_saved(folder):
+        return None
+    return disk.save(cache, folder, owner(model), kv_dtype)
 
 
 def quiet() -> None:

@@ -11,7 +11,18 @@ from rich.console import Console
 
 from explorer import metrics, shapes, terminal
 from explorer.commands import base
-from explorer.commands.base import AsJson, KeepPruned, PromptFile, TraceFile
+from explorer.commands.base import (
+    AsJson,
+    KeepPruned,
+    PrefixBlockSize,
+    PrefixDisk,
+    PrefixFolder,
+    PrefixMaxBlocks,
+    PrefixMaxNbytes,
+    PrefixOrder,
+    PromptFile,
+    TraceFile,
+)
 from explorer.options import Settings, read_config, with_settings
 from explorer.trace import Trace
 
@@ -32,18 +43,35 @@ def run(
     as_json: AsJson = False,
     keep_pruned: KeepPruned = False,
     project: Project = None,
+    prefix_cache: PrefixFolder = None,
+    prefix_block_size: PrefixBlockSize = None,
+    prefix_max_nbytes: PrefixMaxNbytes = None,
+    prefix_max_blocks: PrefixMaxBlocks = None,
+    prefix_order: PrefixOrder = "lru",
+    prefix_disk: PrefixDisk = "model",
 ) -> None:
-    """Run a prompt and show the tree of its continuations."""
+    """Run a prompt and show the tree of its continuations.
+
+    With --prefix-cache the beginning of the prompt is taken from a folder as far as it is there.
+    """
     from explorer.generate import generate, prepare
 
     config = read_config(settings, prompt_file)
     shape = None if project is None else shapes.read_shape(project)
     console = base.console_for(as_json)
     model = base.load(config, console)
+    prefix = None
+    if prefix_cache is not None:
+        bounds = prefix_block_size, prefix_max_nbytes, prefix_max_blocks, prefix_order, prefix_disk
+        prefix = base.open_prefix(model, prefix_cache, *bounds)
     with Trace(prepare(model, config), trace_file) as trace:
         with _kept(trace, console, keep_pruned), terminal.growing(trace, console):
-            for step in generate(model, config):
+            for step in generate(model, config, prefix):
                 trace.append(step)
+    if prefix is not None and prefix_cache is not None:
+        found = metrics.reused(trace)
+        is_new = found is not None and found.stored_blocks > 0
+        base.keep_prefix(model, prefix, prefix_cache, prefix_disk, is_new)
     terminal.print_run(trace, console, keep_pruned)
     result = metrics.result(trace, keep_pruned)
     if shape is not None:
