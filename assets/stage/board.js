@@ -21,8 +21,8 @@ export function attachBoard(name, { element, props, watch, server }, make) {
 }
 
 /**
- * What a tab adds: `start(message)` gives the runs of a live board to `begin`, `paint()` draws, `open(files)` takes what
- * is dropped. A run is a `Growing` with `key`, and `word` within a sentence.
+ * What a tab adds: `start(message)` gives the runs of a live board to `begin`, `paint()` draws, and where files can
+ * be dropped `open(files)` takes them. A run is a `Growing` with `key`, and `word` within a sentence.
  */
 export class Board {
   /**
@@ -42,7 +42,7 @@ export class Board {
       this.words.legend();
       this.resized();
     });
-    this.#hearDrops();
+    if (this.open) this.#hearDrops();
     bindKeys(this);
   }
 

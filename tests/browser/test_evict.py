@@ -298,6 +298,11 @@ def test_a_live_run_of_explore_is_stopped_from_here_and_is_over_here_when_explor
     share(page, "second")
     board(page, "board.take({ alert: 'A board failed (by hand).', failed: true })")
     assert board(page, state) == ["running", True, "running"], "that was another request"
+    board(page, "board.wait()")
+    page.locator("#fs-evict-stop").click()
+    expect(page.locator(".fs-evict-status")).to_have_text("Stopped before anything ran.")
+    assert board(page, "return board.parts.root.dataset.state") == "live"
+    assert page.evaluate(is_live) is True, "only what was waited for was stopped"
     page.get_by_role("tab", name="Explore", exact=True).click()
     page.evaluate("window.forkscope.stages.explore.load(window.story, { title: 'A story' })")
     page.wait_for_function("() => !window.forkscope.stages.evict.player.isLive")
@@ -372,13 +377,15 @@ def test_the_list_begins_at_its_newest_and_a_token_not_written_yet_is_not_said_t
     expect(about).not_to_contain_text("any more")
 
 
-def test_files_beyond_eight_are_said_to_be_left_out_and_their_text_cannot_turn_the_line_round(
+def test_files_beyond_eight_are_said_to_be_left_out_and_what_they_hold_is_text_and_can_be_read(
     tab: Page, tmp_path: Path
 ) -> None:
     text = (TRACES / "eight-1.jsonl").read_text()
     header, *steps = text.splitlines()
     turned = json.loads(header)
     turned["prompt"][1]["text"] = "\u202eevil\u202c"
+    eviction = turned["config"]["eviction"]
+    eviction["strategy"] = "aggregate"
     names = [tmp_path / f"{at}.jsonl" for at in range(9)]
     for name in names:
         name.write_text("\n".join([json.dumps(turned), *steps]) + "\n")
@@ -390,6 +397,8 @@ def test_files_beyond_eight_are_said_to_be_left_out_and_their_text_cannot_turn_t
     shown = tab.locator(".fs-evict-text").first
     expect(shown).to_contain_text("⟨202e⟩evil")
     assert "\u202e" not in tab.locator(".fs-evict").inner_text()
+    folded = f"In each layer up to {eviction['residual_entries']} of the held ones stand for others"
+    expect(tab.locator(".fs-held-legend").first).to_contain_text(folded)
     module = "/gradio_api/file=" + (ROOT / "assets" / "stage" / "contrast.js").as_posix()
     told = tab.evaluate(
         """async (module) => {

@@ -179,6 +179,7 @@ test("the scatter holds every token, its axis ends above the largest, and the bo
         const plot = scatterOf(one);
         const most = Math.max(...one.exact, ...one.estimates);
         assert.ok(plot.points.length === one.slots.length && plot.top >= most && plot.top <= 2.6 * most, name);
+        assert.ok(Math.abs(plot.confidence - (1 - Math.E ** -one.columns.length)) < 1e-12); // method.md: 1 - e^-d
         assert.equal(plot.isBoundInside, one.error_bound !== null && one.error_bound < plot.top);
         const errors = one.exact.map((x, at) => Math.abs(one.estimates[at] - x));
         assert.equal(Math.abs(plot.worst.y - plot.worst.x), Math.max(...errors));
