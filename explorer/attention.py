@@ -42,6 +42,24 @@ class Observer(Protocol):
         """Queries `[paths, num_heads, tokens, d]` and keys `[1, num_kv_heads, slots, d]`."""
 
 
+class Cross(Protocol):
+    """The source of an encoder-decoder model, which all paths see."""
+
+    def holds(self, key: torch.Tensor) -> bool:
+        """Whether these are keys of the source."""
+
+    def attend(
+        self,
+        layer_idx: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+        position_bias: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """`[paths, tokens, num_heads, value_dim]` for queries `[paths, num_heads, tokens, d]`."""
+
+
 class TreeMask:
     """Who sees what in one forward pass; travels to the attention function as a keyword.
 
@@ -71,6 +89,8 @@ class TreeMask:
         self.observer = observer
         self.is_causal = is_causal  # the rows are the whole text so far, in order
         self.windows: dict[int, int | None] = {}  # layer -> sliding window it was asked for
+        self.cross: Cross | None = None  # of an encoder-decoder model
+        self.position_bias: torch.Tensor | None = None  # of the layer that has it for all
         self._seen: dict[tuple[Any, ...], torch.Tensor] = {}  # of all layers
         self._built: dict[tuple[Any, ...], torch.Tensor] = {}
 
@@ -130,6 +150,28 @@ class TreeMask:
             self._built[(table, *key)] = self._cut(rows, table)[None, None]
         return self._built[(table, *key)]
 
+    def by_slot(
+        self, module: Any, layer_idx: int, tokens: int, position_bias: torch.Tensor
+    ) -> torch.Tensor:
+        """The bias of T5's kind for the last `tokens` positions of every path, which are equally
+        long, `[1, num_heads, tokens, slots]`: that of a slot is that of its token's distance.
+
+        The layer that has the table of distances computes it for those that follow. Models take
+        slots for positions, so it is computed anew where the paths are longer than there are slots.
+        """
+        length = int(self._row_depth.max()) + 1
+        if getattr(module, "has_relative_attention_bias", False):
+            if position_bias.shape[-1] < length:
+                position_bias = module.compute_bias(
+                    tokens, length, device=position_bias.device, past_seen_tokens=length - tokens
+                )
+            self.position_bias = position_bias
+        if self.position_bias is None:
+            raise ValueError("the pool's attention does not know what to do with position_bias")
+        table = layer_idx if len(self._slot_depth) > 1 else 0
+        depth = self._cut(torch.from_numpy(self._slot_depth[table]), table)
+        return self.position_bias.index_select(-1, depth.to(self.position_bias.device))
+
     def _additive(self, window: int | None, groups: int, like: torch.Tensor) -> torch.Tensor:
         """`[num_layers or 1, rows * groups, slots]`."""
         mask = self._seen_by_all(window, like.device)
@@ -151,14 +193,15 @@ def pool_attention(
     softcap: float | None = None,
     sliding_window: int | None = UNSAID,
     s_aux: torch.Tensor | None = None,
+    position_bias: torch.Tensor | None = None,
     tree_mask: TreeMask | None = None,
     **more: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of `[paths, num_heads, tokens, head_dim]` queries over one pool of slots.
 
     Returns `[paths, tokens, num_heads, value_dim]` and no weights: an observer has had them.
-    Honours what models pass as keywords: `scaling`, `softcap` (Gemma 2), `sliding_window` and
-    `s_aux` (gpt-oss sinks).
+    Honours what models pass as keywords: `scaling`, `softcap` (Gemma 2), `sliding_window`, `s_aux`
+    (gpt-oss sinks) and `position_bias` (T5). Cross-attention goes to `tree_mask.cross`.
     Raises ValueError where the pass came without `tree_mask`, or with a tensor it cannot place (a
     bias by position, chosen blocks): the capability probe turns that into a fallback.
     """
@@ -171,10 +214,14 @@ def pool_attention(
     num_kv_heads = key.shape[1]
     groups = num_heads // num_kv_heads
     scale = head_dim**-0.5 if scaling is None else scaling
+    layer_idx = int(getattr(module, "layer_idx", 0) or 0)
+    if (cross := tree_mask.cross) is not None and cross.holds(key):
+        if softcap is not None or s_aux is not None:
+            raise ValueError("the pool's cross-attention takes no softcap and no sinks")
+        return cross.attend(layer_idx, query, key, value, scale, position_bias), None
     window = sliding_window
     if sliding_window == UNSAID:
         window = getattr(module, "sliding_window", None)
-    layer_idx = int(getattr(module, "layer_idx", 0) or 0)
     tree_mask.windows[layer_idx] = window
     observer = tree_mask.observer
     if observer is not None and observer.needs_states:
@@ -182,8 +229,9 @@ def pool_attention(
         observer.observe_states(layer_idx, query, key, seen)
     is_watched = observer is not None and observer.needs_attention
     plain = softcap is None and s_aux is None and not is_watched
+    is_simple = plain and position_bias is None and tree_mask.is_causal
 
-    if plain and tree_mask.is_causal and tree_mask.reaches_everything(window):
+    if is_simple and tree_mask.reaches_everything(window):
         out = scaled_dot_product_attention(
             query, key, value, is_causal=True, scale=scale, enable_gqa=groups > 1
         )
@@ -191,6 +239,11 @@ def pool_attention(
 
     rows = _fold(query, num_kv_heads)
     bias = tree_mask.additive(layer_idx, window, groups, query)
+    if position_bias is not None:
+        if groups > 1:
+            raise ValueError("position_bias takes as many key heads as query heads")
+        by_slot = tree_mask.by_slot(module, layer_idx, tokens, position_bias)
+        bias = bias + by_slot.repeat(1, 1, paths, 1)
     if plain:
         out = scaled_dot_product_attention(rows, key, value, attn_mask=bias, scale=scale)
     else:

@@ -59,6 +59,7 @@ class ModelInfo:
     kv_nbytes_per_token: int
     backends: tuple[str, ...]
     reason: str = ""  # why a backend is missing, as a sentence
+    cross_nbytes_per_token: int = 0  # of a source token; 0: the model has no encoder
     work: Work | None = None  # None: not known for this kind of model
 
 
@@ -98,6 +99,8 @@ class Header:
     model: ModelInfo
     prompt: tuple[PromptToken, ...]  # the last `prefix_ids` of them were given after the prompt
     origin: Origin | None = None
+    # What an encoder reads; `prompt` is then what the decoder begins with, its start token first.
+    source: tuple[PromptToken, ...] = ()
     rates: Rates | None = None  # of the machine it ran on
 
 
@@ -109,6 +112,18 @@ class Candidate:
     text: str
     raw_logprob: float  # ln p of the model itself (temperature 1, no filter)
     prob: float  # in the sampling distribution q; 0 where a filter removed it
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a path's cross-attention was spread over the source when it decided, the most first.
+
+    Weights are means over the decoder's layers and heads and add up to 1 with those left out: only
+    the largest are recorded, rounded to 4 decimals.
+    """
+
+    tokens: tuple[int, ...]  # positions in `Header.source`
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +139,7 @@ class Decision:
     candidates: tuple[Candidate, ...]  # most probable first; none of probability 0
     kl: float | None = None  # KL(full cache || this run), nats, where the full cache ran beside it
     full_top: int | None = None  # the full cache's most probable token: a flip where it differs
+    look: Look | None = None  # of an encoder-decoder model
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +191,10 @@ class Memory:
     kv_logical_nbytes: int
     layers: tuple[int, ...]  # live slots of each layer
     score_nbytes: int = 0  # counters or sketch of the eviction policy: part of what it costs
+    # The cross-attention cache of an encoder-decoder model, held once for all paths; apart from all
+    # of the above, which is the self-attention cache.
+    cross_tokens: int = 0
+    cross_nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,4 +297,5 @@ class Step:
     layer_slots: tuple[tuple[int, ...], ...] = ()  # `slots` of each layer, once layers differ
     layer_freed: tuple[tuple[int, ...], ...] = ()  # `freed` of each layer, once layers differ
     budgets: tuple[int, ...] = ()  # of each layer in this step, with a policy
+    encoded: int = 0  # source positions that the encoder computed, beside `positions`
     reused: Reused | None = None  # at the end of the prefill, with a prefix cache

@@ -23,10 +23,11 @@ import explorer
 from explorer.against import FullCache
 from explorer.backends import BACKENDS, Backend, Forward, check_fit, num_open
 from explorer.config import InputError, RunConfig
-from explorer.events import FORMAT, VERSION, Evicted, Header, Origin, Phase, PromptToken, Step
+from explorer.events import FORMAT, VERSION, Evicted, Header, Memory, Origin, Phase, Step
 from explorer.machine import rates
 from explorer.meter import Meter
 from explorer.models import LoadedModel
+from explorer.prompt import prompt_ids, prompt_tokens, source_ids
 from explorer.reuse import Reuse
 from explorer.sampling import Observed, observe
 from explorer.text import TextStream
@@ -42,53 +43,13 @@ NOTHING: tuple[int, ...] = ()
 PASSED = Growth(parents=(0,), decisions=(), nodes=(), forks=(), ends=())
 
 
-def prompt_ids(model: LoadedModel, config: RunConfig) -> tuple[int, ...]:
-    """The prompt and the given beginning after it as token ids.
-
-    Raises InputError where the prompt is empty, a token foreign, or all of it too long.
-    """
-    ids = config.prompt_ids if config.prompt_ids is not None else _encode(model, config)
-    if not ids:
-        raise InputError("The prompt is empty; give at least one token of text to continue.")
-    vocab = model.info.vocab_size
-    for name, given in (("prompt_ids", ids), ("prefix_ids", config.prefix_ids)):
-        if given and not 0 <= min(given) <= max(given) < vocab:
-            raise InputError(f"{name} must lie in 0..{vocab - 1} for this model.")
-    ids = (*ids, *config.prefix_ids)
-    context, new = model.info.context, config.limits.max_new_tokens
-    if context is not None and len(ids) + new > context:
-        prefix = f", {len(config.prefix_ids)} of them given after it," if config.prefix_ids else ""
-        raise InputError(
-            f"The prompt has {len(ids)} tokens{prefix} and max_new_tokens is {new}, together more "
-            f"than the {context} positions of {model.info.name}; shorten the prompt or lower "
-            "max_new_tokens."
-        )
-    return ids
-
-
-def _encode(model: LoadedModel, config: RunConfig) -> list[int]:
-    tokenizer = model.tokenizer
-    if not config.prompt.strip():
-        return []
-    if tokenizer is None:
-        raise InputError(f"{model.info.name} has no tokenizer; give prompt_ids instead of text.")
-    if not config.chat_template:
-        return list(tokenizer.encode(config.prompt))
-    if not tokenizer.chat_template:
-        raise InputError(f"{model.info.name} has no chat template; switch chat_template off.")
-    text = tokenizer.apply_chat_template(
-        [{"role": "user", "content": config.prompt}], add_generation_prompt=True, tokenize=False
-    )
-    return list(tokenizer.encode(text, add_special_tokens=False))
-
-
 def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None) -> Header:
     """The header of the run: checks prompt and backend. Raises InputError.
 
     `origin` is recorded: the run that this one was made from, and what was changed.
     """
     check_fit(model.info, config)
-    ids = prompt_ids(model, config)
+    ids, source = prompt_ids(model, config), source_ids(model, config)
     text = TextStream(model.tokenizer)
     return Header(
         format=FORMAT,
@@ -101,10 +62,8 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         config=config.model_dump(mode="json"),
         model=model.info,
-        prompt=tuple(
-            PromptToken(token, shown, text.raw(token))
-            for token, shown in zip(ids, text.prompt_texts(ids), strict=True)
-        ),
+        prompt=prompt_tokens(text, ids),
+        source=prompt_tokens(text, source),
         origin=origin,
         rates=rates(model.info.device, model.info.dtype, torch.get_num_threads()),
     )
@@ -155,21 +114,32 @@ def generate(
     engine = _Engine(config, tree, text, Meter(model.device))
     for _ in range(num_starts):
         tree.start_path(num_starts)
+        if header.source:
+            model = model.reading([token.token for token in header.source])
         backend = backend_type(model, config, len(ids))
         reuse = full = None
         try:
             reuse = Reuse(prefix, model, config, backend, ids)
             if config.eviction.against_full:
-                full = FullCache(model, config.cache.prefill_chunk)
+                beside = model if model.source is None else model.reading(model.source.ids)
+                full = FullCache(beside, config.cache.prefill_chunk)
             yield from engine.run(backend, ids, reuse, full)
         finally:
             backend.close()
+            if model.source is not None:
+                model.source.close()
             if reuse is not None:
                 reuse.close()
             if full is not None:
                 full.close()
         if tree.is_enough:
             return
+
+
+def _measured(backend: Backend) -> Memory:
+    """What is stored, with what all paths see of an encoder's source."""
+    source, memory = backend.model.source, backend.stats()
+    return memory if source is None else source.measured(memory)
 
 
 class _Engine:
@@ -241,18 +211,21 @@ class _Engine:
         full: FullCache | None = None,
     ) -> Step:
         """Decide on `seen` (nothing between prefill chunks), fork, and record it all."""
-        memory_forward = memory = backend.stats()
+        source = backend.model.source
+        memory_forward = memory = _measured(backend)
         growth, freed = PASSED, NOTHING
         layer_freed: tuple[tuple[int, ...], ...] = ()
         report = forward.report
         evicted = self._evicted(report.evicted)  # from the paths as they were in the pass
         if seen is not None:
             growth = self._tree.grow(seen)
+            if source is not None:
+                growth = replace(growth, decisions=source.looked(growth.decisions))
             if full is not None:
                 growth = replace(growth, decisions=full.compare(forward, growth.decisions))
                 full.fork(growth.parents)
             freed, layer_freed = backend.fork(growth.parents), backend.layer_freed
-            memory = backend.stats()
+            memory = _measured(backend)
         index, self._index = self._index, self._index + 1
         seconds, overhead = self._meter.lap()
         return Step(
@@ -277,6 +250,7 @@ class _Engine:
             layer_slots=forward.layer_slots,
             layer_freed=layer_freed,
             budgets=report.budgets,
+            encoded=0 if source is None else source.took(),
         )
 
     def _evicted(self, evicted: tuple[Evicted, ...]) -> tuple[Evicted, ...]:

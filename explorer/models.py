@@ -7,6 +7,7 @@ a model whose attention cannot be replaced keeps every backend but `cow`; `info.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib.util
 import inspect
@@ -23,12 +24,13 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, DynamicCache
 from transformers.utils import logging
 
 from explorer import attention
@@ -36,6 +38,7 @@ from explorer.attention import TreeMask
 from explorer.config import InputError
 from explorer.hub import guard, has_tokenizer, locate, weight_nbytes
 from explorer.probe import describe
+from explorer.seq2seq import Source
 
 # Of a config: what changes no key and no value, or is said by the weights themselves.
 NOT_THE_MODEL = (
@@ -56,6 +59,7 @@ class LoadedModel:
         name: str = "custom",
     ) -> None:
         self.module = module.eval()
+        self.source: Source | None = None  # of an encoder-decoder model while it runs
         config = module.config
         if (
             getattr(config, "attn_logit_softcapping", None)
@@ -88,6 +92,11 @@ class LoadedModel:
         """
         ids = torch.tensor([list(row) for row in rows], dtype=torch.long, device=self.device)
         extra: dict[str, Any] = {"logits_to_keep": 1} if self.keeps_logits else {}
+        if self.source is not None:
+            start = None if positions is None else positions[0][0]
+            with self._lock, torch.inference_mode():
+                logits = self.source.forward(self.module, ids, cache, start, tree_mask, **extra)
+            return logits[:, -1, :]
         if tree_mask is not None:
             assert positions is not None
             extra["tree_mask"] = tree_mask
@@ -100,8 +109,21 @@ class LoadedModel:
                 out = self.module(
                     input_ids=ids, past_key_values=cache, use_cache=cache is not None, **extra
                 )
-        logits: torch.Tensor = out.logits[:, -1, :]
-        return logits
+        return out.logits[:, -1, :]  # type: ignore[no-any-return]
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        return bool(getattr(self.module.config, "is_encoder_decoder", False))
+
+    def reading(self, ids: Sequence[int]) -> LoadedModel:
+        """This model's decoder over the source `ids`: a model like any other, for one run."""
+        reader = copy.copy(self)
+        reader.source = Source(ids)
+        return reader
+
+    def new_cache(self) -> DynamicCache:
+        """An empty cache of transformers' own, of the decoder's self-attention if there are two."""
+        return DynamicCache(config=None if self.is_encoder_decoder else self.module.config)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -145,14 +167,13 @@ def load_model(name: str = "tiny", device: str = "auto", dtype: str = "auto") ->
     source = locate(name)
     target = _device(device)
     config = guard(name, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
-    _check_kind(name, config)
     kind = _dtype(dtype, target, config)
     needed = weight_nbytes(source, torch.empty((), dtype=kind).element_size())
     placement = _placement(name, target, needed)
     with _no_bar(source):
         module = guard(
             name,
-            lambda: AutoModelForCausalLM.from_pretrained(
+            lambda: _kind(config).from_pretrained(
                 source, dtype=kind, trust_remote_code=False, **placement
             ),
         )
@@ -197,12 +218,10 @@ def _dtype(dtype: str, device: torch.device, config: PreTrainedConfig) -> torch.
     return own if own in KEEPABLE else torch.float32
 
 
-def _check_kind(name: str, config: PreTrainedConfig) -> None:
-    if getattr(config, "is_encoder_decoder", False):
-        raise InputError(
-            f"{name} is an encoder-decoder model ({config.model_type}); "
-            "Forkscope runs decoder-only models. Choose a causal language model."
-        )
+def _kind(config: PreTrainedConfig) -> Any:
+    """The family of classes that the model is one of."""
+    is_encoder_decoder = getattr(config, "is_encoder_decoder", False)
+    return AutoModelForSeq2SeqLM if is_encoder_decoder else AutoModelForCausalLM
 
 
 def _placement(name: str, device: torch.device, needed: int) -> dict[str, Any]:

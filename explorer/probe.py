@@ -19,12 +19,14 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 from explorer.cache.pool import Pool
 from explorer.config import BACKENDS, InputError
 from explorer.events import ModelInfo
+from explorer.seq2seq import decoder_of, start_tokens
 from explorer.work import work_of
 
 if TYPE_CHECKING:
     from explorer.attention import TreeMask
     from explorer.models import LoadedModel
 
+SOURCE_LENGTH = 6
 PROMPT_LENGTH = 5  # tokens before the probe forks
 TAIL_LENGTH = 2  # tokens on each of the two paths
 TOLERANCE = {
@@ -34,7 +36,15 @@ TOLERANCE = {
 }  # of the logits' spread
 POOL_LAYERS = {"full_attention", "sliding_attention"}
 PLAIN_LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)  # keys and values and nothing else
-MISFITS = (TypeError, ValueError, RuntimeError, KeyError, AttributeError, IndexError)
+MISFITS = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    AssertionError,  # of models that take one token at a time
+)
 
 
 def describe(model: LoadedModel, name: str) -> ModelInfo:
@@ -42,21 +52,33 @@ def describe(model: LoadedModel, name: str) -> ModelInfo:
 
     Raises InputError where the model cannot be run at all.
     """
-    config = model.module.config.get_text_config(decoder=True)
-    heads = getattr(config, "num_attention_heads", 1)
+    owner = decoder_of(model.module) if model.is_encoder_decoder else model.module
+    config = owner.config.get_text_config(decoder=True)
     texts = _probe_texts(config.vocab_size)
+    if model.is_encoder_decoder:
+        if not start_tokens(model.module):
+            raise InputError(
+                f"{name} does not say what its decoder begins with; its generation_config.json "
+                "needs a decoder_start_token_id."
+            )
+        model = model.reading(texts.source)
     try:
         plain = torch.cat([model.forward([[*texts.prompt, *tail]]) for tail in texts.tails])
     except MISFITS as error:
         raise InputError(
-            f"{name} cannot be run as a causal language model: {_short(error)}."
+            f"{name} cannot be run as {_kind(model)} model: {_short(error)}."
         ) from error
+    if model.source is not None and (off := _off_by(plain[:1], _whole(model, texts))):
+        raise InputError(
+            f"{name} cannot be run as an encoder-decoder model: it gives other logits over its "
+            f"encoder's states than over the source itself ({off})."
+        )
     if plain.isnan().any():
         raise InputError(
             f"{name} gives logits that are not numbers (NaN): its weights are damaged or its dtype "
             "overflows; try dtype float32 or another model."
         )
-    cache = DynamicCache(config=model.module.config)
+    cache = model.new_cache()
     backends: tuple[str, ...] = ("recompute",)
     reason = _why_no_rows(model, cache, texts, plain)
     if not reason:
@@ -66,22 +88,49 @@ def describe(model: LoadedModel, name: str) -> ModelInfo:
         name=name,
         architecture=type(model.module).__name__,
         num_parameters=sum(p.numel() for p in model.module.parameters()),
-        num_layers=config.num_hidden_layers,
-        num_kv_heads=getattr(config, "num_key_value_heads", None) or heads,
-        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        num_layers=(model.source and len(cache.layers)) or config.num_hidden_layers,
+        num_kv_heads=_num_kv_heads(config),
+        head_dim=_head_dim(config),
         vocab_size=int(plain.shape[-1]),
-        context=getattr(config, "max_position_embeddings", None),
+        context=getattr(config, "max_decoder_position_embeddings", None)
+        or getattr(config, "max_position_embeddings", None),
         device=str(model.device),
         dtype=str(model.module.dtype).removeprefix("torch."),
         kv_nbytes_per_token=sum(_nbytes_per_token(layer) for layer in cache.layers),
         backends=backends,
         reason=reason,
+        cross_nbytes_per_token=0 if model.source is None else model.source.nbytes_per_token,
         work=work_of(model.module, model.keeps_logits),
     )
 
 
+@torch.inference_mode()
+def _whole(model: LoadedModel, texts: _Texts) -> torch.Tensor:
+    """Logits `[1, vocab]` after the prompt and the first tail by the whole model as it is."""
+    source, text = (
+        torch.tensor([ids], device=model.device)
+        for ids in (texts.source, [*texts.prompt, *texts.tails[0]])
+    )
+    out = model.module(input_ids=source, decoder_input_ids=text, use_cache=False)
+    return out.logits[:, -1]  # type: ignore[no-any-return]
+
+
+def _kind(model: LoadedModel) -> str:
+    return "a causal language" if model.source is None else "an encoder-decoder"
+
+
 def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:120].rstrip(".")
+
+
+def _num_kv_heads(config: PreTrainedConfig) -> int:
+    heads = getattr(config, "num_attention_heads", 1)
+    return getattr(config, "num_key_value_heads", None) or heads
+
+
+def _head_dim(config: PreTrainedConfig) -> int:
+    declared = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
+    return declared or config.hidden_size // getattr(config, "num_attention_heads", 1)
 
 
 def _nbytes_per_token(layer: Any) -> int:
@@ -92,15 +141,17 @@ def _nbytes_per_token(layer: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
-    """A prompt, and what each of two paths adds to it."""
+    """A prompt, and what each of two paths adds to it; what an encoder reads, if there is one."""
 
+    source: list[int]
     prompt: list[int]
     tails: tuple[list[int], ...]
 
 
 def _probe_texts(vocab_size: int) -> _Texts:
     tokens = [(7 * i + 3) % vocab_size for i in range(PROMPT_LENGTH + 2 * TAIL_LENGTH)]
-    return _Texts(tokens[:PROMPT_LENGTH], (tokens[-4:-2], tokens[-2:]))
+    source = [(5 * i + 2) % vocab_size for i in range(SOURCE_LENGTH)]
+    return _Texts(source, tokens[:PROMPT_LENGTH], (tokens[-4:-2], tokens[-2:]))
 
 
 def _off_by(logits: torch.Tensor, plain: torch.Tensor) -> str:
@@ -116,12 +167,14 @@ def _why_no_rows(
 ) -> str:
     """Why transformers' cache of this model cannot be continued and forked by rows; "" if it can.
 
-    Fills `cache`. Layers of nothing but keys and values are known to fork; others are tried.
+    Fills `cache`. Layers of nothing but keys and values are known to fork; others are tried, and so
+    are decoders, of which several rows have to see one row of cross-attention.
     """
     name = type(model.module).__name__
     try:
         model.forward([texts.prompt[:3]], cache)
-        if all(type(layer) in PLAIN_LAYERS for layer in cache.layers):
+        is_plain = all(type(layer) in PLAIN_LAYERS for layer in cache.layers)
+        if is_plain and model.source is None:
             if cache.get_seq_length() != 3:
                 return f"{name} keeps no keys and values between its passes."
             if plain.dtype != torch.float32:
@@ -153,6 +206,8 @@ def _why_no_pool(
         return f"{name} does not let its attention be replaced ({_short(error)})."
     if len(mask.windows) < config.num_hidden_layers:
         return f"{name} does not run its layers through a replaceable attention."
+    if model.source is not None and len(model.source.attended) < config.num_hidden_layers:
+        return f"{name} does not run its cross-attention through a replaceable attention."
     if (layer_idx := _wrong_window(config, mask)) is not None:
         return f"{name} does not tell its attention the sliding window of layer {layer_idx}."
     if off := _off_by(shared, plain):

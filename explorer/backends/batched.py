@@ -27,7 +27,7 @@ class BatchedBackend(Backend):
         self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
     ) -> None:
         super().__init__(model, config, num_prompt)
-        self.cache = DynamicCache(config=model.module.config)
+        self.cache = model.new_cache()
         self.num_rows = 1
         self.length = 0
 

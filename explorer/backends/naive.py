@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transformers.cache_utils import DynamicCache
-
 from explorer.backends.base import Backend, Forward, unshared_memory
 from explorer.events import Memory
 
@@ -27,7 +25,7 @@ class NaiveBackend(Backend):
         self, model: LoadedModel, config: RunConfig | None = None, num_prompt: int = 0
     ) -> None:
         super().__init__(model, config, num_prompt)
-        self.caches = [DynamicCache(config=model.module.config)]
+        self.caches = [model.new_cache()]
         self.length = 0
 
     def prefill(self, ids: Sequence[int]) -> Forward:
