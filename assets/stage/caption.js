@@ -2,6 +2,7 @@
 
 import { el, mark, say } from "./dom.js";
 import { bytes, count, memorySentence, narrate } from "./format.js";
+import { reusedWords } from "./reused.js";
 
 export const BADGES = {
   none: "no run", loading: "loading", recorded: "recorded run", live: "running live",
@@ -29,9 +30,15 @@ export function drawWords(parts, { log, state }, isMoving) {
 
 /** The facts of a run that do not change with the cursor. `details`: what is known beside its header. */
 export function drawDetails(host, log, details) {
-  const rows = log ? { ...factsOf(log.header), ...details } : details;
+  const rows = log ? { ...factsOf(log.header), ...reuseOf(log), ...details } : details;
   host.replaceChildren(...Object.entries(rows).flatMap(([name, value]) =>
     [el("dt", { text: name }), el("dd", { text: String(value), "data-detail": name })]));
+}
+
+/** What of the prompt came from the prefix cache. */
+function reuseOf(log) {
+  const words = reusedWords(log);
+  return words ? { "prompt reuse": words } : {};
 }
 
 function factsOf({ model, config }) {

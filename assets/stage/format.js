@@ -110,7 +110,9 @@ const ENDS = {
 };
 
 function prefillWords(step) {
-  return `the model read ${plural(step.positions, "prompt token")}`;
+  const reused = step.slots.length - step.positions;
+  const read = `the model read ${plural(step.positions, "prompt token")}`;
+  return reused > 0 ? `${plural(reused, "prompt token")} came from the prefix cache and ${read}` : read;
 }
 
 function quietWords(step) {

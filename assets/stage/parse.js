@@ -67,6 +67,9 @@ const STEP = {
   }],
   forks: [{ path: PATH, children: [PATH] }],
   ends: [{ path: PATH, node: ID, status: oneOf("finished", "length", "pruned", "cancelled") }],
+  reused: maybe({
+    hit_tokens: COUNT, miss_tokens: COUNT, seconds_saved: maybe(number()), max_abs_error: maybe(number(0)), reason: text,
+  }),
   slots: [COUNT], freed: [COUNT], memory_forward: MEMORY, memory: MEMORY, peak_memory_nbytes: COUNT,
   evictions: maybe([{
     layer: COUNT, slots: [COUNT], paths: [[PATH]], positions: [COUNT], tokens: [TOKEN], texts: [text], scores: [maybe(number(-FAR * FAR, FAR * FAR))],

@@ -77,9 +77,10 @@ export class TreeTokens {
     this.heirs = new Map(); // live paths and stored children right after a node
   }
 
-  #readPrompt({ positions }) {
+  #readPrompt({ positions, slots }) {
     if (this.rows.length !== 1 || this.rows[0] !== PROMPT) this.#restart(); // the next of several independent samples
-    for (let at = 0; at < positions; at++) this.#lengthen(1);
+    const tokens = Math.max(positions, slots.length); // those that were reused have slots, and were not computed
+    for (let at = 0; at < tokens; at++) this.#lengthen(1);
   }
 
   get first() {

@@ -11,6 +11,7 @@ import gradio as gr
 from pydantic import TypeAdapter, ValidationError
 
 from explorer import metrics
+from explorer.cache.prefix import PrefixCache
 from explorer.config import InputError, RunConfig, explain
 from explorer.events import Origin
 from explorer.trace import Trace
@@ -91,7 +92,9 @@ def stream(
 
     def batches() -> Iterator[str]:
         config, origin = read()
-        yield from live(config, shared.models, shared.store, shared.limits, origin, token)
+        yield from live(
+            config, shared.models, shared.store, shared.limits, origin, token, shared.prefix
+        )
 
     return guarded(batches, "run", shared.store, token)
 
@@ -103,8 +106,12 @@ def live(
     limits: Limits | None = None,
     origin: Origin | None = None,
     token: str | None = None,
+    prefix: PrefixCache | None = None,
 ) -> Iterator[str]:
     """Load, run and finish one run, as batches; what people are told is in their `status`.
+
+    What of its prompt is in `prefix` is not read again: a token forced, a path gone on with, the
+    same prompt under other settings.
 
     Raises Left when the page that asked for it under `token` has left it.
     """
@@ -117,7 +124,7 @@ def live(
     header = prepare(model, config, origin)
     run = store.open(header, stage.title_of(header), _note(config), token)
     trace = Trace(header)
-    steps = generate(model, config)
+    steps = generate(model, config, prefix)
     parts = store.wanted(stage.within(steps, limits), token)
     try:
         sent = yield from stage.batches(run, stage.recorded(parts, trace))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 
+from explorer.cache.prefix import PrefixCache
 from explorer.config import RunConfig
 from explorer.ui.forms import Form
 from explorer.ui.limits import Limits
@@ -60,6 +61,7 @@ class Shared:
     backends: gr.CheckboxGroup | None = None  # those to compare; set by their tab
     variants: gr.Dropdown | None = None  # the runs of the Evict tab; set by it
     parts: SidebarParts | None = None  # set by the sidebar
+    prefix: PrefixCache = field(default_factory=PrefixCache)  # of all runs in Explore
 
     def config(self, values: Sequence[Any]) -> RunConfig:
         """The run that the form's `values` describe. Raises InputError, one sentence."""

@@ -252,6 +252,29 @@ def test_a_pruned_path_is_grown_on_from_its_exact_tokens(page: Page, by: str) ->
     expect(page.locator(".fs-origin")).to_contain_text("grown on from")
 
 
+def test_a_prompt_that_was_read_before_is_reused_and_grows_the_same_tree(page: Page) -> None:
+    found, digests, before = at_fork(page), [], ""
+    changes = {"max_new_tokens": 5, "entropy_threshold": 1}
+    wanted = {"changes": changes, "prefix_ids": found["way"], "origin": None}
+    for _ in range(2):
+        stage(page, "stage.actions.request('run', arg)", wanted)
+        header = run_done(page, before)
+        before = f"{header['created']}undefined"
+        digests.append(shown_digest(page))
+    length = len(found["prompt"]) + len(found["way"])
+    hit = (length - 1) // 16 * 16  # whole blocks, and never the last token
+    assert hit
+    words = page.locator('[data-detail="prompt reuse"]')
+    expect(words).to_have_text(
+        re.compile(f"{hit} of {length} prompt tokens reused, .* (saved|lost)")
+    )
+    assert digests[0] == digests[1] == digest_by_command_line(header)
+    pause(page, 0)
+    expect(page.locator(".fs-narration").first).to_contain_text(
+        f"{hit} prompt tokens came from the prefix cache and the model read {length - hit}"
+    )
+
+
 LONG = "{ changes: { max_new_tokens: 1900, max_paths: 20 }, origin: null }"
 
 
