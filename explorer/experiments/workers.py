@@ -122,11 +122,11 @@ def rows_in_processes(
     """
     left = deque(tasks)
     while left:
-        lost = yield from _in_pool(work, left, jobs)
+        lost = deque((yield from _in_pool(work, left, jobs, 2 * jobs)))
         if lost:
             say(f"a process died; {len(lost)} rows under way are run again, one at a time")
-        for task in lost:
-            if (yield from _in_pool(work, deque([task]), 1)):
+        while lost:
+            for task in (yield from _in_pool(work, lost, 1, 1)):
                 yield died(*task, "the process died of it twice (killed, or out of memory)")
 
 
@@ -135,15 +135,18 @@ def died(key: str, point: Point, how: str) -> Row:
     return {"key": key, "name": point.name, "axes": point.axes, "error": how, "seconds": None}
 
 
-def _in_pool(work: Work, left: deque[Task], jobs: int) -> Generator[Row, None, list[Task]]:
-    """Rows of `left`, which is emptied; the tasks under way when a process died, if one did."""
+def _in_pool(
+    work: Work, left: deque[Task], jobs: int, ahead: int
+) -> Generator[Row, None, list[Task]]:
+    """Rows of `left`, at most `ahead` given out at a time, until it is empty or a process dies;
+    then the tasks that were out."""
     with ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn"), _start_worker, (work,)
     ) as pool:
         pending: dict[Future[Row], Task] = {}
         try:
             while left or pending:
-                while left and len(pending) < 2 * jobs:
+                while left and len(pending) < ahead:
                     pending[pool.submit(_measure_row, *left[0])] = left[0]
                     left.popleft()
                 for future in wait(pending, return_when=FIRST_COMPLETED).done:

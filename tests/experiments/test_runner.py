@@ -205,32 +205,22 @@ def test_several_processes_give_the_same_table(tmp_path: Path, model_folder: Pat
     assert 1 <= len(processes) <= 2
 
 
-def test_a_row_whose_process_is_killed_is_run_again_and_the_table_is_whole(
+def test_rows_of_a_killed_process_are_run_again_and_one_that_kills_every_time_is_a_failure(
     tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COUNTING_MARK", str(tmp_path / "killed"))
     said: list[str] = []
-    document = run_sweep(
-        plan_of(tmp_path / "two", model_folder, jobs=2, options={"mortal": 5}), say=said.append
-    )
+    options = {"rows": 4, "mortal": 1, "fatal": 3}
+    plan = plan_of(tmp_path / "two", model_folder, jobs=2, options=options)
+    document = run_sweep(plan, say=said.append)
     assert (tmp_path / "killed").exists()
-    assert squares(document) == [number**2 for number in range(8)]
-    assert document["failed"] == []
-    assert any(line.startswith("a process died; ") for line in said)
-    names = [line["name"] for line in lines_of(tmp_path / "two")[1:]]
-    assert sorted(names) == [f"row {number}" for number in range(8)]
-
-
-def test_a_row_that_kills_every_process_is_a_failure_and_the_others_go_on(
-    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COUNTING_MARK", str(tmp_path / "killed"))
-    plan = plan_of(tmp_path / "two", model_folder, jobs=2, options={"fatal": 2})
-    document = run_sweep(plan)
-    assert squares(document) == [0, 1, 9, 16, 25, 36, 49]
+    assert squares(document) == [0, 1, 4]
     (failed,) = document["failed"]
-    assert failed["name"] == "row 2"
+    assert failed["name"] == "row 3"
     assert failed["error"].startswith("the process died of it twice")
+    assert said[0].startswith("a process died; ")
+    names = [line["name"] for line in lines_of(tmp_path / "two")[1:]]
+    assert sorted(names) == ["row 0", "row 1", "row 2", "row 3"]
 
 
 def test_no_more_processes_run_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
