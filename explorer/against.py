@@ -1,9 +1,10 @@
-"""The full cache beside a run: the same tokens and forks, nothing evicted, nothing rounded."""
+"""What runs beside a run, with the same tokens and forks: the full cache, nothing evicted."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 
@@ -12,6 +13,16 @@ from explorer.backends.cow import CowBackend
 from explorer.config import InputError
 from explorer.events import Decision
 from explorer.models import LoadedModel
+
+
+class Follower(Protocol):
+    """Takes the steps of a run, its forks too, and says how far the run's predictions are off."""
+
+    def prefill(self, ids: Sequence[int]) -> None: ...
+    def decode(self, ids: Sequence[int]) -> None: ...
+    def compare(self, forward: Forward, decisions: Sequence[Decision]) -> tuple[Decision, ...]: ...
+    def fork(self, parents: Sequence[int]) -> None: ...
+    def close(self) -> None: ...
 
 
 class FullCache:
@@ -60,3 +71,31 @@ def divergence(full: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     p, q = (logits.to(wide).log_softmax(dim=-1) for logits in (full, other))
     terms = torch.where(p > -torch.inf, p.exp() * (p - q), 0.0)
     return terms.sum(dim=-1).clamp(min=0)
+
+
+class Both:
+    """Two that follow the same run."""
+
+    def __init__(self, first: Follower, second: Follower) -> None:
+        self._all = (first, second)
+
+    def prefill(self, ids: Sequence[int]) -> None:
+        for each in self._all:
+            each.prefill(ids)
+
+    def decode(self, ids: Sequence[int]) -> None:
+        for each in self._all:
+            each.decode(ids)
+
+    def compare(self, forward: Forward, decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+        for each in self._all:
+            decisions = each.compare(forward, decisions)
+        return tuple(decisions)
+
+    def fork(self, parents: Sequence[int]) -> None:
+        for each in self._all:
+            each.fork(parents)
+
+    def close(self) -> None:
+        for each in self._all:
+            each.close()

@@ -24,6 +24,7 @@ KVDtypeName = Literal["model", "int8", "int4", "adaptive"]
 PrefixUseName = Literal["on", "read", "off"]
 DeviceName = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
 DtypeName = Literal["auto", "float32", "bfloat16", "float16"]
+KernelName = Literal["auto", "flash", "efficient", "math"]
 
 BACKENDS: tuple[str, ...] = get_args(BackendName)
 UNPROTECTED = ("fifo",)  # policies under which sinks and recent tokens leave like any other
@@ -280,6 +281,15 @@ class RunConfig(_Frozen):
         "auto", description="Where the model runs: auto, cpu, cuda, cuda:N or mps"
     )
     dtype: DtypeName = Field("auto", description="Number format of weights and cache")
+    attention_kernel: KernelName = Field(
+        "auto", description="Which of torch's attention kernels computes; the trace says which ran"
+    )
+    compile: bool = Field(
+        False, description="Compile the feed-forward blocks with torch.compile: the first run waits"
+    )
+    against_float32: bool = Field(
+        False, description="Run float32 beside it and record how far the logits and tokens part"
+    )
     sampling: Sampling = Sampling()
     branching: Branching = Branching()
     cache: Cache = Cache()

@@ -43,6 +43,20 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class Execution:
+    """How the passes of a run are computed, as it came out on this machine.
+
+    Kernels are torch's names, "written out" where a model or policy needs what no kernel gives,
+    "" where no such pass is made.
+    """
+
+    unmasked: str  # kernel of passes over a whole text, or of one path's own cache
+    masked: str  # kernel of passes through the tree mask
+    compiled: int = 0  # blocks that were compiled
+    notes: tuple[str, ...] = ()  # what was asked for and not to be had, and why, a sentence each
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a run needs to know of its model. Sizes in elements, `kv_nbytes_per_token` in bytes."""
 
@@ -102,6 +116,7 @@ class Header:
     # What an encoder reads; `prompt` is then what the decoder begins with, its start token first.
     source: tuple[PromptToken, ...] = ()
     rates: Rates | None = None  # of the machine it ran on
+    execution: Execution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +154,9 @@ class Decision:
     candidates: tuple[Candidate, ...]  # most probable first; none of probability 0
     kl: float | None = None  # KL(full cache || this run), nats, where the full cache ran beside it
     full_top: int | None = None  # the full cache's most probable token: a flip where it differs
+    top: int | None = None  # this run's most probable token, where float32 ran beside it
+    float32_top: int | None = None  # that of float32: a flip where it differs
+    float32_error: float | None = None  # largest distance of a logit from float32's
     look: Look | None = None  # of an encoder-decoder model
 
 

@@ -20,13 +20,15 @@ import torch
 import transformers
 
 import explorer
-from explorer.against import FullCache
+from explorer.against import Both, Follower, FullCache
 from explorer.backends import BACKENDS, Backend, Forward, check_fit, num_open
 from explorer.config import InputError, RunConfig
 from explorer.events import FORMAT, VERSION, Evicted, Header, Memory, Origin, Phase, Step
+from explorer.kernels import execution
 from explorer.machine import rates
 from explorer.meter import Meter
 from explorer.models import LoadedModel
+from explorer.precision import Float32
 from explorer.prompt import prompt_ids, prompt_tokens, source_ids
 from explorer.reuse import Reuse
 from explorer.sampling import Observed, observe
@@ -66,6 +68,7 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
         source=prompt_tokens(text, source),
         origin=origin,
         rates=rates(model.info.device, model.info.dtype, torch.get_num_threads()),
+        execution=execution(model, config),
     )
 
 
@@ -97,6 +100,7 @@ def generate(
     Closing the iterator frees keys and values; so does any error.
     """
     header = prepare(model, config)
+    model = model.tuned(config.attention_kernel, config.compile)
     ids = tuple(token.token for token in header.prompt)
     backend_type = BACKENDS[config.cache.backend]
     text = TextStream(model.tokenizer)
@@ -117,12 +121,16 @@ def generate(
         if header.source:
             model = model.reading([token.token for token in header.source])
         backend = backend_type(model, config, len(ids))
-        reuse = full = None
+        reuse: Reuse | None = None
+        full: Follower | None = None
         try:
             reuse = Reuse(prefix, model, config, backend, ids)
             if config.eviction.against_full:
                 beside = model if model.source is None else model.reading(model.source.ids)
                 full = FullCache(beside, config.cache.prefill_chunk)
+            if config.against_float32:
+                float32 = Float32(model, config.cache.prefill_chunk)
+                full = float32 if full is None else Both(full, float32)
             yield from engine.run(backend, ids, reuse, full)
         finally:
             backend.close()
@@ -153,7 +161,7 @@ class _Engine:
         self._index = 0
 
     def run(
-        self, backend: Backend, ids: tuple[int, ...], reuse: Reuse, full: FullCache | None = None
+        self, backend: Backend, ids: tuple[int, ...], reuse: Reuse, full: Follower | None = None
     ) -> Iterator[Step]:
         """Prefill what of `ids` cannot be reused in chunks, then decode until the tree is done: a
         Step for each pass."""
@@ -208,7 +216,7 @@ class _Engine:
         forward: Forward,
         phase: Phase,
         seen: Observed | None = None,
-        full: FullCache | None = None,
+        full: Follower | None = None,
     ) -> Step:
         """Decide on `seen` (nothing between prefill chunks), fork, and record it all."""
         source = backend.model.source

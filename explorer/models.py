@@ -35,8 +35,10 @@ from transformers.utils import logging
 
 from explorer import attention
 from explorer.attention import TreeMask
+from explorer.compiled import Compiled, compile_blocks, swapped
 from explorer.config import InputError
 from explorer.hub import guard, has_tokenizer, locate, weight_nbytes
+from explorer.kernels import forced
 from explorer.probe import describe
 from explorer.seq2seq import Source
 
@@ -71,6 +73,10 @@ class LoadedModel:
         self._lock = threading.RLock()
         parameters = inspect.signature(module.forward).parameters
         self.keeps_logits = "logits_to_keep" in parameters
+        self.kernel = "auto"  # of attention
+        self.compiled: Compiled | None = None
+        self.kept: dict[str, Any] = {}  # what is made once and shared with copies
+        self.is_from_files = False
         self.info = describe(self, name)
 
     @property
@@ -94,7 +100,7 @@ class LoadedModel:
         extra: dict[str, Any] = {"logits_to_keep": 1} if self.keeps_logits else {}
         if self.source is not None:
             start = None if positions is None else positions[0][0]
-            with self._lock, torch.inference_mode():
+            with self._pass():
                 logits = self.source.forward(self.module, ids, cache, start, tree_mask, **extra)
             return logits[:, -1, :]
         if tree_mask is not None:
@@ -104,12 +110,37 @@ class LoadedModel:
                 [list(row) for row in positions], dtype=torch.long, device=self.device
             )
         name = attention.NAME if tree_mask is not None else None
-        with self._lock, torch.inference_mode():
+        with self._pass():
             with attention.implementation(self.module, name) if name else nullcontext():
                 out = self.module(
                     input_ids=ids, past_key_values=cache, use_cache=cache is not None, **extra
                 )
         return out.logits[:, -1, :]  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _pass(self) -> Iterator[None]:
+        """One pass at a time, on the kernel and with the blocks that the run asked for."""
+        with self._lock, torch.inference_mode(), forced(self.kernel), swapped(self.compiled):
+            yield
+
+    def tuned(self, kernel: str, is_compiled: bool) -> LoadedModel:
+        """This model on an attention kernel, its blocks compiled or not. Made once."""
+        if kernel == self.kernel and not is_compiled:
+            return self
+        key = f"{kernel}{' compiled' * is_compiled}"
+        if key not in self.kept:
+            model = self.kept[key] = copy.copy(self)
+            model.kernel = kernel
+            if is_compiled:
+                model.compiled = self.compile()[0]
+        return self.kept[key]  # type: ignore[no-any-return]
+
+    def compile(self) -> tuple[Compiled, str]:
+        """Compiled blocks, and why there are none. Done once."""
+        if "blocks" not in self.kept:
+            with self._lock:
+                self.kept["blocks"] = compile_blocks(self.module)
+        return self.kept["blocks"]  # type: ignore[no-any-return]
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -179,7 +210,9 @@ def load_model(name: str = "tiny", device: str = "auto", dtype: str = "auto") ->
         )
     if not placement:
         module = module.to(target)
-    return LoadedModel(module, _tokenizer(name, source), name)
+    model = LoadedModel(module, _tokenizer(name, source), name)
+    model.is_from_files = True
+    return model
 
 
 @contextmanager

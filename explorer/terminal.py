@@ -157,10 +157,8 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
         f"decode), {run['tokens_per_second']['generated']:.0f} generated tokens/s",
         highlight=False,
     )
-    for line in phase_lines(run["phases"]):
+    for line in (*execution_lines(run, trace.header.config), *phase_lines(run["phases"])):
         console.print(line, highlight=False)
-    if (reused := metrics.reused(trace)) is not None:
-        console.print(metrics.reused_words(reused), highlight=False)
     if (reused := metrics.reused(trace)) is not None:
         console.print(metrics.reused_words(reused), highlight=False)
     console.print(
@@ -190,6 +188,26 @@ def _budget(budget: float | list[int] | None) -> str:
     if isinstance(budget, int):
         return f", budget {budget} tokens a layer"
     return f", budgets {', '.join(map(str, budget))} tokens, layer by layer"
+
+
+def execution_lines(run: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    """Kernels and compiled blocks, what was not to be had, and the distance from float32."""
+    if (ran := run["execution"]) is not None:
+        kernels = dict.fromkeys(kernel for kernel in (ran["unmasked"], ran["masked"]) if kernel)
+        line = f"attention: {' and '.join(kernels)}"
+        if len(kernels) > 1:
+            line += " (through the tree mask)"
+        yield line + (f"; {ran['compiled']} blocks compiled" if ran["compiled"] else "")
+        yield from ran["notes"]
+    apart = run["against_float32"]
+    if apart is not None:
+        yield (
+            f"against float32: {apart['flips']} of {apart['decisions']} most probable tokens are "
+            f"others ({apart['flip_rate']:.1%}), logits off by up to "
+            f"{apart['max_logit_difference']:.2g}"
+        )
+    elif run["run"]["dtype"] != "float32" or config.get("attention_kernel", "auto") != "auto":
+        yield "against float32: not measured; --against-float32 does"
 
 
 def phase_lines(phases: Mapping[str, Any]) -> Iterator[str]:

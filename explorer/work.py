@@ -42,13 +42,13 @@ def work_of(module: PreTrainedModel, last_logits_only: bool) -> Work | None:
     return Work(
         flops_per_position=round(2 * multiplied) + (0 if last_logits_only else head_flops),
         flops_per_logits=head_flops if last_logits_only else 0,
-        flops_per_pair=2 * config.num_hidden_layers * heads * sum(_head_sizes(config, heads)),
+        flops_per_pair=2 * config.num_hidden_layers * heads * sum(head_sizes(config, heads)),
         weight_nbytes=int(weight_nbytes) + head.weight.nbytes,
         active_nbytes=round(active_nbytes) + head.weight.nbytes,
     )
 
 
-def _head_sizes(config: Any, heads: int) -> tuple[int, int]:
+def head_sizes(config: Any, heads: int) -> tuple[int, int]:
     """Numbers in a key and in a value of one query head."""
     plain = getattr(config, "head_dim", None) or config.hidden_size // heads
     return getattr(config, "qk_head_dim", None) or plain, getattr(config, "v_head_dim", 0) or plain

@@ -1,7 +1,7 @@
 // The stage in words: narration, the memory sentence, the counts over the maps, the run's facts.
 
 import { el, mark, say } from "./dom.js";
-import { bytes, count, memorySentence, narrate } from "./format.js";
+import { bytes, count, memorySentence, narrate, plural } from "./format.js";
 import { reusedWords } from "./reused.js";
 
 export const BADGES = {
@@ -30,7 +30,7 @@ export function drawWords(parts, { log, state }, isMoving) {
 
 /** The facts of a run that do not change with the cursor. `details`: what is known beside its header. */
 export function drawDetails(host, log, details) {
-  const rows = log ? { ...factsOf(log.header), ...reuseOf(log), ...details } : details;
+  const rows = log ? { ...factsOf(log.header), ...apartOf(log), ...reuseOf(log), ...details } : details;
   host.replaceChildren(...Object.entries(rows).flatMap(([name, value]) =>
     [el("dt", { text: name }), el("dd", { text: String(value), "data-detail": name })]));
 }
@@ -41,11 +41,28 @@ function reuseOf(log) {
   return words ? { "prompt reuse": words } : {};
 }
 
-function factsOf({ model, config }) {
+/** How far the run was from float32, where that ran beside it. */
+function apartOf({ steps }) {
+  const compared = steps.flatMap(({ decisions }) => decisions).filter(({ float32_error: error }) => error !== undefined && error !== null);
+  if (!compared.length) return {};
+  const flips = compared.filter((one) => one.top !== one.float32_top).length;
+  const most = compared.reduce((top, { float32_error: error }) => Math.max(top, error), 0);
+  return { "against float32": `${count(flips)} of ${count(compared.length)} most probable tokens are others, logits off by up to ${Number(most.toPrecision(2))}` };
+}
+
+/** The kernels that attention ran on, and what was asked for and not to be had. */
+function kernelsOf({ unmasked, masked, compiled, notes }) {
+  const names = [...new Set([unmasked, masked].filter(Boolean))];
+  const through = names.length > 1 ? " (through the tree mask)" : "";
+  return [`${names.join(" and ")}${through}${compiled ? `, ${plural(compiled, "block")} compiled` : ""}`, ...notes].join(". ");
+}
+
+function factsOf({ model, config, execution }) {
   return {
     model: `${model.name} (${model.architecture}, ${count(model.num_parameters)} parameters)`,
     backend: config.cache.backend,
     device: `${model.device}, ${model.dtype}`,
+    ...(execution && { attention: kernelsOf(execution) }),
     seed: String(config.sampling.seed),
     threshold: String(config.branching.entropy_threshold),
   };

@@ -48,6 +48,7 @@ const HEADER = {
   },
   prompt: [{ token: TOKEN, text, raw: text }],
   origin: maybe({ created: text, kind: oneOf("forced", "grown", "threshold"), node: maybe(ID), depth: maybe(ID), text: maybe(text) }),
+  execution: maybe({ unmasked: text, masked: text, compiled: COUNT, notes: [text] }),
   rates: maybe({ flops_per_second: number(1, FAR * FAR), nbytes_per_second: number(1, FAR * FAR), conditions: text }),
 };
 
@@ -60,6 +61,7 @@ const STEP = {
   decisions: [{
     path: PATH, node: ID, entropy: number(), normalized_entropy: SHARE, raw_entropy: number(), factor: whole(1, 4096),
     candidates: [{ token: TOKEN, text, raw_logprob: number(), prob: SHARE }], kl: maybe(number()), full_top: maybe(TOKEN),
+    top: maybe(TOKEN), float32_top: maybe(TOKEN), float32_error: maybe(number(0)),
   }],
   nodes: [{
     id: ID, parent: ID, path: PATH, token: TOKEN, text, raw: text, prob: SHARE, raw_prob: SHARE, logprob: number(), raw_logprob: number(),
