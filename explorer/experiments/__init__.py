@@ -12,7 +12,7 @@ from explorer.experiments.base import FULL, QUICK, Conditions, Unmeasured
 # cases as dicts and, for what this machine cannot measure, `Unmeasured`.
 BENCHMARKS = tuple(
     f"explorer.experiments.{name}"
-    for name in ("speed", "sketches", "quant", "eviction", "page", "stage")
+    for name in ("speed", "sketches", "quant", "eviction", "reuse", "page", "stage")
 )
 
 # Sweeps: a module with `SWEEP`, or the name of one of its `SWEEPS`.
@@ -26,6 +26,7 @@ SWEEPS = {
     "model": f"{SETTINGS}:model",
     "kv_dtype": f"{SETTINGS}:kv_dtype",
     "select": "explorer.experiments.select",
+    "prefix": "explorer.experiments.prefix",
     "sketch_grid": "explorer.experiments.sketch_grid",
     "own": f"{SETTINGS}:own",
 }
@@ -39,6 +40,7 @@ ABOUT = {
     "model": "The same run on several models.",
     "kv_dtype": "Keys and values in fewer bits: bytes, speed, and how far the run parts.",
     "select": "Sample, top, Gumbel or arithmetic, each at the same number of forward tokens.",
+    "prefix": "How much of its prompts a prefix cache hits, by its size and by who leaves first.",
     "sketch_grid": "How large must a sketch of the attention be, and does it pay?",
     "own": "Any settings of a run against each other.",
 }

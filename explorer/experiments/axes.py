@@ -15,8 +15,13 @@ from explorer.experiments.base import Axes, Point
 MOST_POINTS = 10_000
 SLOWEST = ("model", "device", "dtype")  # outermost: every model is loaded once
 
-# What a sweep can run through beside the settings of a run, in tokens: lowest and highest value.
-COUNTS = {"prompt_length": (1, 65_536), "forward_tokens": (1, 10_000_000)}
+# What a sweep can run through beside the settings of a run: lowest and highest count, or choices.
+COUNTS = {
+    "prompt_length": (1, 65_536),
+    "forward_tokens": (1, 10_000_000),
+    "capacity_blocks": (0, 10_000_000),
+}
+CHOICES = {"order": ("lru", "fifo")}
 FIELDS = frozenset(name for _, name, _ in iter_fields())
 
 Change = Callable[[RunConfig, Mapping[str, Any]], RunConfig]
@@ -24,14 +29,22 @@ Change = Callable[[RunConfig, Mapping[str, Any]], RunConfig]
 
 def values_of(name: str, given: Any) -> tuple[Any, ...]:
     """The values of an axis, as far as they can be checked alone. Raises InputError."""
-    if name not in FIELDS and name not in COUNTS:
-        known = ", ".join(sorted(FIELDS | set(COUNTS)))
+    if name not in FIELDS | set(COUNTS) | set(CHOICES):
+        known = ", ".join(sorted(FIELDS | set(COUNTS) | set(CHOICES)))
         raise InputError(f"axes: there is no setting {name!r}; choose from {known}.")
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise InputError(f"axes: {name} needs a list of values, as in [1, 2], not {given!r}.")
     if not given:
         raise InputError(f"axes: {name} has no values; give at least one.")
+    if name in CHOICES:
+        return tuple(_choice(name, value) for value in given)
     return tuple(_count(name, value) if name in COUNTS else value for value in given)
+
+
+def _choice(name: str, value: Any) -> Any:
+    if value not in CHOICES[name]:
+        raise InputError(f"{name}: choose from {', '.join(CHOICES[name])}, not {value!r}.")
+    return value
 
 
 def _count(name: str, value: Any) -> int:
@@ -41,7 +54,7 @@ def _count(name: str, value: Any) -> int:
     except (TypeError, ValueError):
         count = low - 1
     if not low <= count <= high or isinstance(value, bool | float):
-        raise InputError(f"{name}: give whole tokens from {low} to {high:,}, not {value!r}.")
+        raise InputError(f"{name}: give a whole number from {low} to {high:,}, not {value!r}.")
     return count
 
 

@@ -81,8 +81,9 @@ def test_axes_are_read_from_the_command_line() -> None:
         (["temperature"], "names no values; write one as temperature=0.5"),
         (["temperature="], "temperature has no values; give at least one"),
         (["temperature=1", "temperature=2"], "temperature is given twice"),
-        (["prompt_length=0"], "prompt_length: give whole tokens from 1 to 65,536, not '0'"),
-        (["prompt_length=1.5"], "prompt_length: give whole tokens"),
+        (["prompt_length=0"], "prompt_length: give a whole number from 1 to 65,536, not '0'"),
+        (["order=lifo"], "order: choose from lru, fifo, not 'lifo'"),
+        (["prompt_length=1.5"], "prompt_length: give a whole number"),
     ],
 )
 def test_an_axis_that_is_none_is_one_sentence(texts: list[str], said: str) -> None:
@@ -168,5 +169,8 @@ def test_every_registered_sweep_has_points_measures_and_a_name_of_its_own(tmp_pa
         if name != "own":
             tasks = tasks_of(Plan(module, RunConfig(), sweep.options, tmp_path))
             assert len(tasks) >= 1
-            assert all(point.config.prompt or name == "sketch_grid" for _, point in tasks)
+            assert all(
+                point.config.prompt or point.config.prompt_ids or name == "sketch_grid"
+                for _, point in tasks
+            )
             assert set(sweep.fields) <= set(RunConfig().flat())

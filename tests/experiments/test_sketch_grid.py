@@ -261,7 +261,7 @@ def test_the_command_gives_the_promised_document(
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("grid",), "There is no sweep 'grid'; choose from sketch_grid."),
+        (("grid",), "There is no sweep 'grid'; choose from prompt_length,"),
         (
             ("sketch_grid", "--budget", "64"),
             "budget: sketch_grid sets it row by row; leave it out.",
