@@ -16,6 +16,7 @@ UNKNOWN: dict[str, Any] = dict.fromkeys(
         "head_dim",
         "vocab_size",
         "kv_nbytes_per_token",
+        "cross_nbytes_per_token",
     )
 )
 
@@ -67,6 +68,7 @@ def describe(name: str, is_asked_for: bool = True) -> dict[str, Any]:
         "head_dim": info.head_dim,
         "vocab_size": info.vocab_size,
         "kv_nbytes_per_token": info.kv_nbytes_per_token,
+        "cross_nbytes_per_token": info.cross_nbytes_per_token,
         "backends": list(info.backends),
         "reason": {name: info.reason for name in BACKENDS if name not in info.backends},
     }

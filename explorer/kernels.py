@@ -79,6 +79,9 @@ def _of_the_model(model: LoadedModel, asked: str, is_pooled: bool) -> tuple[str,
         if special:
             note = f"this model's attention has {special}, which no kernel takes"
             return WRITTEN_OUT, WRITTEN_OUT, [note]
+    elif model.is_encoder_decoder:
+        note = "attention over the source is recorded, and no kernel gives its weights"
+        return WRITTEN_OUT, "", [note]
     elif config._attn_implementation != "sdpa":
         note = f"this model runs {config._attn_implementation} attention of its own"
         return WRITTEN_OUT, "", [note]

@@ -116,7 +116,7 @@ def counters(trace: Trace) -> dict[str, Any]:
         "forks": sum(len(step.forks) for step in trace),
         "pruned": sum(end.status == "pruned" for end in ends),
         "generated_tokens": generated_tokens(trace),
-        "forward_token_steps": sum(step.positions for step in trace),
+        "forward_token_steps": sum(step.positions + step.encoded for step in trace),
         "sharing_peak": max((sharing(memory) for memory in _memories(trace)), default=0.0),
         **peaks,
         "peak_memory_nbytes": max((step.peak_memory_nbytes for step in trace), default=0),
@@ -170,6 +170,15 @@ def _cache(config: dict[str, Any]) -> dict[str, Any]:
     budget = eviction["layer_budgets"] or eviction["budget"]
     bound = {"policy": eviction["policy"], "budget": budget, "strategy": eviction["strategy"]}
     return kind | bound
+
+
+def cross(trace: Trace) -> dict[str, int]:
+    """The cross-attention cache at its peak: source tokens held, once for all paths, and bytes."""
+    names = {"tokens": "cross_tokens", "nbytes": "cross_nbytes"}
+    return {
+        name: max((getattr(memory, own) for memory in _memories(trace)), default=0)
+        for name, own in names.items()
+    }
 
 
 def generated_tokens(trace: Trace) -> int:
@@ -278,5 +287,6 @@ def result(trace: Trace, keep_pruned: bool = False) -> dict[str, Any]:
         "execution": None if trace.header.execution is None else asdict(trace.header.execution),
         "against_float32": against_float32(trace),
         **_prefix(trace),
+        **({"cross": cross(trace)} if trace.header.source else {}),
         "tree_digest": tree_digest(trace),
     }

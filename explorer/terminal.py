@@ -52,7 +52,8 @@ def entropy_style(normalized: float) -> str:
 def tree(trace: Trace, keep_pruned: bool = False) -> Tree:
     """The token tree so far: a line from fork to fork, coloured by entropy, forks underlined."""
     shown = _Shown(trace, keep_pruned)
-    prompt = "".join(token.text for token in trace.header.prompt)
+    header = trace.header
+    prompt = "".join(token.text for token in header.source or header.prompt)
     root = Tree(Text(plain(prompt) or "(prompt)", style="bold"), guide_style="dim")
     waiting = [(root, PROMPT_NODE)]
     while waiting:
@@ -169,6 +170,12 @@ def print_run(trace: Trace, console: Console, keep_pruned: bool = False) -> None
     )
     if "policy" in run["run"]:
         console.print(evicted(run["run"], counters), highlight=False)
+    if (cross := run.get("cross")) is not None:
+        console.print(
+            f"cross-attention cache beside it: {amount(cross['nbytes'])} for {cross['tokens']} "
+            "source tokens, once for all paths",
+            highlight=False,
+        )
     console.print(f"tree {run['tree_digest']}", highlight=False, soft_wrap=True)
 
 

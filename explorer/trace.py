@@ -167,7 +167,8 @@ class Trace:
         import networkx
 
         graph: networkx.DiGraph = networkx.DiGraph()
-        graph.add_node(PROMPT_NODE, text="".join(token.text for token in self.header.prompt))
+        asked = self.header.source or self.header.prompt
+        graph.add_node(PROMPT_NODE, text="".join(token.text for token in asked))
         for row in self.to_frame().to_dict("records"):
             node, parent = row.pop("id"), row.pop("parent")
             known = {str(k): v for k, v in row.items() if v is not None and v == v}

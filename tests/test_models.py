@@ -107,10 +107,6 @@ def damage_weights(folder: Path) -> None:
         (damage_weights, "cannot be loaded: Error while deserializing header"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "cannot be loaded: .*line 1 column"),
         (
-            lambda f: edit_config(f, model_type="t5", is_encoder_decoder=True),
-            "is an encoder-decoder model .t5.; Forkscope runs decoder-only models",
-        ),
-        (
             lambda f: edit_config(
                 f, model_type="zork", auto_map={"AutoConfig": "a.B", "AutoModelForCausalLM": "a.C"}
             ),

@@ -1,5 +1,6 @@
 // The stage in words: narration, the memory sentence, the counts over the maps, the run's facts.
 
+import { crossWords } from "./cross.js";
 import { el, mark, say } from "./dom.js";
 import { bytes, count, memorySentence, narrate, plural } from "./format.js";
 import { reusedWords } from "./reused.js";
@@ -24,6 +25,9 @@ export function drawWords(parts, { log, state }, isMoving) {
   for (const [kind, name] of BYTES) {
     say(parts.memoryKeys.querySelector(`[data-bytes="${kind}"]`), memory ? bytes(memory[name]) : "");
   }
+  const cross = parts.memoryKeys.querySelector('[data-bytes="cross"]');
+  cross.parentElement.hidden = !memory?.cross_nbytes;
+  say(cross, crossWords(memory ?? {}));
   parts.noPool.hidden = hasPool;
   say(parts.noPool, hasPool ? "" : `Backend “${log.header.config.cache.backend}” keeps no shared pool, so there are no slots to draw.`);
 }

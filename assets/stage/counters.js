@@ -32,7 +32,7 @@ export function counters(log) {
     forks: log.forks.length,
     pruned: log.ends.filter((end) => end.status === "pruned").length,
     generated_tokens: generatedTokens(log),
-    forward_token_steps: steps.reduce((sum, step) => sum + step.positions, 0),
+    forward_token_steps: steps.reduce((sum, step) => sum + step.positions + (step.encoded ?? 0), 0),
     sharing_peak: most(sharing),
     ...Object.fromEntries(PEAKS.map((name) => [`${name}_peak`, most((memory) => memory[name])])),
     peak_memory_nbytes: steps.reduce((top, step) => Math.max(top, step.peak_memory_nbytes), 0),

@@ -13,7 +13,8 @@ export function numGiven(log) {
 export function promptParts(log) {
   const from = log.prompt.length - numGiven(log);
   const text = (tokens) => tokens.map((token) => token.text).join("");
-  return [text(log.prompt.slice(0, from)), text(log.prompt.slice(from))];
+  const asked = log.source.length ? `${text(log.source)} → ` : text(log.prompt.slice(0, from));
+  return [asked, text(log.prompt.slice(from))];
 }
 
 /** Token ids between prompt and the token after node `id`: its exact beginning. */

@@ -1,6 +1,7 @@
 // Everything known of what is in focus, at the cursor: first what matters, the rest a tab away.
 
 import { candidateList } from "./candidates.js";
+import { crossMap } from "./cross.js";
 import { el, keptSize } from "./dom.js";
 import { STATUS, growTitle, numbers, pathText, storedWords, verdict } from "./facts.js";
 import { forced, grown, numGiven } from "./force.js";
@@ -183,7 +184,7 @@ export class Inspector {
     const chosen = node.children.filter((id) => log.nodes[id].step <= cursor).map((id) => log.nodes[id].token);
     if (open === "next") {
       this.#fill("next", [node.id, decided, chosen, later], () => (decided
-        ? candidateList(node.decision, new Set(chosen), (one) => this.actions.request("run", forced(log, node.id, one)), log.header.config.model)
+        ? [candidateList(node.decision, new Set(chosen), (one) => this.actions.request("run", forced(log, node.id, one)), log.header.config.model), ...crossMap(log, node.decision)]
         : el("p", { class: "fs-hint", text: later })));
     }
     if (open === "trial") {

@@ -19,6 +19,7 @@ export class Log {
     this.root = fact({ id: PROMPT, parent: null, path: 0, text: "", raw: "", prob: 1, raw_prob: 1 }, -1, -1);
     this.nodes = []; // facts by node id
     this.prompt = header.prompt.map((token) => ({ ...token, slot: -1, written: Infinity }));
+    this.source = header.source ?? []; // what an encoder reads; the prompt is then what its decoder begins with
     this.forks = []; // {step, path, node, children}
     this.ends = []; // {step, path, node, status}
     this.evictions = []; // {step, layer, token, at, of, isFree}: entry `at` of the `Evicted` `of`; token as in State.tokens
@@ -82,7 +83,8 @@ export class Log {
   }
 
   promptText() {
-    return this.prompt.map((token) => token.text).join("");
+    const text = (tokens) => tokens.map((token) => token.text).join("");
+    return this.source.length ? `${text(this.source)} → ${text(this.prompt)}` : text(this.prompt);
   }
 
   /** [nodes] 1 where every path through the node had been pruned at `cursor`; do not change it. */

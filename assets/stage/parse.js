@@ -43,10 +43,11 @@ const HEADER = {
   model: {
     name: text, architecture: text, num_parameters: COUNT, num_layers: whole(1, 100_000), num_kv_heads: COUNT, head_dim: COUNT,
     vocab_size: whole(1, 2 ** 31 - 1), context: maybe(COUNT), device: text, dtype: text, kv_nbytes_per_token: COUNT, backends: [text],
-    reason: maybe(text),
+    reason: maybe(text), cross_nbytes_per_token: maybe(COUNT),
     work: maybe({ flops_per_position: COUNT, flops_per_logits: COUNT, flops_per_pair: COUNT, weight_nbytes: COUNT, active_nbytes: COUNT }),
   },
   prompt: [{ token: TOKEN, text, raw: text }],
+  source: maybe([{ token: TOKEN, text, raw: text }]),
   origin: maybe({ created: text, kind: oneOf("forced", "grown", "threshold"), node: maybe(ID), depth: maybe(ID), text: maybe(text) }),
   execution: maybe({ unmasked: text, masked: text, compiled: COUNT, notes: [text] }),
   rates: maybe({ flops_per_second: number(1, FAR * FAR), nbytes_per_second: number(1, FAR * FAR), conditions: text }),
@@ -55,12 +56,14 @@ const HEADER = {
 const MEMORY = {
   unique_kv_tokens: COUNT, logical_kv_tokens: COUNT, shared_kv_tokens: COUNT, private_kv_tokens: COUNT, capacity: COUNT,
   high_water: COUNT, kv_nbytes: COUNT, kv_live_nbytes: COUNT, kv_logical_nbytes: COUNT, layers: [COUNT],
+  cross_tokens: maybe(COUNT), cross_nbytes: maybe(COUNT),
 };
 const STEP = {
   phase: oneOf("prefill", "decode"), positions: COUNT, seconds: number(0), overhead_seconds: number(0), paths: [PATH], parents: [COUNT],
   decisions: [{
     path: PATH, node: ID, entropy: number(), normalized_entropy: SHARE, raw_entropy: number(), factor: whole(1, 4096),
     candidates: [{ token: TOKEN, text, raw_logprob: number(), prob: SHARE }], kl: maybe(number()), full_top: maybe(TOKEN),
+    look: maybe({ tokens: [COUNT], weights: [SHARE] }),
     top: maybe(TOKEN), float32_top: maybe(TOKEN), float32_error: maybe(number(0)),
   }],
   nodes: [{
@@ -116,8 +119,8 @@ export function readTrace(file, name = "This file") {
 
 /** How a step goes on from those before it. */
 class Order {
-  constructor({ prompt }) {
-    Object.assign(this, { numPrompt: prompt.length, steps: 0, nodes: 0, rows: 1, wasOver: false, read: 0, capacity: 0 });
+  constructor({ prompt, source }) {
+    Object.assign(this, { numPrompt: prompt.length, numSource: source?.length ?? 0, steps: 0, nodes: 0, rows: 1, wasOver: false, read: 0, capacity: 0 });
   }
 
   /** What is wrong with the next step, whose fields are what they must be; null: nothing. */
@@ -175,6 +178,10 @@ class Order {
       if (parent >= this.nodes) return `nodes[${at}].parent is not a node before it`;
     }
     if (decisions.some(({ node }) => node >= this.nodes)) return "decisions names a node that is not there";
+    for (const { look } of decisions) {
+      if (look && look.tokens.length !== look.weights.length) return "a look has columns of different lengths";
+      if (look?.tokens.some((token) => token >= this.numSource)) return "a look names a source token that is not there";
+    }
     return ends.some(({ node }) => node >= known) ? "ends names a node that is not there" : null;
   }
 }

@@ -4,7 +4,8 @@ const SKIPPED = new Set(["prompt", "prompt_ids", "prefix_ids", "model", "device"
 
 /** A header as `{name: value}`, every setting, the model and the software, one level deep. */
 export function flatten(header) {
-  const { config, model, software, prompt } = header;
+  const { config, model, software, source } = header;
+  const prompt = source?.length ? source : header.prompt;
   const flat = { model: model.name, device: model.device, dtype: model.dtype };
   flat.prompt = prompt.map(({ text }) => text).join("");
   flat["prompt tokens"] = prompt.map(({ token }) => token).join(" ");

@@ -123,7 +123,7 @@ function sideParts() {
     sentence: el("p", { class: "fs-sentence" }),
     memory: el("canvas", { class: "fs-canvas", role: "img", "aria-label": "Bytes over time" }),
     memoryKeys: el("div", { class: "fs-keys" }, figure("unique", "in use", "Every stored token once"), figure("allocated", "allocated", "Storage, each once"),
-      figure("logical", "one cache a path", "What deep copies would need")),
+      figure("logical", "one cache a path", "What deep copies would need"), figure("cross", "cross-attention", "Keys and values of the source, apart from what the paths write")),
     projector: el("div", { class: "fs-projector" }),
   };
 }

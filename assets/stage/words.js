@@ -84,6 +84,8 @@ export class Words {
   /** The prompt: its last token is where the first decision was taken. */
   #prompt() {
     const texts = this.log.prompt.map((token) => readable(token.text, token.raw));
+    const { source } = this.log;
+    if (source.length) texts[0] = `${source.map((token) => readable(token.text, token.raw)).join("")} → `;
     const given = numGiven(this.log);
     const last = el("span", { class: `fs-word-last${given ? " fs-path-given" : ""}`, text: texts.pop() ?? "" });
     if (given) {

@@ -49,6 +49,11 @@ def model_list(models: list[dict[str, Any]]) -> Group:
                     f"  {model['architecture']}, {model['parameters']:,} parameters, "
                     f"{model['num_layers']} layers, {amount(model['kv_nbytes_per_token'])} of keys "
                     "and values per token"
+                    + (
+                        f", {amount(model['cross_nbytes_per_token'])} per source token"
+                        if model["cross_nbytes_per_token"]
+                        else ""
+                    )
                 )
             )
             lines.append(Text(f"  runs on {', '.join(model['backends'])}"))

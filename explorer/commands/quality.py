@@ -59,6 +59,11 @@ def quality(
         )
     console = base.console_for(as_json)
     model = base.load(config, console)
+    if model.is_encoder_decoder:
+        raise InputError(
+            f"model: quality reads a text to its end, and {model.info.name} is an encoder-decoder "
+            "model, which answers one; take a causal language model."
+        )
     passages, asked = _texts(model, text, passage_tokens, max_tokens, probes)
     with terminal.bar(Console(stderr=True)) as bar:
         found = measure(

@@ -65,9 +65,13 @@ def size_of(config: RunConfig, models: ModelCache) -> Size | None:
     """What is known of the model without loading it; None: nothing yet."""
     loaded = models.peek(config.model, config.device, config.dtype)
     if loaded is not None and loaded.tokenizer is not None:
-        num_prompt = len(loaded.tokenizer.encode(config.prompt))
-        is_exact = not config.chat_template
         info = loaded.info
+        num_prompt = len(loaded.tokenizer.encode(config.prompt))
+        if info.cross_nbytes_per_token:
+            from explorer.seq2seq import start_tokens
+
+            num_prompt = len(start_tokens(loaded.module))  # the prompt is in the other cache
+        is_exact = not config.chat_template
         heads = info.num_layers, info.num_kv_heads, info.head_dim
         return Size(info.kv_nbytes_per_token, *heads, num_prompt, is_exact, info.context)
     folder = folder_of(config.model)

@@ -105,5 +105,5 @@ def within(parts: Iterator[Part], limits: Limits | None) -> Iterator[Part]:
 
 def title_of(header: Header) -> str:
     """The prompt, as a title of at most 90 characters."""
-    text = " ".join("".join(token.text for token in header.prompt).split())
+    text = " ".join("".join(token.text for token in header.source or header.prompt).split())
     return text if len(text) <= 90 else text[:89] + "…"
