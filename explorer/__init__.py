@@ -13,22 +13,40 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from explorer.cache.prefix import PrefixCache
     from explorer.config import InputError, RunConfig
-    from explorer.generate import generate, prepare, run
+    from explorer.generate import generate, prepare, run, warm
     from explorer.models import load_model
+    from explorer.reuse import load_prefix, save_prefix
     from explorer.trace import Trace
 
 _HOMES = {
     "InputError": "explorer.config",
+    "PrefixCache": "explorer.cache.prefix",
     "RunConfig": "explorer.config",
     "Trace": "explorer.trace",
     "generate": "explorer.generate",
     "load_model": "explorer.models",
+    "load_prefix": "explorer.reuse",
     "prepare": "explorer.generate",
     "run": "explorer.generate",
+    "save_prefix": "explorer.reuse",
+    "warm": "explorer.generate",
 }
 
-__all__ = ["InputError", "RunConfig", "Trace", "generate", "load_model", "prepare", "run"]
+__all__ = [
+    "InputError",
+    "PrefixCache",
+    "RunConfig",
+    "Trace",
+    "generate",
+    "load_model",
+    "load_prefix",
+    "prepare",
+    "run",
+    "save_prefix",
+    "warm",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,8 @@ A prefix hit is slots filled before prefill; nothing else of a run changes.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ import numpy as np
 import torch
 
 from explorer.backends import BACKENDS, Backend
+from explorer.cache import disk
+from explorer.cache.disk import Stored
 from explorer.cache.nodes import Lease, Node, Owner
 from explorer.config import RunConfig
 from explorer.events import Reused, Step
@@ -191,6 +195,23 @@ def context(model: LoadedModel, config: RunConfig) -> str:
         of = cache.kv_dtype, cache.kv_group, cache.kv_recent, cache.prefill_chunk
         storage = f"{of}, {config.eviction.sinks} sinks"
     return owner(model).context(storage)
+
+
+def save_prefix(
+    cache: PrefixCache,
+    folder: str | os.PathLike[str],
+    model: LoadedModel,
+    kv_dtype: str = "model",
+) -> Stored:
+    """Write the blocks of `model` to a folder, in one move; `kv_dtype` int8: rounded, and by how
+    much is said. Raises InputError where that cannot be."""
+    return disk.save(cache, Path(folder), owner(model), kv_dtype)
+
+
+def load_prefix(cache: PrefixCache, folder: str | os.PathLike[str], model: LoadedModel) -> Stored:
+    """Put a folder's blocks into `cache`, mapped: read when they are hit. Raises InputError for a
+    folder of another model, number format, block size or version, or a damaged one."""
+    return disk.load(cache, Path(folder), owner(model))
 
 
 def owner(model: LoadedModel) -> Owner:

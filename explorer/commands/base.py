@@ -78,7 +78,7 @@ def open_prefix(
     """A prefix cache with what the folder holds, if it is there. Raises InputError, also where it
     could not be saved in `kv_dtype` later."""
     from explorer.cache import disk, prefix
-    from explorer.reuse import owner
+    from explorer.reuse import load_prefix
 
     disk.check_dtype(kv_dtype)
     is_there = folder is not None and disk.is_saved(folder)
@@ -89,7 +89,7 @@ def open_prefix(
     nbytes = prefix.CAPACITY_NBYTES if max_nbytes is None else max_nbytes
     cache = prefix.PrefixCache(block_size, nbytes, max_blocks, order)
     if folder is not None and is_there:
-        disk.load(cache, folder, owner(model))
+        load_prefix(cache, folder, model)
     return cache
 
 
@@ -98,11 +98,11 @@ def keep_prefix(
 ) -> Stored | None:
     """Save the blocks of this model, if there are new ones or no folder yet. Raises InputError."""
     from explorer.cache import disk
-    from explorer.reuse import owner
+    from explorer.reuse import save_prefix
 
     if not is_new and disk.is_saved(folder):
         return None
-    return disk.save(cache, folder, owner(model), kv_dtype)
+    return save_prefix(cache, folder, model, kv_dtype)
 
 
 def quiet() -> None:
