@@ -41,7 +41,7 @@ export function series({ axes, rows }, x) {
 
 /** The axis that stands below: the sweep's own, or the one of most values. */
 export function axisOf({ x, axes, rows }) {
-  if (x) return x;
+  if (x && rows.some((row) => row[x] !== undefined)) return x;
   const variety = (axis) => new Set(rows.map((row) => String(row[axis]))).size;
   return axes.reduce((best, axis) => (variety(axis) > variety(best) ? axis : best), axes[0]);
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ FORMATS = {
     "recall": "{:.0%}",
 }
 MOST_COLUMNS = 4
+PAGES = {"sketch_grid": "sweep", "cached": "cached"}  # figures of their own: explorer/views
 Name = Annotated[
     str, typer.Argument(metavar="NAME|FILE.json", help=f"{', '.join(SWEEPS)}, or a file of axes")
 ]
@@ -76,7 +78,7 @@ def sweep(
     if said.sweep not in SWEEPS:
         raise InputError(f"There is no sweep {said.sweep!r}; choose from {', '.join(SWEEPS)}.")
     found = find(SWEEPS[said.sweep])
-    axes = {**found.axes, **said.axes, **read_axes(axis or ())}
+    axes = {**(said.axes or found.axes), **read_axes(axis or ())}
     for field in settings:
         if field in (*found.fields, *axes):
             remedy = f"give --axis {field}=... instead" if field in axes else "leave it out"
@@ -106,11 +108,8 @@ def sweep(
         )
     console.print(report(document))
     if plots is not None:
-        from explorer.views import curves
-        from explorer.views import sweep as figures
-
-        page = figures.page if document["name"] == "sketch_grid" else curves.page
-        base.write(plots, page(document).encode())
+        figures = import_module(f"explorer.views.{PAGES.get(document['name'], 'curves')}")
+        base.write(plots, figures.page(document).encode())
     if as_json:
         base.print_json(document)
 

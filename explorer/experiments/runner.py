@@ -37,7 +37,7 @@ def silent(line: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A sweep to be run: `module` has it, `config` is what all its rows share, `axes` are values
+    """A sweep to be run: `module` has it, `config` is what all its rows share, `axes` stand
     in the place of the sweep's own, `ray` the cluster it runs on ("local": one that is started)."""
 
     module: str
@@ -60,7 +60,7 @@ def key_of(point: Point) -> str:
 def tasks_of(plan: Plan) -> list[Task]:
     """Every row of a plan by its key, in order. Raises InputError where two are the same."""
     sweep = find(plan.module)
-    points = sweep.points(plan.config, plan.options, {**sweep.axes, **plan.axes})[: plan.limit]
+    points = sweep.points(plan.config, plan.options, plan.axes or sweep.axes)[: plan.limit]
     tasks: dict[str, Point] = {}
     for point in points:
         key = key_of(point)

@@ -54,7 +54,8 @@ class Kept:
         config = self.plan.config.model_dump(mode="json", exclude_defaults=True)
         for name in ("sampling", "branching", "cache", "eviction", "limits"):
             config |= config.pop(name, {})
-        return Recipe(self.sweep.name, config, self.plan.axes, self.plan.options)
+        axes = self.plan.axes or self.sweep.axes
+        return Recipe(self.sweep.name, config, axes, self.plan.options)
 
     def shown(self) -> list[dict[str, Any]]:
         """Every row so far as the page shows it, in the order of the points."""

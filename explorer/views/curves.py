@@ -51,9 +51,9 @@ def curve(document: Mapping[str, Any], measure: str, theme: Theme = LIGHT) -> go
 
 def axis_of(document: Mapping[str, Any]) -> str:
     """The axis that stands below: the sweep's own, or the one of most values."""
-    if document.get("x"):
-        return str(document["x"])
     rows, axes = document["rows"], document["axes"]
+    if any(document["x"] in row for row in rows):
+        return str(document["x"])
     return max(axes, key=lambda axis: len({_word(row.get(axis)) for row in rows}), default="name")
 
 
