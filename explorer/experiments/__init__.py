@@ -27,6 +27,7 @@ SWEEPS = {
     "kv_dtype": f"{SETTINGS}:kv_dtype",
     "select": "explorer.experiments.select",
     "prefix": "explorer.experiments.prefix",
+    "cached": "explorer.experiments.cached",
     "sketch_grid": "explorer.experiments.sketch_grid",
     "own": f"{SETTINGS}:own",
 }
@@ -41,6 +42,7 @@ ABOUT = {
     "kv_dtype": "Keys and values in fewer bits: bytes, speed, and how far the run parts.",
     "select": "Sample, top, Gumbel or arithmetic, each at the same number of forward tokens.",
     "prefix": "How much of its prompts a prefix cache hits, by its size and by who leaves first.",
+    "cached": "What keeping keys and values saves, the longer the text: the same greedy words.",
     "sketch_grid": "How large must a sketch of the attention be, and does it pay?",
     "own": "Any settings of a run against each other.",
 }

@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from explorer.config import InputError, RunConfig
+from explorer.config import RunConfig
 from explorer.experiments import axes
 from explorer.experiments.base import Axes, Measure, Pace, Point, Sweep
-from explorer.experiments.trial import MEASURES, OPTIONS, SPEEDUPS, cost, trial
+from explorer.experiments.trial import (
+    MEASURES,
+    OPTIONS,
+    PROMPT,
+    SPEEDUPS,
+    cost,
+    prompt_of,
+    trial,
+)
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
 
-PROMPT = "Once upon a time"  # where none is given
 DIVERGENCE = {
     "kl": Measure("KL divergence from the model's own number format", "nats/token"),
     "flip_rate": Measure("first choices that differ from it"),
@@ -56,21 +63,6 @@ def measure_stored(model: LoadedModel, point: Point, options: Mapping[str, int])
         "kl": sum(each.kl or 0.0 for each in held) / len(held) if held else None,
         "flip_rate": flips / len(held) if held else None,
     }
-
-
-def prompt_of(model: LoadedModel, config: RunConfig, length: int) -> tuple[int, ...]:
-    """`length` token ids that end as the run's prompt does: its last ones, or all of them after
-    held-out text that fills the rest. Raises InputError where the model has no tokenizer."""
-    from explorer.quality.passages import held_out
-
-    if model.tokenizer is None:
-        raise InputError(f"{model.info.name} has no tokenizer; prompt_length needs text.")
-    given = config.prompt_ids
-    ids = tuple(given if given is not None else model.tokenizer.encode(config.prompt))
-    if len(ids) >= length:
-        return ids[-length:]
-    filler = held_out(model.tokenizer, 1, length)[0].ids
-    return (*filler[: length - len(ids)], *ids)
 
 
 def predict(pace: Pace, point: Point, options: Mapping[str, int], num_prompt: int) -> float:

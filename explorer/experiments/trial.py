@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explorer import diversity, metrics
-from explorer.config import RunConfig
+from explorer.config import InputError, RunConfig
 from explorer.experiments.base import Measure, Pace
 from explorer.trace import Trace
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
 
+PROMPT = "Once upon a time"  # where none is given
 WARM_UP_TOKENS = 2
 RESAMPLES = 2000  # of an interval
 Values = dict[str, float | None]
@@ -63,6 +64,21 @@ TIMES = {
 FIXED = {"prompt_tokens": Measure("tokens of the prompt", "tokens")}
 MEASURES: Mapping[str, Measure] = COUNTED | DIVERSE | TIMES | FIXED
 OPTIONS = {"repeats": 5, "naive": 0}
+
+
+def prompt_of(model: LoadedModel, config: RunConfig, length: int) -> tuple[int, ...]:
+    """`length` token ids that end as the run's prompt does: its last ones, or all of them after
+    held-out text that fills the rest. Raises InputError where the model has no tokenizer."""
+    from explorer.quality.passages import held_out
+
+    if model.tokenizer is None:
+        raise InputError(f"{model.info.name} has no tokenizer; prompt_length needs text.")
+    given = config.prompt_ids
+    ids = tuple(given if given is not None else model.tokenizer.encode(config.prompt))
+    if len(ids) >= length:
+        return ids[-length:]
+    filler = held_out(model.tokenizer, 1, length)[0].ids
+    return (*filler[: length - len(ids)], *ids)
 
 
 def warm_up(model: LoadedModel, config: RunConfig) -> None:
