@@ -1,5 +1,10 @@
 // The shapes of the slot map's cells, on a canvas.
 
+/** Pixels between two cells of `cell` pixels, which it includes. */
+export function gapOf(cell) {
+  return cell > 7 ? 1.5 : cell > 3 ? 1 : 0;
+}
+
 /** Private cells are round where they are large enough to show it. */
 export function roundness(refs, cell) {
   if (cell < 6) return 0;

@@ -3,13 +3,13 @@
 // lightness, which every eye sees, and stay greyer than the greens of the reference counts and the plasma of
 // entropy; neighbouring rows differ, distant ones may share a tint: pointing at a path tells which slots are its own.
 
-import { behind, box, roundness } from "./cellshape.js";
-import { slotColor } from "./color.js";
-import { el, fontOf, inside, keptSize, writtenCanvas } from "./dom.js";
+import { behind, box, gapOf, roundness } from "./cellshape.js";
+import { el, inside, keptSize, sharpCanvas } from "./dom.js";
 import { count, visibleToken } from "./format.js";
 import { marks } from "./marks.js";
 import { byPath, chunks, inRows, inSegments, neighbour } from "./order.js";
 import { Pulse } from "./pulse.js";
+import { SlotCells } from "./slotcells.js";
 
 export const KEYS = [
   { keys: "← ↑ ↓ →", words: "move over the slots", where: "in the KV pool" },
@@ -27,12 +27,6 @@ export function gridFor(slots, width, height) {
   return { cell, columns, rows: Math.ceil(slots / columns) };
 }
 
-/** Colour of a slot: `owner`, its one path's row, or -1, tints a private one. */
-export function ownColor(refs, owner, colors) {
-  if (refs !== 1 || owner < 0 || !colors.own) return slotColor(refs, colors);
-  return colors.own[owner % colors.own.length];
-}
-
 export class Pool {
   /** `tools`: where the choice of order goes. */
   constructor(canvas, tip, actions, tools) {
@@ -46,6 +40,7 @@ export class Pool {
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-label", "KV pool, a cell is a slot: arrow keys move, Enter pins");
     this.size = keptSize(canvas);
+    this.cells = new SlotCells(canvas);
     this.pulse = new Pulse(canvas, (slot) => this.#middle(slot));
     this.reset(null);
     this.#build(tools);
@@ -55,6 +50,7 @@ export class Pool {
   reset(log) {
     this.log = log;
     this.state = this.layout = this.pressed = null;
+    this.cells.reset();
     this.at = -1; // the slot that the keyboard is on
     this.tip.hidden = true;
     this.pulse.stop();
@@ -74,14 +70,13 @@ export class Pool {
     const cursor = this.cursor;
     this.state = state;
     this.cursor = state.cursor;
-    colors.own ??= tints(this.canvas);
-    writtenCanvas(this.canvas, (context, width, height) => {
+    sharpCanvas(this.canvas, (context, width, height) => {
       if (!state.capacity) return;
       this.layout = this.order === "path" ? inSegments(byPath(log, state), width, height - 2)
         : inRows(state.capacity, gridFor(state.capacity, width, height - 2));
-      this.#cells(context, state, colors, focus);
-      if (this.order === "path") this.#labels(context, colors, focus);
-      else this.#edges(context, log, state, width, colors);
+      context.drawImage(this.cells.draw(this.layout, state, colors, focus, width), 0, 0, width, height);
+      this.#outlines(context, state, colors, focus);
+      if (this.order === "slot") this.#edges(context, log, state, width, colors);
       this.#copies(context, log, state, colors);
     }, this.size);
     const isOn = state.cursor === cursor + 1 || (isMoving && state.cursor > cursor);
@@ -89,20 +84,10 @@ export class Pool {
     else if (state.cursor !== cursor) this.pulse.stop();
   }
 
-  #cells(context, state, colors, focus) {
+  /** The slot that is pointed at, and the one that the keyboard is on. */
+  #outlines(context, state, colors, focus) {
     const { cell } = this.layout;
-    const lit = focus?.slots ?? null;
-    const gap = cell > 7 ? 1.5 : cell > 3 ? 1 : 0;
-    const owners = ownerOf(state);
-    for (let slot = 0; slot < state.capacity; slot++) {
-      const [x, y] = this.layout.at(slot);
-      const refs = state.refs[slot];
-      context.globalAlpha = lit && refs && !lit.has(slot) ? 0.28 : 1;
-      context.fillStyle = ownColor(refs, owners[slot], colors);
-      box(context, x, y, cell - gap, roundness(refs, cell));
-      context.fill();
-    }
-    context.globalAlpha = 1;
+    const gap = gapOf(cell);
     for (const [slot, color] of [[focus?.slot ?? -1, colors.accent], [this.#hasFocus() ? this.at : -1, colors.ink]]) {
       if (slot < 0 || slot >= state.capacity) continue;
       const [x, y] = this.layout.at(slot);
@@ -110,16 +95,6 @@ export class Pool {
       context.lineWidth = 2;
       box(context, x - 1, y - 1, cell - gap + 2, roundness(state.refs[slot], cell));
       context.stroke();
-    }
-  }
-
-  #labels(context, colors, focus) {
-    const { labels, cell } = this.layout;
-    context.font = `${Math.min(10.5, cell - 0.5)}px ${fontOf(this.canvas, colors)}`;
-    context.textBaseline = "middle";
-    for (const { text, path, x, y } of labels) {
-      context.fillStyle = path !== null && focus?.paths.length === 1 && focus.paths[0] === path ? colors.accent : colors.muted;
-      context.fillText(text, x + 1, y + cell / 2 - 0.5);
     }
   }
 
@@ -247,15 +222,6 @@ export class Pool {
   }
 }
 
-/** [slots] the row of the one path that sees the slot; -1: none, or several. */
-function ownerOf(state) {
-  const owners = new Int32Array(state.capacity).fill(-1);
-  state.rows.forEach((row, at) => {
-    for (const slot of state.visible(row)) if (state.refs[slot] === 1) owners[slot] = at;
-  });
-  return owners;
-}
-
 /** Slots that the steps after `since` wrote as the first private ones behind a shared prefix, the newest step's first. */
 function written(log, state, since) {
   const list = marks(log);
@@ -275,11 +241,6 @@ export function copied(log, state, since) {
     const from = parent < 0 ? log.prompt.at(-1)?.slot : log.nodes[parent].slot;
     return from >= 0 && state.tokens[from] ? [[from, to]] : [];
   });
-}
-
-function tints(element) {
-  const style = getComputedStyle(element);
-  return [1, 2, 3, 4].map((at) => style.getPropertyValue(`--fs-own-${at}`).trim());
 }
 
 /** What a slot holds and who sees it, in words. */
