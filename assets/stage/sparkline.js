@@ -1,7 +1,7 @@
 // Normalised entropy along the path to a node: a small line, the fork threshold across it, forks ringed.
 
 import { entropyColor, entropyPosition } from "./color.js";
-import { svg } from "./dom.js";
+import { inside, svg } from "./dom.js";
 import { shorten, visibleToken } from "./format.js";
 import { PROMPT } from "./log.js";
 
@@ -33,18 +33,32 @@ export function sparkline({
   onpoint = () => {}, onselect = () => {},
 }) {
   const { places, y, dx } = placesOf(pointsOf(log, id, cursor), width, height);
+  const title = svg("title");
+  const light = svg("rect", { class: "fs-spark-light", y: 0, width: Math.max(1, dx).toFixed(1), height, hidden: true });
   const root = svg("svg", {
     class: "fs-spark", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", tabindex: places.length ? 0 : null,
     "aria-label": label(places, threshold),
-  });
-  root.append(svg("path", { class: "fs-spark-ground", d: `M${PAD.left} ${height - PAD.bottom}H${width - PAD.right}` }));
+  }, title, light, svg("path", { class: "fs-spark-ground", d: `M${PAD.left} ${height - PAD.bottom}H${width - PAD.right}` }));
   if (places.length > 1) {
     root.append(svg("path", { class: "fs-spark-line", d: places.map(({ x, y: up }, at) => `${at ? "L" : "M"}${x.toFixed(1)} ${up.toFixed(1)}`).join("") }));
   }
   if (threshold !== null) root.append(level("fs-spark-threshold", y(threshold), width, `fork threshold of the run: ${threshold}`));
   if (tau !== null) root.append(level("fs-spark-tau", y(tau), width, `threshold tried out: ${tau}`));
-  for (const place of places) root.append(point(log, place, { isDark, dx, height, isEnd: place.id === id, hasDot: places.length <= DOTS }));
-  listen(root, places, onpoint, onselect);
+  for (const place of places) {
+    const [isFork, isEnd] = [place.factor > 1, place.id === id];
+    if (isFork) root.append(disc("fs-spark-ring", place, 4.6));
+    if (!isFork && !isEnd && places.length > DOTS) continue;
+    const dot = disc(`fs-spark-dot${isEnd ? " is-end" : ""}`, place, isFork || isEnd ? 3 : 2);
+    dot.style.fill = entropyColor(place.entropy, isDark);
+    root.append(dot);
+  }
+  const show = (place) => {
+    light.toggleAttribute("hidden", !place);
+    if (!place) return;
+    light.setAttribute("x", (place.x - Math.max(1, dx) / 2).toFixed(1));
+    title.textContent = pointWords(log, place);
+  };
+  listen(root, places, width, show, onpoint, onselect);
   return root;
 }
 
@@ -61,19 +75,8 @@ function level(name, y, width, title) {
   return svg("path", { class: name, d: `M${PAD.left} ${y.toFixed(1)}H${width - PAD.right}` }, svg("title", { text: title }));
 }
 
-function point(log, place, { isDark, dx, height, isEnd, hasDot }) {
-  const isFork = place.factor > 1;
-  const group = svg("g", { class: `fs-spark-point${isFork ? " is-fork" : ""}${isEnd ? " is-end" : ""}`, "data-id": place.id });
-  const wide = Math.max(1, dx);
-  group.append(svg("title", { text: pointWords(log, place) }),
-    svg("rect", { class: "fs-spark-hit", x: (place.x - wide / 2).toFixed(1), y: 0, width: wide.toFixed(1), height }));
-  if (isFork) group.append(svg("circle", { class: "fs-spark-ring", cx: place.x.toFixed(1), cy: place.y.toFixed(1), r: 4.6 }));
-  if (isFork || isEnd || hasDot) {
-    const dot = svg("circle", { class: "fs-spark-dot", cx: place.x.toFixed(1), cy: place.y.toFixed(1), r: isFork || isEnd ? 3 : 2 });
-    dot.style.fill = entropyColor(place.entropy, isDark);
-    group.append(dot);
-  }
-  return group;
+function disc(name, { x, y }, r) {
+  return svg("circle", { class: name, cx: x.toFixed(1), cy: y.toFixed(1), r });
 }
 
 /** One point in words. */
@@ -83,26 +86,29 @@ export function pointWords(log, { id, entropy, factor }) {
   return `after ${where}: entropy ${entropy.toFixed(3)}${factor > 1 ? `, split into ${factor}` : ""}`;
 }
 
-function listen(root, places, onpoint, onselect) {
-  const idOf = (event) => {
-    const group = event.target.closest?.(".fs-spark-point");
-    return group ? Number(group.getAttribute("data-id")) : null;
-  };
-  let current = -1;
+/** `show(place)`: it is lit, and what it says is the title; without one, nothing is. */
+function listen(root, places, width, show, onpoint, onselect) {
+  let current = -1; // where the keyboard is
+  let lit = -1;
   const light = (at) => {
-    root.querySelector(".is-current")?.classList.remove("is-current");
-    current = at;
-    root.querySelectorAll(".fs-spark-point")[at]?.classList.add("is-current");
+    if (at === lit) return;
+    lit = at;
+    show(places[at]);
     onpoint(places[at]?.id ?? null);
   };
-  root.addEventListener("pointerover", (event) => idOf(event) !== null && onpoint(idOf(event)));
-  root.addEventListener("pointerleave", () => onpoint(null));
-  root.addEventListener("click", (event) => idOf(event) !== null && onselect(idOf(event)));
-  root.addEventListener("blur", () => light(-1));
+  const stand = (at) => light((current = at));
+  const under = (event) => {
+    const x = (inside(event, root)[0] * width) / root.clientWidth;
+    return places.reduce((best, place, at) => (Math.abs(place.x - x) < Math.abs(places[best].x - x) ? at : best), 0);
+  };
+  root.addEventListener("pointermove", (event) => places.length && light(under(event)));
+  root.addEventListener("pointerleave", () => light(current));
+  root.addEventListener("click", (event) => places.length && onselect(places[under(event)].id));
+  root.addEventListener("blur", () => stand(-1));
   root.addEventListener("keydown", (event) => {
     const from = current < 0 ? places.length - 1 : current;
-    if (event.key === "ArrowLeft") light(Math.max(0, current < 0 ? from : from - 1));
-    else if (event.key === "ArrowRight") light(Math.min(places.length - 1, current < 0 ? from : from + 1));
+    if (event.key === "ArrowLeft") stand(Math.max(0, current < 0 ? from : from - 1));
+    else if (event.key === "ArrowRight") stand(Math.min(places.length - 1, current < 0 ? from : from + 1));
     else if (event.key === "Enter" && current >= 0) onselect(places[current].id);
     else return;
     event.preventDefault();

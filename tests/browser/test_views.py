@@ -605,18 +605,19 @@ def test_the_sparkline_shows_every_decision_of_a_path_its_forks_and_the_threshol
         "const forks = way.filter((node) => node.decision.factor > 1);"
         "return [way.map((node) => node.id), forks.length]",
     )
-    points = line.locator(".fs-spark-point")
-    assert points.evaluate_all("(all) => all.map((one) => Number(one.dataset.id))") == way
+    assert line.locator(".fs-spark-dot").count() == len(way)
     assert line.locator(".fs-spark-ring").count() == forks > 0
     threshold = stage(page, "return stage.log.header.config.branching.entropy_threshold")
     expect(line.locator(".fs-spark-threshold title")).to_have_text(
         f"fork threshold of the run: {threshold}"
     )
     expect(line.locator(".fs-spark-tau title")).to_have_text("threshold tried out: 0.1")
-    expect(points.first.locator("title")).to_contain_text("after the prompt: entropy")
-    points.nth(3).hover()
-    assert page.evaluate("window.heard.at(-1)") == ["point", way[3]]
-    points.nth(3).click()
+    words = line.locator(":scope > title")
+    for at, node in enumerate(way):
+        line.locator(".fs-spark-dot").nth(at).hover()
+        assert page.evaluate("window.heard.at(-1)") == ["point", node]
+        expect(words).to_contain_text("after the prompt:" if at == 0 else f"(depth {at - 1})")
+    line.locator(".fs-spark-dot").nth(3).click()
     assert page.evaluate("window.heard.at(-1)") == ["select", way[3]]
     line.focus()
     page.keyboard.press("ArrowRight")
