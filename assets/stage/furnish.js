@@ -25,7 +25,7 @@ import { Tree } from "./tree.js";
 /** Everything that draws, as properties of the stage. */
 export function furnish(stage) {
   const { parts, actions, options } = stage;
-  const player = new Player(parts.player, () => stage.invalidate(), undefined, { marks: () => marks(stage.log) });
+  const player = new Player(parts.player, () => stage.invalidate(), undefined, { marks: () => marks(stage.log), isDrawn: true });
   const tree = new Tree(parts.tree, actions);
   const tools = new Tools(parts.tools, actions);
   const timeline = new Timeline(parts.timeline, actions, { toEnd: () => player.toLive() });
@@ -35,14 +35,15 @@ export function furnish(stage) {
     tree, text: new TextView(parts.text, actions), multiverse: new Multiverse(parts.multiverse, actions),
     table: new NodeTable(parts.table, actions),
   };
-  const panels = [ // drawn every time
+  const panels = [ // drawn every time, unless steps come fast
     tools,
     new ShapeKey(parts.shapes, actions, tree),
     new Threshold(parts, actions, options.help),
     new OriginLine(parts.origin, actions),
     pool,
+    new Layers(parts.layers, actions),
+    timeline,
   ];
-  const charts = [new Layers(parts.layers, actions), timeline]; // every time too, unless steps come fast
   const readings = [ // what is read: a few times a second while steps come
     inspector,
     new Projector(parts.projector, options.shapes),
@@ -50,7 +51,7 @@ export function furnish(stage) {
     new MemoryStrip(parts.memory, actions),
     new PhaseStrip(parts.phases),
   ];
-  return { player, tree, tools, timeline, pool, inspector, views, panels, charts, readings };
+  return { player, tree, tools, timeline, pool, inspector, views, panels, readings };
 }
 
 /** Buttons, tabs, keys, the theme, another size, and files that are dropped on it. */

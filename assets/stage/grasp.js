@@ -62,7 +62,7 @@ function open(tree, id) {
   const { layout, log, camera, actions } = tree;
   if (layout.shape.collapsed.has(id)) {
     layout.shape.collapse(id, false);
-    actions.reshape();
+    actions.invalidate();
     return;
   }
   tree.centre(layout.columnOf(log, id) + 1, layout.yOf(id), Math.min(1, camera.scale * 3));

@@ -183,8 +183,7 @@ export class Layout {
   #measure(log) {
     this.measured = log.nodes.length;
     Object.assign(this, reaches(log, this, log.nodes.length));
-    const { depths } = facts(log);
-    this.column = Int32Array.from(log.nodes, (_, id) => depths[id] - this.base + 1); // as `columnOf`
+    this.column = facts(log).depths.slice(0, log.nodes.length).map((depth) => depth - this.base + 1); // as `columnOf`
   }
 }
 

@@ -29,26 +29,22 @@ export class Stage {
     this.options = options;
     this.parts = skeleton(host);
     this.size = keptSize(this.parts.root);
-    this.log = null;
-    this.run = null;
+    this.log = this.run = null;
     this.title = this.note = "";
     this.details = {};
-    this.pinned = null; // subjects
-    this.pointed = null;
+    this.pinned = this.pointed = null; // subjects
     this.tau = null; // a threshold that is tried out
     this.shape = new Shape(); // what of the tree is shown, and in what order
     this.view = "tree";
-    this.frame = 0;
+    this.frame = this.drawn = 0; // the one asked for; how many there were, for measurements
     this.pace = new Pace(() => this.invalidate());
-    this.drawn = 0; // frames drawn, for measurements
     this.left = new Set(); // live runs that were stopped, or left for another: nothing of them is taken
     this.actions = {
       point: (subject) => this.point(subject),
       select: (subject, how) => this.select(subject, how),
       seek: (step) => this.player.seek(step),
       tryTau: (value) => this.tryTau(value),
-      reshape: () => this.invalidate(),
-      invalidate: () => this.invalidate(),
+      invalidate: () => this.hurry(),
       request: (kind, data) => options.request?.(kind, data),
       say: (sentence) => this.say(sentence),
     };
@@ -118,7 +114,7 @@ export class Stage {
 
   /** Something is on its way (a model that loads, a place in line): `words` on the badge, the run shown stays. */
   wait(words) {
-    this.parts.root.dataset.state = "loading";
+    this.parts.badge.className = "fs-badge is-loading";
     this.parts.badge.textContent = words;
     this.options.waits?.();
   }
@@ -149,7 +145,6 @@ export class Stage {
       this.badge = badge;
       parts.badge.textContent = BADGES[badge];
       parts.badge.className = `fs-badge is-${badge}`;
-      parts.root.dataset.state = badge;
     }
     if (title !== undefined) parts.title.textContent = this.title = title ?? "";
     if (note !== undefined) parts.note.textContent = this.note = note ?? "";
@@ -166,7 +161,7 @@ export class Stage {
   point(subject) {
     if (isSame(subject, this.pointed)) return;
     this.pointed = subject;
-    this.invalidate();
+    this.hurry();
   }
 
   /** Pin something; null lets go. With `reveal` it is brought in sight. */
@@ -174,7 +169,7 @@ export class Stage {
     this.pinned = subject;
     const id = subject?.kind === "node" ? subject.id : this.#focusOn(subject)?.node;
     this.tree.choose(id ?? null, reveal);
-    this.invalidate();
+    this.hurry();
   }
 
   /** What lights up now: what is pointed at, else what is pinned. */
@@ -185,7 +180,7 @@ export class Stage {
   /** Try another threshold on what is shown; null: the run's own again. */
   tryTau(value) {
     this.tau = value;
-    this.invalidate();
+    this.hurry();
   }
 
   /** Show one of the views of the tree: "tree", "text", "multiverse" or "table". */
@@ -222,20 +217,25 @@ export class Stage {
     if (!this.frame) this.frame = requestAnimationFrame(() => this.draw());
   }
 
+  /** What somebody did is seen in the next frame, in all panels. */
+  hurry() {
+    this.pace.hurry();
+    this.invalidate();
+  }
+
   draw() {
     this.frame = 0;
-    if (!this.isVisible()) return;
     const { parts, player, log } = this;
-    if (!log) return;
+    if (!log || !this.isVisible()) return;
     const scene = this.scene();
     this.#finale();
     this.views[this.view].draw(scene);
     mark(parts.follow, "aria-pressed", String(this.tree.following));
-    for (const panel of this.panels) panel.draw(scene);
-    const isTurn = this.pace.isTurn(scene.isMoving && !scene.focus);
+    const isTurn = this.pace.isTurn(scene.isMoving);
     if (isTurn || !scene.isFast) {
+      player.draw();
       drawWords(parts, scene, scene.isMoving);
-      for (const chart of this.charts) chart.draw(scene);
+      for (const panel of this.panels) panel.draw(scene);
     }
     if (isTurn) for (const panel of this.readings) panel.draw(scene);
     this.drawn += 1;
@@ -278,7 +278,7 @@ export class Stage {
     this.catchUp.forget();
     this.pace.reset();
     this.shape.reset();
-    for (const view of [...Object.values(this.views), ...this.panels, ...this.charts, ...this.readings]) view.reset(log);
+    for (const view of [...Object.values(this.views), ...this.panels, ...this.readings]) view.reset(log);
     this.player.reset({ live });
     this.say("");
     this.parts.root.classList.toggle("is-empty", !log);

@@ -160,7 +160,10 @@ export class Mark {
     const { flags, entropy, ended, isDark, isExpanded } = look;
     const old = this.look;
     this.look = look;
-    if (entropy !== old.entropy || isDark !== old.isDark) this.dot.style.fill = entropy === null ? "" : entropyColor(entropy, isDark);
+    if (entropy !== old.entropy || isDark !== old.isDark) {
+      if (entropy === null) this.dot.removeAttribute("fill");
+      else this.dot.setAttribute("fill", entropyColor(entropy, isDark));
+    }
     if (isExpanded !== old.isExpanded) {
       if (isExpanded === null) this.mark.removeAttribute("aria-expanded");
       else this.mark.setAttribute("aria-expanded", String(isExpanded));

@@ -4,7 +4,7 @@
 const FAST = 160; // milliseconds a step, below which steps come fast,
 const RUSH = 50; // ... and below which nobody could read what they bring
 const KEPT = 3; // moments from which it is taken
-const READ = 240; // milliseconds between two turns of what is read
+const READ = 480; // milliseconds between two turns of what is read
 const SLACK = 160; // milliseconds that a turn waits for a frame to go along with
 
 export class Pace {
@@ -41,6 +41,11 @@ export class Pace {
 
   get isRush() {
     return this.#step < RUSH;
+  }
+
+  /** The next turn may not wait. */
+  hurry() {
+    this.readAt = -Infinity;
   }
 
   /** Whether what is read is drawn now; where it `mayWait` it may be drawn later. */

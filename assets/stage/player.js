@@ -29,11 +29,13 @@ export class Player {
   /**
    * `changed(cursor)` is called whenever the cursor moved; `place(cursor, length)` says where it stands. With
    * `marks()`, the marks of marks.js, there are buttons that jump between them, and no range: a timeline scrubs.
+   * `isDrawn`: who owns it calls `draw` when time has gone on.
    */
-  constructor(host, changed, place = stepOf, { marks = null } = {}) {
+  constructor(host, changed, place = stepOf, { marks = null, isDrawn = false } = {}) {
     this.changed = changed;
     this.words = place;
     this.marks = marks;
+    this.isDrawn = isDrawn;
     this.length = 0;
     this.cursor = -1;
     this.speed = 1;
@@ -51,21 +53,21 @@ export class Player {
     this.length = 0;
     this.cursor = -1;
     this.pause();
-    this.#show();
+    this.draw();
   }
 
   /** The run has `length` steps now. */
   grow(length) {
     this.length = length;
     if (this.following) this.#move(length - 1);
-    this.#show();
+    this.#goOn();
   }
 
   finish() {
     this.isLive = false;
     this.isPlayedOut = this.following;
     this.following = false;
-    this.#show();
+    this.draw();
   }
 
   play() {
@@ -82,7 +84,7 @@ export class Player {
     this.last = performance.now();
     this.debt = 0;
     this.#ask();
-    this.#show();
+    this.draw();
   }
 
   /** Play from the start, or stand at the end where people asked for no motion. */
@@ -96,7 +98,7 @@ export class Player {
 
   pause() {
     this.#halt();
-    this.#show();
+    this.draw();
   }
 
   toggle() {
@@ -110,7 +112,7 @@ export class Player {
     this.following = this.isPlayedOut = false;
     this.#halt();
     this.#move(cursor);
-    this.#show();
+    this.draw();
   }
 
   step(by) {
@@ -128,7 +130,7 @@ export class Player {
     this.#halt();
     this.following = this.isLive;
     this.#move(this.length - 1);
-    this.#show();
+    this.draw();
   }
 
   setSpeed(speed) {
@@ -145,7 +147,6 @@ export class Player {
     const to = Math.max(this.length ? 0 : -1, Math.min(cursor, this.length - 1));
     if (to === this.cursor) return;
     this.cursor = to;
-    this.#show();
     this.changed(to);
   }
 
@@ -168,6 +169,7 @@ export class Player {
     if (whole) {
       this.debt -= whole;
       this.#move(this.cursor + whole);
+      this.#goOn();
     }
     if (this.cursor >= this.length - 1) {
       if (this.isLive) this.following = true;
@@ -223,7 +225,12 @@ export class Player {
     return { group, back, ahead, number };
   }
 
-  #show() {
+  /** Time has gone on: who draws it has been told. */
+  #goOn() {
+    if (!this.isDrawn) this.draw();
+  }
+
+  draw() {
     const running = this.playing || this.following;
     const deed = running ? "pause" : "play";
     if (this.deed !== deed) {
@@ -251,7 +258,8 @@ export class Player {
       for (const [kind, { group, number }] of this.jumps) {
         const own = list.filter((mark) => mark.kind === kind);
         say(number, count(own.reduce((sum, one) => sum + one.count, 0)));
-        group.hidden = kind === "evict" && !own.length;
+        const isNone = kind === "evict" && !own.length;
+        if (group.hidden !== isNone) group.hidden = isNone;
         this.jumps.get(kind).ends = [own[0]?.step ?? Infinity, own.at(-1)?.step ?? -Infinity];
       }
     }

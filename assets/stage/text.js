@@ -205,7 +205,7 @@ export class TextView {
   #fold(id) {
     const { shape } = this.scene;
     shape.collapse(id, !shape.collapsed.has(id));
-    this.actions.reshape();
+    this.actions.invalidate();
   }
 
   #press(key) {

@@ -110,7 +110,7 @@ export class Tools {
   #change(deed) {
     if (!this.scene) return;
     deed(this.scene.shape);
-    this.actions.reshape();
+    this.actions.invalidate();
   }
 
   #select(id) {

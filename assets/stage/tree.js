@@ -19,6 +19,7 @@ const MARGIN = 60; // pixels around the view in which marks are ready
 const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
 const CLASSES = ["fs-tree-svg", "is-far", "is-farther", "is-distant", "is-remote"];
+const FIELD = 1e6; // pixels of the world, each way, that no tree goes beyond
 const NONE = { threshold: 0, stride: 1 };
 
 export class Tree {
@@ -27,7 +28,9 @@ export class Tree {
     this.edges = svg("g", { class: "fs-edges", "aria-hidden": "true" });
     this.nodes = svg("g", { class: "fs-nodes", role: "presentation" });
     this.foldings = new Foldings(this.folds);
-    this.group = svg("g", { class: "fs-world", role: "presentation" }, this.folds, this.edges, this.nodes);
+    // Nothing to see: as long as what is drawn reaches equally far, the browser keeps its layers as they are.
+    const ground = svg("rect", { x: -FIELD, y: -FIELD, width: 2 * FIELD, height: 2 * FIELD, fill: "transparent", "pointer-events": "none" });
+    this.group = svg("g", { class: "fs-world", role: "presentation" }, ground, this.folds, this.edges, this.nodes);
     this.svg = svg("svg", {
       class: "fs-tree-svg", role: "tree", tabindex: "0",
       "aria-label": "Token tree. Arrow keys move between tokens.",
@@ -110,7 +113,7 @@ export class Tree {
   choose(id, reveal = false) {
     this.selected = id;
     if (this.log && id !== null && reveal) {
-      if (this.#shape.reveal(this.log, id)) this.actions.reshape();
+      if (this.#shape.reveal(this.log, id)) this.actions.invalidate();
       this.lay(this.#shape);
       this.guide.reveal(id);
     }

@@ -200,6 +200,7 @@ LIVE = """
     stage.draw();
     for (let seq = 2; seq < 26; seq += 4) {
         stage.apply(batch(seq, 4));
+        stage.hurry(); // the map has its turn with each batch, however fast they come here
         stage.draw();
         sent.push([stage.log.length, Number(stage.pool.pulse.canvas.dataset.moves ?? 0)]);
     }
@@ -315,7 +316,7 @@ def test_a_slot_under_the_pointer_lights_its_layers_and_its_node(page: Page) -> 
 def layer_place(page: Page, layer: int, slot: int) -> dict[str, float]:
     row, cell = stage(
         page,
-        "const layers = stage.charts.find((one) => one.constructor.name === 'Layers');"
+        "const layers = stage.panels.find((one) => one.constructor.name === 'Layers');"
         " return [layers.row, layers.cell]",
     )
     x = 20 if slot < 0 else 62 + (slot + 0.5) * cell
@@ -410,7 +411,7 @@ def test_for_your_model_predicts_bytes_of_known_models_from_their_published_shap
             saved = round((1 - sharing / copies) * 100)
             assert figure(page, f"{when}-saved") == f"{saved} %"
         expect(page.locator(".fs-project-note").first).to_contain_text(SHAPES[name].source)
-    expect(page.locator(".fs-predicted").first).to_have_text("predicted")
+    expect(page.locator(".fs-project .fs-predicted").first).to_have_text("predicted")
     expect(page.locator(".fs-project-headline").first).to_contain_text("predicted")
     cell = page.locator('.fs-project [data-figure="peak-sharing"]').first
     formula = cell.get_attribute("title") or ""

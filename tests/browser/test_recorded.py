@@ -180,7 +180,7 @@ def test_dark_and_light_change_every_colour_and_no_state(page: Page) -> None:
     state = (
         f"return [{ink}, stage.player.cursor, stage.tree.selected, "
         "stage.tree.group.getAttribute('transform'), "
-        "document.querySelector('.fs-node[data-id=\"0\"] .fs-dot').style.fill]"
+        "document.querySelector('.fs-node[data-id=\"0\"] .fs-dot').getAttribute('fill')]"
     )
     stage(page, "stage.tree.following = false; stage.select({ kind: 'node', id: 0 })")
     stage(page, "stage.tree.camera.zoom(1.3, 200, 100); stage.draw()")

@@ -29,7 +29,7 @@ test("steps come fast below 160 ms a step, and rush below 50, however many come 
   assert.deepEqual(told([[0, 0], [1, 10], [2, 20], [3, 1020]]), [false, false]); // it has slowed down
 });
 
-test("what is read has its turn at once, then a few times a second, and at the latest by itself", (t) => {
+test("what is read has its turn at once, then twice a second, and at the latest by itself", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let now = 1000;
   let drawn = 0;
@@ -37,7 +37,7 @@ test("what is read has its turn at once, then a few times a second, and at the l
   const pace = new Pace(() => (drawn += 1));
   const turns = [];
   for (; now < 2000; now += 100) turns.push(pace.isTurn(true));
-  assert.deepEqual(turns, [true, false, false, true, false, false, true, false, false, true]);
+  assert.deepEqual(turns, [true, false, false, false, false, true, false, false, false, false]);
   assert.equal(pace.isTurn(false), true); // may not wait
   now += 10;
   assert.equal(pace.isTurn(true), false);
