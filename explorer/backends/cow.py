@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,10 +68,9 @@ class CowBackend(Backend):
         """Begin with `ids`, whose keys and values `blocks` hold: no pass computes them. Their slots
         count to those of the pass that follows."""
         self.pool.open(len(ids))
-        layers = zip(self.pool.layers, *(block.layers for block in blocks), strict=True)
-        for layer_idx, (layer, *parts) in enumerate(layers):
-            segments = [segment.to(self.model.device) for part in parts for segment in part]
-            layer.fill(self.pool.writing(layer_idx), segments)
+        parts = [block.to(self.model.device).layers for block in blocks]
+        for layer_idx, (layer, *own) in enumerate(zip(self.pool.layers, *parts, strict=True)):
+            layer.fill(self.pool.writing(layer_idx), list(chain.from_iterable(own)))
         if self.evictor is not None:
             self.evictor.fill(ids)
         tables = range(self.pool.num_tables)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -77,12 +77,6 @@ class Segment:
             dequantize_rows(value_codes, scale, zero, self.value_group).to(self.dtype),
         )
 
-    def to(self, device: torch.device) -> Segment:
-        """The same on `device`."""
-        if self.tensors[0].device == device:
-            return self
-        return replace(self, tensors=tuple(tensor.to(device) for tensor in self.tensors))
-
     def in_8_bits(self) -> Segment:
         """The same tokens in 8 bits: keys by channel over the segment, values by token."""
         if self.bits != FULL:
@@ -113,13 +107,20 @@ class Block:
         layout = tuple(tuple(segment.form for segment in segments) for segments in layers)
         device = layers[0][0].tensors[0].device
         sizes = [size for _, _, size in _places(layout)]
-        buffer = torch.empty(sum(sizes), dtype=torch.uint8, device=device)
+        buffer = torch.zeros(sum(sizes), dtype=torch.uint8, device=device)
         block = cls(layout, lambda: buffer)
         for segments, copies in zip(layers, block.layers, strict=True):
             for segment, copy in zip(segments, copies, strict=True):
                 for source, target in zip(segment.tensors, copy.tensors, strict=True):
                     target.copy_(source)
         return block
+
+    def to(self, device: torch.device) -> Block:
+        """The same on `device`."""
+        buffer = self.buffer
+        if buffer.device == device:
+            return self
+        return Block(self.layout, lambda: buffer.to(device), self.max_abs_error)
 
     @cached_property
     def buffer(self) -> torch.Tensor:

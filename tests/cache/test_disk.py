@@ -24,6 +24,7 @@ from tests.conftest import random_llama
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
+PROMPTS = (PROMPT, PROMPT[:40] + "and so on and on.")
 
 
 def config(**changes: Any) -> RunConfig:
@@ -33,7 +34,7 @@ def config(**changes: Any) -> RunConfig:
 
 def filled(model: LoadedModel, **changes: Any) -> PrefixCache:
     cache = PrefixCache()
-    for prompt in (PROMPT, PROMPT[:40] + "and so on and on."):
+    for prompt in PROMPTS:
         run(model, config(prompt=prompt, **changes), prefix=cache)
     return cache
 
@@ -172,7 +173,8 @@ def test_a_damaged_or_foreign_folder_is_refused_in_a_sentence(
 
     def load_and_run() -> None:  # what a bit of a block lost is found when the block is hit
         disk.load(loaded, tmp_path, owner(llama))
-        run(llama, config(prompt=PROMPT[:40] + "and so on and on."), prefix=loaded)
+        for prompt in PROMPTS:
+            run(llama, config(prompt=prompt), prefix=loaded)
 
     with pytest.raises(InputError, match=words) as refused:
         load_and_run()
