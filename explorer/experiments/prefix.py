@@ -4,6 +4,9 @@ The workload: every request is the same preamble, one of some documents, and a q
 as in retrieval. Documents are asked for by Zipf's law: the r-th most wanted with a probability in
 proportion to `1 / r ** s`. Their tokens are random: what they say does not matter to what is
 reused. Every request is a run, its cache real keys and values; hits are read off its trace.
+
+A question shorter than a block is not stored. One that fills a block makes the orders alike: leaves
+go first, and a document whose newest question stands on it is as young as its last use.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ OPTIONS = {
     "documents": 20,
     "document_tokens": 96,
     "preamble_tokens": 32,
-    "question_tokens": 16,
+    "question_tokens": 8,
     "block_size": 16,
     "zipf_percent": 100,  # 100 s
 }

@@ -67,6 +67,48 @@ def test_a_cache_of_no_blocks_hits_nothing_and_one_of_few_in_between(llama: Load
     assert some["evicted_blocks"] > 0
 
 
+def brute_force(prompts: list[tuple[int, ...]], order: str, capacity: int, size: int) -> int:
+    """Hit tokens of a cache as a plain list of beginnings, the next to leave first."""
+    kept: list[tuple[int, ...]] = []
+    hits = 0
+    for ids in prompts:
+        blocks = [ids[:end] for end in range(size, len(ids) + 1, size)]
+        found = [one for one in blocks if one in kept and len(one) < len(ids)]
+        hits += max(map(len, found), default=0)
+        for one in blocks:
+            if one in kept:
+                if order == "lru":
+                    kept.append(kept.pop(kept.index(one)))
+                continue
+            while len(kept) >= capacity:
+                stems = {other[:end] for other in kept for end in range(size, len(other), size)}
+                leaves = [old for old in kept if old not in blocks and old not in stems]
+                if not leaves:
+                    break
+                kept.remove(leaves[0])
+            if len(kept) >= capacity:
+                break
+            kept.append(one)
+    return hits
+
+
+@pytest.mark.parametrize("order", ["lru", "fifo"])
+@pytest.mark.parametrize("capacity", [3, 5, 7])
+def test_hits_are_those_of_a_plain_list(order: str, capacity: int, llama: LoadedModel) -> None:
+    found = row(llama, order, capacity, repeats=1, requests=24)
+    prompts = prefix.workload(257, SMALL | {"requests": 24}, seed=0)
+    assert found["hit_tokens"] == brute_force(prompts, order, capacity, 4)
+
+
+def test_the_orders_differ_unless_questions_fill_blocks() -> None:
+    def hits(order: str, question: int) -> int:
+        options = prefix.OPTIONS | {"question_tokens": question, "requests": 120}
+        return brute_force(prefix.workload(999, options, 0), order, 32, 16)
+
+    assert hits("lru", 8) > hits("fifo", 8)
+    assert hits("lru", 16) == hits("fifo", 16)
+
+
 def test_a_request_that_the_model_cannot_read_is_one_sentence(llama: LoadedModel) -> None:
     with pytest.raises(InputError, match="a request of 5012 tokens is more than the 256"):
         prefix.prepare(llama, SMALL | {"document_tokens": 5000})
