@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 import { probability, shorten, visibleToken } from "./format.js";
 import { EXACT, reshape, wouldFork } from "./reshape.js";
+import { STRATEGIES, TITLES, isSameSettings, strategyName } from "./strategy.js";
 import { show } from "./whatif.js";
 
 const NAMES = ["temperature", "top_k", "top_p"];
@@ -53,14 +54,19 @@ export class Trial {
     });
     this.values = Object.fromEntries(NAMES.map((name) => [name, el("span", { class: "fs-trial-value" })]));
     for (const name of NAMES) inputs[name].addEventListener("input", () => this.#changed());
+    this.chips = Object.fromEntries(Object.keys(STRATEGIES).map((name) => [name, el("button", {
+      type: "button", class: "fs-choice", text: name, title: TITLES[name], "data-strategy": name, onclick: () => this.#take(name),
+    })]));
+    this.name = el("span", { class: "fs-trial-name" });
     this.back = el("button", { type: "button", class: "fs-button fs-trial-back", text: "as run", title: "The run’s own settings again", onclick: () => this.#putBack() });
     this.list = el("ol", { class: "fs-alternatives fs-trial-list", "aria-label": "Probabilities before and after" });
     this.words = el("p", { class: "fs-trial-words", role: "status" });
     this.why = el("p", { class: "fs-fine fs-trial-why" });
     const row = (name, label) => el("label", { class: "fs-trial-row", title: this.help[name] ?? null }, el("span", { text: label }), inputs[name], this.values[name]);
     this.host.replaceChildren(
+      el("div", { class: "fs-choices fs-trial-strategies", role: "group", "aria-label": "Sampling strategies" }, ...Object.values(this.chips)),
       el("div", { class: "fs-trial" }, row("temperature", "temperature"), row("top_p", "top-p"), row("top_k", "top-k")),
-      el("div", { class: "fs-trial-said" }, this.words, this.back), this.list, this.why);
+      this.name, el("div", { class: "fs-trial-said" }, this.words, this.back), this.list, this.why);
   }
 
   #read() {
@@ -89,8 +95,16 @@ export class Trial {
     const before = this.tried ?? this.own;
     const moved = document.activeElement?.dataset?.trial;
     this.tried = moved ? { ...before, [moved]: read[moved] } : read;
-    if (NAMES.every((name) => (this.tried[name] ?? null) === (this.own[name] ?? null))) this.tried = null;
+    if (isSameSettings(this.tried, this.own)) this.tried = null;
     this.#show();
+  }
+
+  /** One of the strategies, whatever the controls stood on. */
+  #take(name) {
+    this.tried = isSameSettings(STRATEGIES[name], this.own) ? null : STRATEGIES[name];
+    this.#build();
+    this.#show();
+    this.chips[name].focus();
   }
 
   #putBack() {
@@ -109,6 +123,8 @@ export class Trial {
     this.values.top_p.textContent = settings.top_p ? shown(settings.top_p) : "off";
     this.values.top_k.textContent = settings.top_k ? "" : "off";
     this.back.hidden = !this.tried;
+    this.name.textContent = `${this.tried ? "tried" : "as run"}: ${strategyName(settings)}`;
+    for (const [name, chip] of Object.entries(this.chips)) chip.setAttribute("aria-pressed", String(isSameSettings(STRATEGIES[name], settings)));
     const tau = log.header.config.branching.entropy_threshold;
     const isFree = log.header.config.branching.select === "arithmetic" || log.header.config.cache.backend === "naive";
     const verdict = isFree ? "" : ` · ${VERDICT[wouldFork(after, tau)]}`;

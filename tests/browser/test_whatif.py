@@ -388,6 +388,45 @@ def test_a_filter_inside_the_recorded_candidates_is_exact(page: Page) -> None:
     assert page.locator('[data-trial="top_k"]').input_value() == ""
 
 
+def test_strategies_and_their_combination_are_a_click_named_and_show_what_they_do(
+    page: Page,
+) -> None:
+    found = at_fork(page)
+    open_trial(page)
+    name, chips = page.locator(".fs-trial-name"), page.locator("[data-strategy]")
+    expect(name).to_have_text("as run: plain sampling")
+    expect(page.locator('[data-strategy="plain"]')).to_have_attribute("aria-pressed", "true")
+    raw = [math.exp(one["raw_logprob"]) for one in found["decision"]["candidates"]]
+    sharper = [prob ** (1 / 0.7) for prob in raw[:3]]
+    held = [share / sum(sharper) for share in sharper]
+    kept = next(count for count in (1, 2, 3) if sum(held[:count]) >= 0.9)
+    wanted = {
+        "greedy": ("greedy", [1.0]),
+        "top-k": ("top-k 3", [prob / sum(raw[:3]) for prob in raw[:3]]),
+        "combined": (
+            "temperature 0.7, then top-k 3, then top-p 0.9",
+            [share / sum(held[:kept]) for share in held[:kept]],
+        ),
+    }
+    for chip, (words, probs) in wanted.items():
+        page.locator(f'[data-strategy="{chip}"]').click()
+        expect(name).to_have_text(f"tried: {words}")
+        assert chips.evaluate_all(PRESSED) == [chip]
+        shown = [float(text) for text in page.locator(".fs-trial-list .fs-alt-p").all_inner_texts()]
+        assert shown == pytest.approx([*probs, *[0.0] * (8 - len(probs))], abs=1.1e-3)
+    page.locator('[data-trial="top_k"]').fill("5")  # the controls go on from the strategy
+    expect(name).to_have_text("tried: temperature 0.7, then top-k 5, then top-p 0.9")
+    assert chips.evaluate_all(PRESSED) == []
+    page.locator('[data-strategy="plain"]').click()
+    expect(name).to_have_text("as run: plain sampling")
+    card = page.locator(".fs-trial-strategies")
+    assert card.evaluate("(one) => one.scrollWidth <= one.clientWidth + 1")
+
+
+PRESSED = """(chips) => chips.filter((chip) => chip.getAttribute("aria-pressed") === "true")
+    .map((chip) => chip.dataset.strategy)"""
+
+
 def test_a_temperature_that_the_record_does_not_determine_gives_an_interval_and_says_why(
     page: Page,
 ) -> None:
