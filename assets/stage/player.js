@@ -105,6 +105,7 @@ export class Player {
     if (this.playing || this.following) {
       this.following = false;
       this.pause();
+      this.changed(this.cursor); // what had to wait is drawn
     } else this.play();
   }
 

@@ -386,6 +386,34 @@ def test_play_pressed_over_and_over_asks_for_one_frame_at_a_time_and_pause_for_n
     assert page.evaluate(PLAY, [1, 1000, 7]) == [5, 1, 1, 0]
 
 
+FAST = """
+    const { header, steps } = stage.log;
+    for (let seq = 0; seq < 8; seq++) {
+        stage.apply({ run: 'fast', seq, title: 'fast', header: seq ? undefined : header,
+            steps: [steps[seq]] });
+        stage.draw();
+    }
+    const seen = () => [stage.tree.scene.state.cursor, stage.pool.cursor,
+        stage.parts.player.querySelector('.fs-place').textContent];
+    const frames = () => new Promise((go) => requestAnimationFrame(
+        () => requestAnimationFrame(go)));
+    return frames().then(() => {
+        const before = seen();
+        stage.player.toggle();
+        return frames().then(() => [before, seen()]);
+    });
+"""
+
+
+def test_while_steps_come_fast_panels_wait_for_their_turn_and_a_pause_draws_them(
+    page: Page,
+) -> None:
+    before, after = stage(page, FAST)
+    assert before[0] == 7
+    assert before[1] < 7
+    assert after == [7, 7, "step 7 of 7"]
+
+
 LONG = """
     const { header } = stage.log, fresh = new stage.log.constructor(header);
     const memory = (unique, logical) => ({ unique_kv_tokens: unique, logical_kv_tokens: logical,
