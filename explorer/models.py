@@ -48,6 +48,7 @@ NOT_THE_MODEL = (
     *("use_cache", "return_dict", "output_attentions", "output_hidden_states"),
     *("bos_token_id", "eos_token_id", "pad_token_id"),
 )
+SUMMED = 64  # 64-bit integers in a row of the table whose sums stand for a weight
 KEEPABLE = (torch.float32, torch.bfloat16, torch.float16)  # checkpoint dtypes that `auto` keeps
 
 
@@ -180,12 +181,14 @@ class LoadedModel:
 
 
 def _sums(weight: torch.Tensor) -> bytes:
-    """Of the weight's bits, taken as integers, the sums along its first and its last dimension: any
-    one change is seen in both, and little leaves the device."""
-    kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[weight.element_size()]
-    numbers = torch.atleast_2d(weight.detach().contiguous().view(kind)).flatten(1)
-    sums = (numbers.sum(axis, dtype=torch.int64).cpu().numpy() for axis in (0, 1))
-    return b"".join(each.tobytes() for each in sums)
+    """The weight's bits as integers of 64 bits, modulo 2^64 summed by row and by column of a table
+    of them: any one change shows in both, and little leaves the device."""
+    flat = weight.detach().contiguous().reshape(-1).view(torch.uint8)
+    missing = -len(flat) % (8 * SUMMED)
+    if missing:
+        flat = torch.nn.functional.pad(flat, (0, missing))
+    table = flat.view(torch.int64).view(-1, SUMMED)
+    return b"".join(table.sum(axis).cpu().numpy().tobytes() for axis in (0, 1))
 
 
 def load_model(name: str = "tiny", device: str = "auto", dtype: str = "auto") -> LoadedModel:

@@ -17,7 +17,9 @@ from __future__ import annotations
 import os
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, time
@@ -71,36 +73,29 @@ def save(cache: PrefixCache, folder: Path, owner: Owner, kv_dtype: str = "model"
     InputError where that cannot be."""
     began = perf_counter()
     check_dtype(kv_dtype)
-    contexts: dict[str, int] = {}
-    layouts: dict[Layout, int] = {}
-    tensors: dict[str, torch.Tensor] = {}
-    entries = []
-    for node in cache.nodes:
-        if not owner.owns(node.context):
-            continue
-        block = node.block
-        if kv_dtype == "int8":
-            block = _rounded(block)
-        tensors[node.key.hex()] = buffer = block.buffer.cpu()
-        context = contexts.setdefault(node.context, len(contexts))
-        layout = layouts.setdefault(block.layout, len(layouts))
-        entries.append(_entry(node, block, context, layout, _checksum(buffer)))
-    index = Index(
-        format=FORMAT,
-        version=VERSION,
-        owner=owner,
-        block_size=cache.block_size,
-        data=f"blocks-{uuid.uuid4().hex}.safetensors",
-        contexts=tuple(contexts),
-        layouts=tuple(layouts),
-        blocks=tuple(entries),
-    )
+    nodes = [node for node in cache.nodes if owner.owns(node.context)]
+    blocks = [_rounded(node.block) if kv_dtype == "int8" else node.block for node in nodes]
+    buffers = [block.buffer.cpu() for block in blocks]
+    name = f"blocks-{uuid.uuid4().hex}.safetensors"
     try:
-        _replace(folder, index, tensors)
-    except (OSError, SafetensorError) as problem:
-        raise InputError(f"Cannot write the prefix cache to {folder}: {problem}.") from problem
-    nbytes = sum(tensor.numel() for tensor in tensors.values())
-    return Stored(len(entries), nbytes, perf_counter() - began, _error(index))
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {node.key.hex(): buffer for node, buffer in zip(nodes, buffers, strict=True)}
+        with ThreadPoolExecutor(1) as writer:  # checksums are made while the disk works
+            written = writer.submit(_write, folder / name, tensors)
+            index = _index(cache.block_size, owner, name, nodes, blocks, map(_checksum, buffers))
+            written.result()
+        _replace(folder, index)
+    except BaseException as problem:
+        with suppress(OSError):
+            (folder / f"{name}.json").unlink(missing_ok=True)
+            if _data_of(folder) != folder / name:
+                (folder / name).unlink(missing_ok=True)
+        if isinstance(problem, OSError | SafetensorError):
+            words = f"Cannot write the prefix cache to {folder}: {problem}."
+            raise InputError(words) from problem
+        raise
+    nbytes = sum(buffer.numel() for buffer in buffers)
+    return Stored(len(nodes), nbytes, perf_counter() - began, _error(index))
 
 
 def load(cache: PrefixCache, folder: Path, owner: Owner) -> Stored:
@@ -109,6 +104,9 @@ def load(cache: PrefixCache, folder: Path, owner: Owner) -> Stored:
     began = perf_counter()
     index = read_index(folder)
     check(index, cache, folder, owner)
+    if not (folder / index.data).exists():  # somebody may have saved since
+        index = read_index(folder)
+        check(index, cache, folder, owner)
     try:
         file = safe_open(folder / index.data, "pt")
         sizes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
@@ -133,17 +131,31 @@ def _error(index: Index) -> float | None:
     return max((entry.max_abs_error for entry in index.blocks), default=0.0) or None
 
 
-def _entry(node: Node, block: Block, context: int, layout: int, checksum: int) -> Entry:
-    return Entry(
-        key=node.key.hex(),
-        parent=None if node.parent is None else node.parent.key.hex(),
-        context=context,
-        tokens=node.token_ids,
-        layout=layout,
-        checksum=checksum,
-        max_abs_error=block.max_abs_error,
-        cold_seconds=dict(node.cold_seconds),
+def _index(
+    block_size: int,
+    owner: Owner,
+    data: str,
+    nodes: Sequence[Node],
+    blocks: Sequence[Block],
+    checksums: Iterable[int],
+) -> Index:
+    contexts: dict[str, int] = {}
+    layouts: dict[Layout, int] = {}
+    entries = tuple(
+        Entry(
+            key=node.key.hex(),
+            parent=None if node.parent is None else node.parent.key.hex(),
+            context=contexts.setdefault(node.context, len(contexts)),
+            tokens=node.token_ids,
+            layout=layouts.setdefault(block.layout, len(layouts)),
+            checksum=checksum,
+            max_abs_error=block.max_abs_error,
+            cold_seconds=dict(node.cold_seconds),
+        )
+        for node, block, checksum in zip(nodes, blocks, checksums, strict=True)
     )
+    known = (*contexts,), (*layouts,)
+    return Index(FORMAT, VERSION, owner, block_size, data, *known, entries)
 
 
 def _rounded(block: Block) -> Block:
@@ -164,21 +176,18 @@ def _checksum(buffer: torch.Tensor) -> int:
     return zlib.crc32(buffer.numpy().data)
 
 
-def _replace(folder: Path, index: Index, tensors: dict[str, torch.Tensor]) -> None:
-    """Write the blocks, then move the index over the old one, each safely on the disk first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    old = _data_of(folder)
-    data, part = folder / index.data, folder / f"{index.data}.json"
-    try:
-        save_file(tensors, data)
-        _sync(data)
-        part.write_bytes(orjson.dumps(asdict(index), option=orjson.OPT_NON_STR_KEYS))
-        _sync(part)
-        part.replace(folder / INDEX)
-    except BaseException:
-        data.unlink(missing_ok=True)
-        part.unlink(missing_ok=True)
-        raise
+def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """The blocks file, safely on the disk."""
+    save_file(tensors, path)
+    _sync(path)
+
+
+def _replace(folder: Path, index: Index) -> None:
+    """Move the new index, safely on the disk, over the old one; the old blocks can go then."""
+    old, data, part = _data_of(folder), folder / index.data, folder / f"{index.data}.json"
+    part.write_bytes(orjson.dumps(asdict(index), option=orjson.OPT_NON_STR_KEYS))
+    _sync(part)
+    part.replace(folder / INDEX)
     _sync(folder)
     for other in folder.glob("blocks-*"):
         if other == old or (other != data and time() - other.stat().st_mtime > LEFT_SECONDS):

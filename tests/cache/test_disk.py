@@ -86,6 +86,16 @@ def test_a_block_is_read_when_it_is_first_hit(llama: LoadedModel, tmp_path: Path
     assert sum("buffer" in vars(node.block) for node in loaded.nodes) == 2
 
 
+def test_what_is_mapped_outlives_a_save_over_it(llama: LoadedModel, tmp_path: Path) -> None:
+    cache, loaded = filled(llama), PrefixCache()
+    disk.save(cache, tmp_path, owner(llama))
+    disk.load(loaded, tmp_path, owner(llama))
+    disk.save(PrefixCache(), tmp_path, owner(llama))
+    before, after = states(cache), states(loaded)
+    assert all(all(map(torch.equal, before[key], after[key])) for key in before)
+    assert disk.load(PrefixCache(), tmp_path, owner(llama)).blocks == 0
+
+
 def test_blocks_in_8_bits_are_smaller_and_off_by_what_the_index_says(
     llama: LoadedModel, tmp_path: Path
 ) -> None:
@@ -209,6 +219,40 @@ def test_a_folder_that_cannot_be_written_is_said(llama: LoadedModel, tmp_path: P
         disk.save(PrefixCache(), tmp_path / "file" / "folder", owner(llama))
     with pytest.raises(InputError, match="prefix_disk: choose model or int8, not 'int4'"):
         disk.save(PrefixCache(), tmp_path, owner(llama), "int4")
+
+
+@pytest.mark.parametrize("name", ["save_file", "_write", "_replace"])
+def test_a_save_that_fails_leaves_the_old_cache_and_nothing_else(
+    llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    disk.save(filled(llama), tmp_path, owner(llama))
+    before = sorted(tmp_path.iterdir())
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(disk, name, full)
+    with pytest.raises(InputError, match="No space left on device"):
+        disk.save(PrefixCache(), tmp_path, owner(llama))
+    assert sorted(tmp_path.iterdir()) == before
+    assert disk.load(PrefixCache(), tmp_path, owner(llama)).blocks == 5
+
+
+def test_a_sync_that_fails_after_the_move_keeps_the_new_cache(
+    llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.save(filled(llama), tmp_path, owner(llama))
+    real = disk._sync
+
+    def failing(path: Path) -> None:
+        if path.is_dir():
+            raise OSError(5, "Input/output error")
+        real(path)
+
+    monkeypatch.setattr(disk, "_sync", failing)
+    with pytest.raises(InputError, match="Input/output error"):
+        disk.save(PrefixCache(), tmp_path, owner(llama))
+    assert disk.load(PrefixCache(), tmp_path, owner(llama)).blocks == 0
 
 
 def test_a_folder_larger_than_the_cache_fills_it(llama: LoadedModel, tmp_path: Path) -> None:
