@@ -22,7 +22,7 @@ export function shown(value, unit) {
   if (value === null || value === undefined) return "–";
   if (typeof value !== "number") return String(value);
   if (unit === "B") return bytes(value);
-  const text = Number.isInteger(value) ? count(value) : String(Number(value.toPrecision(4)));
+  const text = Number.isInteger(value) || Math.abs(value) >= 1000 ? count(Math.round(value)) : String(Number(value.toPrecision(4)));
   return unit ? `${text} ${unit}` : text;
 }
 

@@ -164,3 +164,33 @@ def test_the_select_sweep_gives_a_row_for_each_way_and_number(
         assert budget <= row["forward_token_steps"] < budget + row["found_paths"]
         assert row["repeats"] == (1 if way == "top" else 2)
         assert (row["effective_samples"] is None) == (way == "top")
+
+
+def test_two_processes_give_the_table_of_one_apart_from_times(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    config = RunConfig(**SMALL | {"max_new_tokens": 3}, model=str(model_folder))
+    axes = {"temperature": (0.5, 1.0), "max_paths": (2, 3)}
+    options = {"repeats": 2, "naive": 1}
+    tables = []
+    for jobs in (1, 2):
+        folder = tmp_path / str(jobs)
+        plan = Plan(
+            "explorer.experiments.settings:own", config, options, folder, jobs=jobs, axes=axes
+        )
+        document = run_sweep(plan)
+        timed = {name for name, one in document["measures"].items() if one["is_timing"]}
+        assert document["failed"] == [] and "total_seconds" in timed
+        tables.append(
+            [
+                {
+                    name: value
+                    for name, value in row.items()
+                    if name.removesuffix("_low").removesuffix("_high") not in timed
+                    and name not in ("seconds", "naive_seconds")
+                }
+                for row in document["rows"]
+            ]
+        )
+    assert tables[0] == tables[1] and len(tables[0]) == 4
+    assert tables[0][0]["speedup_forward_tokens"] > 0
