@@ -230,8 +230,8 @@ class Eviction(_Frozen):
         lower = f", or lower {' or '.join(kept)}" if kept else ""
         pyramid = " or pyramid" if self.pyramid and lower else ""
         raise ValueError(
-            f"{name}: {smallest} tokens in the smallest layer must be more than {what}; give at "
-            f"least {self.num_protected + 1}{lower}{pyramid}"
+            f"{name}: {smallest} token{'' if smallest == 1 else 's'} in the smallest layer must be "
+            f"more than {what}; give at least {self.num_protected + 1}{lower}{pyramid}"
         )
 
 

@@ -22,6 +22,7 @@ import transformers
 import explorer
 from explorer.against import Both, Follower, FullCache
 from explorer.backends import BACKENDS, Backend, Forward, check_fit, num_open
+from explorer.cache.budget import layer_budgets
 from explorer.config import InputError, RunConfig
 from explorer.events import FORMAT, VERSION, Evicted, Header, Memory, Origin, Phase, Step
 from explorer.kernels import execution
@@ -52,6 +53,8 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
     """
     check_fit(model.info, config)
     ids, source = prompt_ids(model, config), source_ids(model, config)
+    if config.eviction.policy is not None:
+        layer_budgets(config.eviction, model.info.num_layers, len(ids))
     text = TextStream(model.tokenizer)
     return Header(
         format=FORMAT,

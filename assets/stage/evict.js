@@ -78,6 +78,17 @@ class EvictBoard extends Board {
     this.invalidate();
   }
 
+  /** A live board shows the run that is under way, until people choose one. */
+  told({ now }) {
+    const running = this.all.find(({ key }) => key === now);
+    if (!this.isChosen && running) this.focus(running);
+  }
+
+  #choose(card) {
+    this.isChosen = true;
+    this.focus(card);
+  }
+
   focus(card) {
     if (this.focused === card) return;
     if (this.besides === card) this.besides = this.focused;
@@ -93,15 +104,13 @@ class EvictBoard extends Board {
   paint() {
     this.opening.refresh();
     for (const card of this.all) card.draw();
-    const { log } = this;
-    if (!log) return;
-    const scene = { log, state: log.at(this.focused.cursor), colors: this.colors, isDark: isDark(), focus: null };
-    this.tell(this.parts.narration, narrate(log, this.focused.cursor));
+    const { log, colors } = this;
     this.#detailed().forEach((card, at) => {
       this.details[at].show(card);
-      this.details[at].draw(scene);
+      this.details[at].draw({ colors, isDark: isDark() });
     });
-    this.timeline.draw(scene);
+    this.tell(this.parts.narration, log ? narrate(log, this.focused.cursor) : this.focused ? `${this.focused.title}: ${this.focused.parts.badge.textContent}.` : "");
+    if (log) this.timeline.draw({ log, state: log.at(this.focused.cursor), colors, isDark: isDark(), focus: null });
   }
 
   #detailed() {
@@ -118,9 +127,10 @@ class EvictBoard extends Board {
     this.shelf.settle(board);
     this.sharing.end();
     this.begin(titles.map((title, at) => new EvictCard({ key: LETTERS[at], title, sign: String(at + 1), data: { "data-run": LETTERS[at] } }, {
-      focus: (card) => this.focus(card), beside: (card) => this.beside(card), key: (card, event) => this.#key(card, event),
+      focus: (card) => this.#choose(card), beside: (card) => this.beside(card), key: (card, event) => this.#key(card, event),
     })), { live });
-    this.focused = this.all.at(-1);
+    this.focused = this.all.at(live ? 0 : -1);
+    this.isChosen = !live;
     this.besides = null;
     this.parts.cards.replaceChildren(...this.all.map(({ parts }) => parts.root));
     this.parts.cards.dataset.count = String(this.all.length);
@@ -129,7 +139,7 @@ class EvictBoard extends Board {
   }
 
   title(heading, caption) {
-    this.words.title(heading, differs(this.all) || EMPTY.note);
+    this.words.title(heading, differs(this.all, heading) || EMPTY.note);
     this.parts.caption.textContent = caption ?? "";
     this.parts.caption.hidden = !caption;
   }
@@ -144,7 +154,7 @@ class EvictBoard extends Board {
   }
 
   grown() {
-    const note = differs(this.all) || EMPTY.note;
+    const note = differs(this.all, this.parts.heading.textContent) || EMPTY.note;
     say(this.parts.note, note);
     mark(this.parts.note, "title", note);
     if (this.timeline.log !== this.log) this.timeline.reset(this.log);
@@ -162,7 +172,7 @@ class EvictBoard extends Board {
     if (event.key === "b" && all.length > 1) this.beside(this.besides ?? all[(all.indexOf(this.focused) + 1) % all.length]);
     else if (by && !event.ctrlKey && !event.metaKey && !event.altKey) {
       const to = all.at((all.indexOf(card) + by) % all.length);
-      this.focus(to);
+      this.#choose(to);
       to.parts.name.focus();
     } else return;
     event.preventDefault();

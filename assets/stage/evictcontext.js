@@ -73,6 +73,7 @@ export class Context {
     Object.assign(known.span.style, { backgroundColor: color, color: held ? inkOn(color) : "" });
     known.span.dataset.held = held;
     known.span.classList.toggle("is-gone", held === 0);
+    known.span.classList.toggle("is-prompt-end", code === -log.prompt.length);
     known.span.classList.toggle("is-sink", protection === "sink");
     known.span.classList.toggle("is-recent", protection === "recent");
   }
@@ -117,7 +118,7 @@ export class Context {
     const sign = (kind, text, style = "") => el("span", { class: "fs-swatch-row" }, el("i", { class: `fs-swatch ${kind}`, style }), el("span", { text }));
     this.legend.replaceChildren(
       ...stops.map((held) => sign("", held === layers ? (layers === 1 ? "held" : `held by all ${count(layers)} layers`) : plural(held, "layer"), `background:${heldColor(held / layers, isDark)}`)),
-      sign("is-gone", "evicted everywhere"), sign("is-sink", "protected: sink"), sign("is-recent", "protected: recent"),
+      sign("is-gone", "evicted everywhere"), sign("is-sink", "protected: sink"), sign("is-recent", "protected: recent"), sign("is-prompt-end", "end of the prompt"),
       policy && strategy === "aggregate" ? el("span", { text: `In each layer up to ${count(entries)} of the held ones stand for others as well, which were folded into them.` }) : "");
   }
 
@@ -143,8 +144,8 @@ export class Context {
     const left = departures(log, code, state.cursor);
     const rows = left.slice(-MOST).reverse().map(({ step, layer, paths, reason }) => el("li", {},
       el("button", { type: "button", class: "fs-link", text: `step ${count(step)}`, onclick: () => this.actions.seek(step) }),
-      el("span", { text: ` left ${paths.length === 1 ? `path ${paths[0]}` : `paths ${paths.join(", ")}`} in layer ${layer}: ${reason}` })));
-    if (left.length > MOST) rows.push(el("li", { text: `and ${count(left.length - MOST)} times before` }));
+      el("span", { text: ` left ${log.lastOf.size < 2 ? "" : `${paths.length === 1 ? `path ${paths[0]}` : `paths ${paths.join(", ")}`} in `}layer ${layer}: ${reason}` })));
+    if (left.length > MOST) rows.push(el("li", { text: `and ${plural(left.length - MOST, "time")} before` }));
     return [el("p", {}, name, where, shared), ...(rows.length ? [el("ul", {}, ...rows)] : [])];
   }
 

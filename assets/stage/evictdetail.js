@@ -1,7 +1,7 @@
 // One run in detail at the cursor: how full its layers are, who holds the context, the counters, what left, what it costs.
 
 import { Context } from "./evictcontext.js";
-import { el } from "./dom.js";
+import { el, say } from "./dom.js";
 import { evictedIn, evidenceAt, factOf, rowOf, settingsOf } from "./evictfacts.js";
 import { LayerBars } from "./evictlayers.js";
 import { EvictionList } from "./evictlog.js";
@@ -17,6 +17,8 @@ const COUNTERLESS = {
   random: "Nothing is counted: chance decides.", lru: "No attention is summed: the step of the last use decides.",
   race: "RACE counts the queries, not the tokens: no counter is one token's.",
 };
+
+const NOTHING = { waiting: "waiting, it runs after those before it.", never: "did not run.", running: "running, no step yet." };
 
 export class Detail {
   /** `seek(step)` moves the board's cursor; `invalidate()` draws again. */
@@ -47,6 +49,7 @@ export class Detail {
     this.grid.reset();
     this.scatter.reset();
     this.list.reset(card.log);
+    this.parts.path.dataset.key = ""; // paths of another run may have the same numbers
     this.parts.title.textContent = card.title;
     this.parts.sign.textContent = card.parts.root.querySelector(".fs-chip").textContent;
     Object.assign(this.parts.root.dataset, card.parts.root.dataset.run ? { run: card.parts.root.dataset.run } : {});
@@ -55,20 +58,27 @@ export class Detail {
 
   draw({ colors, isDark }) {
     const { card, parts } = this;
-    if (!card?.log) return void (parts.body.hidden = true);
-    if (this.log !== card.log) this.show(card);
     const { log } = this;
+    if (!log) return this.#nothing();
     const state = log.at(card.cursor);
     const row = rowOf(log, state, this.path ?? state.rows[0]?.path);
     const isThere = Boolean(row && state.memory && state.numPrompt);
-    parts.body.hidden = !isThere;
-    parts.nothing.hidden = isThere;
-    if (!isThere) return;
+    if (!isThere) return this.#nothing();
+    parts.body.hidden = false;
+    parts.nothing.hidden = true;
     this.layer = Math.min(this.layer, state.numLayers - 1);
     const scene = { log, state, row, layer: this.layer, lit: this.lit, pinned: this.pinned, colors, isDark, told: this.#told(state) };
     this.#paths(state, row);
     for (const view of [this.bars, this.context, this.quality, this.list]) view.draw(scene);
     this.#counters(scene);
+  }
+
+  /** A run that has not begun, or never will. */
+  #nothing() {
+    const { card, parts } = this;
+    parts.body.hidden = true;
+    parts.nothing.hidden = false;
+    say(parts.nothing, `${card.title}: ${NOTHING[card.state] ?? "no step of this run up to here."}`);
   }
 
   /** Which paths there are, to choose from. */
@@ -79,8 +89,8 @@ export class Detail {
     parts.path.dataset.key = key;
     parts.path.replaceChildren(...state.rows.map((one) => el("option", { value: one.path, text: `path ${one.path}: ${visibleToken(lastWords(log, one.node)).replaceAll("·", " ")}` })));
     parts.path.value = String(row.path);
-    parts.path.disabled = state.rows.length < 2;
-    parts.pathNote.textContent = state.rows.length > 1 ? `of ${plural(state.rows.length, state.isOver ? "last path" : "live path")}` : "";
+    parts.path.hidden = state.rows.length < 2;
+    parts.pathNote.textContent = state.rows.length > 1 ? `of ${plural(state.rows.length, state.isOver ? "last path" : "live path")}` : `path ${row.path}`;
   }
 
   /** What the counters of the layer say at the cursor, or said last before it. */
@@ -97,7 +107,7 @@ export class Detail {
       const codes = evidence.slots.map((slot) => then.tokensOf(layer)[slot] || gone.get(slot) || 0);
       const before = step > 0 ? (log.steps[step - 1].evidence?.find((one) => one.layer === layer) ?? null) : null;
       const name = (entry) => (codes[entry] ? named(factOf(log, codes[entry])) : `slot ${evidence.slots[entry]}`);
-      this.evidence = { step, evidence, before, codes, name, settings: settingsOf(log) };
+      this.evidence = { step, evidence, before, codes, name, settings: settingsOf(log), leaving: evidence.slots.filter((slot) => gone.has(slot)).length };
       if (step !== state.cursor) log.at(state.cursor); // the views that follow look there
     }
     return this.evidence;

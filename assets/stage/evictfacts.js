@@ -1,6 +1,8 @@
 // What is true of a run with a bounded cache at one moment: who holds what, how far off, what left. Pure functions.
 
+import { shorten } from "./format.js";
 import { PROMPT } from "./log.js";
+import { readable } from "./outline.js";
 
 const UNPROTECTED = ["fifo"]; // policies under which sinks and recent tokens leave like any other
 
@@ -32,6 +34,12 @@ export function storedOf(log, state, row) {
   const ids = log.lineage(row.node);
   if (log.nodes[row.node].written > state.cursor) ids.pop(); // made by this step, stored by the next
   return [...prompt, ...ids.map((id) => id + 1)];
+}
+
+/** The beginning of what the path of `row` wrote, at most `limit` characters of it; "" at the prompt's end. */
+export function writtenOf(log, row, limit) {
+  if (row.node === PROMPT) return "";
+  return shorten(log.lineage(row.node).map((id) => readable(log.nodes[id].text, log.nodes[id].raw)).join("").trim(), limit);
 }
 
 /** A token's fact by its code: `{token, text, raw}` and more. */

@@ -117,7 +117,7 @@ export class EvictionList {
     known.root.dataset.index = index;
     known.root.setAttribute("aria-posinset", place + 1);
     known.name.textContent = `“${visibleToken(of.texts[at], fact?.raw ?? "")}”`;
-    known.where.textContent = ` at ${count(of.positions[at])} left ${pathWords(of.paths[at])} · layer ${layer} · step ${count(step)}`;
+    known.where.textContent = ` at ${count(of.positions[at])} left ${this.log.lastOf.size < 2 ? "" : `${pathWords(of.paths[at])} · `}layer ${layer} · step ${count(step)}`;
     known.why.textContent = of.reasons[at];
     known.root.title = `${of.reasons[at]}; rank ${count(of.ranks[at])} of what could go`;
   }

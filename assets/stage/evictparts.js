@@ -32,9 +32,10 @@ export function build() {
   };
   parts.open = el("button", { type: "button", class: "fs-button fs-evict-open", text: "Open files…", title: "Trace files of this computer, up to 8; they stay here", onclick: () => parts.file.click() });
   parts.root = el("div", { class: "fs-stage fs-evict is-empty", "data-state": "empty" },
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note)),
-    parts.alert, parts.shelf,
-    el("div", { class: "fs-evict-tools" }, parts.status, parts.others, parts.open, parts.file),
+    parts.shelf,
+    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note),
+      el("div", { class: "fs-evict-tools" }, parts.status, parts.others, parts.open, parts.file)),
+    parts.alert,
     parts.caption, parts.cards, parts.details,
     el("div", { class: "fs-dock fs-dock-timed" }, parts.narration, parts.timeline, parts.player));
   return parts;

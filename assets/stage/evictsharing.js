@@ -25,7 +25,7 @@ export class Sharing {
     const { board } = this;
     const stage = page.stages.explore;
     const { log } = stage ?? {};
-    const isFree = (!board.player.isLive || this.stage) && !page.requests.isOpen("evict");
+    const isFree = (!board.player.isLive || this.stage) && !page.requests.isOpen("evict") && !board.shelf.isOpening;
     if (log && log !== this.seen && isBounded(log) && isFree) this.#begin(stage);
     else if (!board.all.length && board.shelf.boards.length && isFree) board.shelf.open(board.shelf.boards[0].name);
     this.seen = log ?? null;
@@ -48,7 +48,7 @@ export class Sharing {
     board.fill([stage.title || runName(settingsOf(log))], { live: isLive });
     this.stage = stage;
     const [card] = board.all;
-    card.show(log, isLive ? "running" : "recorded");
+    card.show(log, isLive ? "running" : stage.badge);
     board.title(stage.title, "");
     board.words.stand(isLive ? "live" : "shared");
     say(board.parts.status, "The run that Explore shows.");

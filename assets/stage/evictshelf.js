@@ -8,6 +8,7 @@ export class EvictShelf {
   /** `boards`: `[{name, title, caption, runs: [{title, path}]}]`; `show(board, runs)` gets `[{title, log}]` and says whether they are shown; `run(name)` runs one live. */
   constructor(host, boards, { show, run, refuse }) {
     Object.assign(this, { boards, show, run, refuse });
+    this.isOpening = false;
     this.turn = 0; // what was asked for last is what is shown
     this.shown = null;
     this.cards = boards.map((board) => this.#card(board));
@@ -18,6 +19,7 @@ export class EvictShelf {
   /** What is shown is the board of this name now; null: none of them. */
   settle(name) {
     this.turn += 1;
+    this.isOpening = false;
     this.shown = name;
     this.#mark(name);
   }
@@ -31,6 +33,7 @@ export class EvictShelf {
   async open(name) {
     const board = this.boards.find((one) => one.name === name);
     const turn = (this.turn += 1);
+    this.isOpening = true;
     this.#mark(name);
     try {
       const runs = await Promise.all(board.runs.map(async (run) => ({ title: run.title, log: parseTrace(await textOf(run), run.title) })));
@@ -52,7 +55,7 @@ export class EvictShelf {
 
   #card(board) {
     const open = el("button", { type: "button", class: "fs-shelf-open", "aria-pressed": "false", title: board.caption, onclick: () => this.open(board.name) },
-      el("strong", { text: board.title }), el("span", { text: board.caption }));
+      el("strong", { text: board.title }));
     const live = el("button", { type: "button", class: "fs-link fs-shelf-live", text: "run it live", title: `Run “${board.title}” on the bundled model`, onclick: () => this.run(board.name) });
     return el("div", { class: "fs-shelf-card", "data-board": board.name }, open, live);
   }

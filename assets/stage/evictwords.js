@@ -1,6 +1,7 @@
 // A run's way to keep its cache small, in words. Pure functions of its settings.
 
 import { count, plural } from "./format.js";
+import { readable } from "./outline.js";
 import { conditions } from "./settings.js";
 
 /** What people call a policy, and what it keeps. */
@@ -14,6 +15,7 @@ export const POLICIES = {
   count_sketch: ["Count sketch", (given) => `what gathered most attention, by a signed sketch of ${sketchWords(given)}`],
   race: ["RACE sketch", (given) => `what is like the queries so far, by a sketch of ${sketchWords(given)}`],
 };
+const LAST = 48; // characters of a prompt, where the question stands
 const FULL = ["Full cache", "everything"];
 
 /** "4 × 512 counters a layer". */
@@ -60,11 +62,20 @@ export function runName(settings) {
   return settings.policy === "window" ? `Window, ${settings.sinks ? plural(settings.sinks, "sink") : "no sinks"}` : policyName(settings);
 }
 
-/** What differs between the runs of `cards`, in one line; of one run, what it is. "" before any has begun. */
-export function differs(cards) {
+/** What differs between the runs of `cards`, in one line, and their prompt where `heading` does not say it. "" before any has begun. */
+export function differs(cards, heading = "") {
   const headers = cards.filter(({ log }) => log).map(({ log }) => log.header);
   if (!headers.length) return "";
+  const said = promptWords(headers[0]);
+  const prompt = said && !heading.includes(said) ? `“${said}” · ` : "";
   const names = Object.keys(conditions(headers).different);
-  if (headers.length > 1 && names.length) return `What differs: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}.`;
-  return `${headers[0].model.name}, ${plural(headers[0].prompt.length, "prompt token")}`;
+  if (headers.length > 1 && names.length) return `${names.includes("prompt") ? "" : prompt}What differs: ${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}.`;
+  return `${prompt}${headers[0].model.name}, ${plural(headers[0].prompt.length, "prompt token")}`;
+}
+
+/** The end of a run's prompt. */
+function promptWords({ source, prompt }) {
+  const said = (source?.length ? source : prompt).filter((one) => one.text !== "" && !one.text.startsWith("<|"));
+  const text = said.map((one) => readable(one.text, one.raw)).join("").replace(/\s+/g, " ").trim();
+  return text.length <= LAST ? text : `…${[...text].slice(1 - LAST).join("")}`;
 }

@@ -112,11 +112,11 @@ export function excess(entries, current, { runs, nodes }) {
 
 /** One line on a run: threshold, the paths that live or were returned, backend. */
 export function lineOf(log) {
-  const { branching, cache } = log.header.config;
+  const { branching, cache, eviction } = log.header.config;
   const ended = new Set(log.ends.map((end) => end.path));
   const returned = log.ends.filter((end) => end.status !== "pruned").length;
   const live = log.head.isOver ? 0 : log.head.rows.filter((row) => !ended.has(row.path)).length;
-  return `τ ${Number(branching.entropy_threshold.toFixed(4))} · ${plural(returned + live, "path")} · ${cache.backend}`;
+  return `τ ${Number(branching.entropy_threshold.toFixed(4))} · ${plural(returned + live, "path")} · ${cache.backend}${eviction?.policy ? ` · ${eviction.policy} ${eviction.budget ?? eviction.layer_budgets.join(",")}` : ""}`;
 }
 
 /** Where a run came from: "from “A story”, “·dragon” forced"; "" of one that was not made from another. */

@@ -1,17 +1,18 @@
 // Presets in the sidebar: one group open at a time, each a button with its sentence.
 
 import { el } from "./dom.js";
-import { status } from "./page.js";
+import { stageNamed, status } from "./page.js";
 
 /**
- * Build the list of `groups` (`[{name, presets: [{name, sentence}]}]`) in a gr.HTML host whose value says
+ * Build the list of `groups` (`[{name, presets: [{name, sentence}], boards?}]`, `boards` of the Evict tab by title) in a gr.HTML host whose value says
  * which one the form equals (`{current: name|null}`). `choose(name)` asks the server to fill the form.
  */
 export function attach({ element, props, watch, choose }, { groups }) {
   const rows = new Map();
   const sections = groups.map((group) => section(group, rows, (name) => {
     choose(name);
-    status(`“${name}” is set. Run starts it.`);
+    if (group.boards?.[name]) showBoard(name, group.boards[name]);
+    else status(`“${name}” is set. Run starts it.`);
   }));
   element.querySelector(".fs-presets").replaceChildren(...sections.map((one) => one.root));
   let shown;
@@ -20,6 +21,12 @@ export function attach({ element, props, watch, choose }, { groups }) {
     shown = current;
   });
   if (!sections.some((one) => one.root.open)) sections[0].root.open = true;
+}
+
+/** A preset that is a board of the Evict tab: what was recorded of it is shown there. */
+async function showBoard(title, name) {
+  status(`“${title}” is set. “Run these” starts it.`);
+  (await stageNamed("evict")).shelf.open(name);
 }
 
 /** The predicted budget, as text: a model's name may hold anything. */

@@ -1,8 +1,9 @@
 // What a sketch says against what is true, a point a stored token; on the diagonal it is right.
 
 import { el, fontOf, inside, keptSize, say, sharpCanvas } from "./dom.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 import { ticks } from "./scale.js";
+import { leavingWords } from "./sketchgrid.js";
 
 export const KEYS = [
   { keys: "← →", words: "the token counted less, counted more", where: "in estimate against exact" },
@@ -90,7 +91,7 @@ export class Scatter {
       context.textBaseline = "top";
       context.fillText(String(value), x(value), height - PAD.bottom + 4);
     }
-    context.fillText("exact attention gathered", (PAD.left + width - PAD.right) / 2, height - 12);
+    context.fillText("exact attention gathered, summed over heads and queries", (PAD.left + width - PAD.right) / 2, height - 12);
     context.save();
     context.translate(1, (PAD.top + height - PAD.bottom) / 2);
     context.rotate(-Math.PI / 2);
@@ -122,7 +123,7 @@ export class Scatter {
     const off = Math.abs(error) < 1e-6 ? "every estimate is exact" : `largest error ${error > 0 ? "+" : ""}${error.toFixed(4)}`;
     const line = bound === null ? "" : `; ${isBoundInside ? "dashed: " : ""}the error bound, +${bound.toFixed(3)}, which an estimate keeps with probability ${confidence.toFixed(2)}`
       + `${isBoundInside ? "" : ", lies above the picture"}`;
-    return `${count(points.length)} tokens, ${off}${line}.`;
+    return `${plural(points.length, "token")}, ${off}${line}${leavingWords(this.told)}.`;
   }
 
   #near(event) {

@@ -2,13 +2,14 @@
 
 import { inkOn, mix } from "./contrast.js";
 import { el, fontOf, inside, say, sharpCanvas } from "./dom.js";
-import { count } from "./format.js";
+import { count, plural } from "./format.js";
 import { heldColor } from "./heldscale.js";
 
 export const KEYS = [
   { keys: "← → ↑ ↓", words: "another counter", where: "in the counters" },
   { keys: "Enter", words: "pin its token", where: "in the counters" },
 ];
+const UNIT = "attention gathered: summed over heads and queries; divided by the queries that could see the token it is the “per query” of an eviction";
 const LEAST = 3; // pixels of a column
 const WIDEST = 9000; // pixels of a picture; wider sketches share cells
 const TALL = { sketch: 22, exact: 64 }; // pixels of a row
@@ -82,7 +83,10 @@ export class SketchGrid {
     this.scroller = el("div", { class: "fs-sketch-box" }, this.canvas);
     this.heard = el("p", { class: "fs-sketch-told", "aria-live": "polite" });
     this.keys = el("p", { class: "fs-card-note" });
-    host.append(this.scroller, this.heard, this.keys);
+    this.shades = el("i", { class: "fs-shades" });
+    this.most = el("span", {});
+    this.scale = el("p", { class: "fs-card-note fs-sketch-scale" }, el("span", { text: "0" }), this.shades, this.most, el("span", { text: UNIT }));
+    host.append(this.scroller, this.scale, this.heard, this.keys);
     this.space = 0;
     new ResizeObserver(() => {
       this.space = this.scroller.clientWidth;
@@ -112,7 +116,7 @@ export class SketchGrid {
     const size = { width: Math.ceil(across * cell), height: Math.ceil(depth * this.grid.tall) };
     Object.assign(this.canvas.style, { width: `${size.width}px`, height: `${size.height}px` });
     sharpCanvas(this.canvas, (context) => this.#paint(context, size, colors, isDark, [lit, pinned]), size);
-    this.#legend(width, each, cells.size, depth);
+    this.#legend(width, each, cells.size, depth, isDark);
     say(this.heard, this.at ? this.#told() : this.#summary(depth, width));
   }
 
@@ -140,8 +144,11 @@ export class SketchGrid {
     if (this.at) frame(context, this.at.column * cell, this.at.row * tall, cell - gap, tall - 1, colors.ink);
   }
 
-  #legend(width, each, known, depth) {
+  #legend(width, each, known, depth, isDark) {
     const { isSketch } = this.grid;
+    const top = Math.max(0, ...Array.from(this.grid.cells.values(), ({ value }) => Math.abs(value)));
+    say(this.most, top.toPrecision(3));
+    this.shades.style.backgroundImage = `linear-gradient(90deg, ${heldColor(0.08, isDark)}, ${heldColor(1, isDark)})`;
     const text = isSketch
       ? `${count(depth)} rows × ${count(width)} counters; hatched: no token in the cache counts there, so its value is not recorded; notch above: gained at least half of the largest known gain of this step`
         + (each > 1 ? `; a cell is ${count(each)} counters, the largest of them` : "")
@@ -153,8 +160,8 @@ export class SketchGrid {
   #summary(depth, width) {
     const { cells, isSketch } = this.grid;
     const crowded = [...cells.values()].filter(({ entries }) => entries.length > 1).length;
-    if (!isSketch) return `${count(width)} exact counters, one a stored token.`;
-    return `${count(cells.size)} of ${count(depth * width)} counters in use by stored tokens${crowded ? `; in ${count(crowded)} of them several tokens are counted together` : "; none is shared"}.`;
+    if (!isSketch) return `${plural(width, "exact counter")}, one a stored token${leavingWords(this.told)}.`;
+    return `${count(cells.size)} of ${count(depth * width)} counters in use by stored tokens${crowded ? `; in ${count(crowded)} of them several tokens are counted together` : "; none is shared"}${leavingWords(this.told)}.`;
   }
 
   /** What the counter that is pointed at says. */
@@ -205,6 +212,11 @@ export class SketchGrid {
     } else return;
     event.preventDefault();
   }
+}
+
+/** Counters are read before a step's evictions: of the tokens that they count some may be gone after it. */
+export function leavingWords({ leaving }) {
+  return leaving ? `; ${count(leaving)} of the tokens ${leaving === 1 ? "leaves" : "leave"} in this step` : "";
 }
 
 /** The ground of what is not recorded. */

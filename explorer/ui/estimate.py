@@ -160,10 +160,28 @@ def sentence(config: RunConfig, models: ModelCache) -> str:
         )
     if config.cache.backend == "recompute":
         return "Predicted: no KV cache at all; every step computes every path anew."
+    too_small = _too_small(config, size.num_prompt)
+    if too_small:
+        return f"Run would refuse: {too_small}."
     given = config.cache.kv_dtype
     if not isinstance(given, str) and len(given) != size.layers:
         return f"Memory: kv_dtype names {len(given)} layers, and {config.model} has {size.layers}."
     return _predicted(config, size, about)
+
+
+def _too_small(config: RunConfig, num_prompt: int) -> str:
+    """Why a share of this prompt is no budget; "" where it is one. With a pyramid, where that is
+    certain: the smallest layer may be rounded up."""
+    eviction = config.eviction
+    budget = path_budget(config, num_prompt)
+    if budget is None or eviction.layer_budgets:
+        return ""
+    smallest = int(budget * (1 - eviction.pyramid)) + (eviction.pyramid > 0)
+    try:
+        eviction.check_room(smallest, "budget")
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _predicted(config: RunConfig, size: Size, about: str) -> str:

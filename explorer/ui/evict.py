@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from pydantic import ValidationError
 
-from explorer.config import InputError, RunConfig, explain, iter_fields
+from explorer.config import Eviction, InputError, RunConfig, explain, iter_fields
 from explorer.trace import Trace
 from explorer.ui import presets, stage
 from explorer.ui.board import Board
+from explorer.ui.forms import Form, labelled
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore, encode, guarded, token_of, told
@@ -36,13 +38,23 @@ TITLES = {
     "race": "RACE sketch",
 }
 MOST_RUNS = 8
+BUDGET = 24  # tokens a layer at first: more than are protected, fewer than a short story has
+BUDGET_HELP = str(Eviction.model_fields["budget"].description)
+HINT = (
+    f"<p class='fs-hint'><b>Budget</b>: {BUDGET_HELP[0].lower()}{BUDGET_HELP[1:]}. <b>Against "
+    "full</b>: the full cache beside every bounded run; about twice the time. Settings for one "
+    "run alone: type <code>h2o adaptive=true budget=20</code>, Enter.</p>"
+)
+# The sidebar's budget is the tab's as well, once there is one.
+FOLLOW = "(given, own) => (Number(given) > 0 ? Number(given) : own)"
 RECORDED = Path(__file__).parents[2] / "assets" / "traces" / "evict"
 
 Asked = tuple[str, list[tuple[str, RunConfig]]]  # a board's title and its runs, each with its own
 
 
 def build(shared: Shared) -> None:
-    """Which runs, Run and Stop; the board."""
+    """Which runs, their budget, Run and Stop; the board."""
+    form = shared.form
     with gr.Row(elem_id="fs-evict-bar", equal_height=True):
         variants = gr.Dropdown(
             [(title, name) for name, title in TITLES.items()],
@@ -55,18 +67,33 @@ def build(shared: Shared) -> None:
             container=False,
             elem_id="fs-evict-variants",
         )
-        shared.variants = variants
+        budget = gr.Number(
+            BUDGET,
+            label="Budget",
+            minimum=0,
+            min_width=90,
+            elem_id="fs-evict-budget",
+        )
+        against_full = gr.Checkbox(
+            True,
+            label="Against full",
+            container=False,
+            min_width=90,
+            elem_id="fs-evict-against_full",
+        )
+        shared.variants, shared.budget = variants, budget
         start = gr.Button("Run these", variant="primary", elem_id="fs-evict-run", min_width=96)
         stop = gr.Button("Stop", elem_id="fs-evict-stop", min_width=72)
+    gr.HTML(html_template=HINT, apply_default_css=False, elem_id="fs-evict-hint")
     boards = encode({"boards": recorded()})
     attach = f"evict.attach({{element, props, watch, server, trigger}}, ({boards}).boards);"
     host = stage.place(NAME, shared.store, stage.script(attach, "evict"))
 
     def run(*values: Any) -> Iterator[str]:
-        *form, words, token = values
+        *given, words, most, is_against_full, token = values
 
         def read() -> Asked:
-            config = shared.form.config(form)
+            config = base(form, given, most, is_against_full)
             return f"“{shortened(config.prompt)}”", variants_of(config, words)
 
         yield from stream(shared, read, token_of(token))
@@ -75,7 +102,7 @@ def build(shared: Shared) -> None:
         data = event._data if isinstance(event._data, dict) else {}
         yield from stream(shared, lambda: asked(data), token_of(data.get("token")), data)
 
-    inputs = [*shared.form.components, variants, gr.Textbox(visible=False)]
+    inputs = [*form.components, variants, budget, against_full, gr.Textbox(visible=False)]
     events = [
         start.click(run, inputs, host, js=asking(NAME), **COMPUTING),
         host.select(run_preset, None, host, **COMPUTING),
@@ -85,10 +112,12 @@ def build(shared: Shared) -> None:
         data = event._data if isinstance(event._data, dict) else {}
         board = presets.BOARDS.get(str(data.get("preset")))
         if board is None:  # said by `run_preset`
-            return [gr.skip() for _ in (*shared.form.components, variants)]
-        return [*shared.form.fill(board.config()), list(board.runs)]
+            return [gr.skip() for _ in (*form.components, variants, budget)]
+        return [*form.fill(board.form_config()), list(board.runs), board.config().eviction.budget]
 
-    host.select(fill, None, [*shared.form.components, variants], **QUIET)
+    host.select(fill, None, [*form.components, variants, budget], **QUIET)
+    own = form.inputs["budget"]
+    own.change(None, [own, budget], budget, js=FOLLOW, queue=False)
     stopping(stop, shared.stop, events, NAME)
 
 
@@ -100,6 +129,16 @@ def recorded() -> list[dict[str, Any]]:
         for run in board["runs"]:
             run["path"] = str(RECORDED / run.pop("file"))
     return list(boards)
+
+
+def base(form: Form, values: Sequence[Any], budget: Any, against_full: Any) -> RunConfig:
+    """The form's run with the tab's own budget, without a policy: every run names its own.
+
+    Raises InputError, one sentence.
+    """
+    given = dict(zip(form.inputs, values, strict=True))
+    own = {"policy": "", "budget": budget, "against_full": bool(against_full)}
+    return form.config(list((given | own).values()))
 
 
 def shortened(text: str) -> str:
@@ -126,7 +165,20 @@ def variants_of(config: RunConfig, words: Sequence[str]) -> list[tuple[str, RunC
             f"Name 1 to {MOST_RUNS} ways to keep the cache, such as full, window, h2o or "
             f"window sinks=0, not {len(words or ())}."
         )
-    return [(title_of(word), variant(config, word)) for word in words]
+    runs = []
+    for word in words:
+        with naming(title_of(word)):
+            runs.append((title_of(word), variant(config, word)))
+    return runs
+
+
+@contextmanager
+def naming(title: str) -> Iterator[None]:
+    """What cannot be run says which of the runs it is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{title}: {error}") from error
 
 
 def variant(config: RunConfig, words: str) -> RunConfig:
@@ -145,10 +197,12 @@ def variant(config: RunConfig, words: str) -> RunConfig:
                 f"{setting!r} in {words!r} is no setting; write one as sinks=0 or sketch_width=64."
             )
         changes[name] = value
+    if "layer_budgets" in changes:
+        changes.setdefault("budget", None)
     try:
         return config.replace(**changes)
     except ValidationError as error:
-        raise InputError(f"{explain(error)}.".replace("..", ".")) from error
+        raise InputError(labelled(f"{explain(error)}.".replace("..", "."))) from error
 
 
 def title_of(words: str) -> str:
@@ -199,8 +253,11 @@ def live(
     order = [chr(ord("a") + at) for at in range(len(runs))]
     titles = [title for title, _ in runs]
     board = Board("evict", order, token, more={"titles": titles, **(more or {})})
-    for key, (_, config) in zip(order, runs, strict=True):
-        header = prepare(model, config)
+    headers = []
+    for title, config in runs:  # before the page gives up what it shows
+        with naming(title):
+            headers.append(prepare(model, config))
+    for key, header, (_, config) in zip(order, headers, runs, strict=True):
         trace = Trace(header)
         steps = generate(model, config)
         try:

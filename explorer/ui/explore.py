@@ -150,9 +150,13 @@ def details(trace: Trace) -> dict[str, Any]:
 
 
 def _note(config: RunConfig) -> str:
-    branching = config.branching
+    branching, eviction = config.branching, config.eviction
+    bounded = ""
+    if eviction.policy is not None:
+        budget = eviction.budget or ", ".join(map(str, eviction.layer_budgets))
+        bounded = f"; {eviction.policy}, budget {budget}"
     return (
         f"{config.model} on {config.cache.backend}: forks at entropy "
         f"{branching.entropy_threshold:g}, {branching.branch_factor} children, "
-        f"at most {estimate.plural(branching.max_paths, 'path')}"
+        f"at most {estimate.plural(branching.max_paths, 'path')}{bounded}"
     )

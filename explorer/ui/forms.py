@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -89,12 +90,23 @@ class Form:
         try:
             return RunConfig(**given)
         except ValidationError as error:
-            raise InputError(f"{explain(error)}.".replace("..", ".")) from error
+            raise InputError(labelled(f"{explain(error)}.".replace("..", "."))) from error
 
     def fill(self, config: RunConfig) -> list[Any]:
         """Values for `components`."""
         flat = config.flat()
         return [held(flat[name]) for name in self.inputs]
+
+
+def label_of(name: str) -> str:
+    """A setting as its input is called: "Sketch width"."""
+    return name.replace("_", " ").capitalize()
+
+
+def labelled(sentence: str) -> str:
+    """`sentence` with every setting called as its input is, where the two words differ."""
+    names = [name for _, name, _ in iter_fields() if "_" in name]
+    return re.sub(rf"\b({'|'.join(names)})\b", lambda found: label_of(found[0]), sentence)
 
 
 def held(value: Any) -> Any:
@@ -142,9 +154,8 @@ def info_of(field: FieldInfo, idle: str = "") -> str:
 
 def _input(name: str, field: FieldInfo, value: Any) -> gr.components.Component:
     kind, limits = _kind(field), bounds(field)
-    label = name.replace("_", " ").capitalize()
     common: dict[str, Any] = dict(
-        label=label,
+        label=label_of(name),
         info=info_of(field),
         value=held(value),
         elem_id=f"fs-{name}",

@@ -172,7 +172,13 @@ def named(name: str) -> Preset:
 
 
 def current(config: RunConfig, backends: Iterable[str] = ()) -> str | None:
-    """The preset that `config` equals, with `backends` ticked for comparing, by name; or None."""
+    """The preset that `config` equals, with `backends` ticked for comparing, by name; or None.
+
+    A board of the Evict tab is one by its title. Other presets say nothing of what leaves.
+    """
+    for board in BOARDS.values():
+        if config == board.form_config():
+            return board.title
     flat, ticked = config.flat(), set(backends)
     for group in PRESETS.values():
         for preset in group:
@@ -198,6 +204,11 @@ class EvictBoard:
 
     def config(self) -> RunConfig:
         return RunConfig(**self.settings)
+
+    def form_config(self) -> RunConfig:
+        """What the form holds where this board was chosen: its first policy, for a run of it."""
+        policies = (words.split()[0] for words in self.runs)
+        return self.config().replace(policy=next(name for name in policies if name != "full"))
 
 
 # One path, its most probable tokens: what differs is the cache's doing.

@@ -60,6 +60,7 @@ class Shared:
     tabs: gr.Tabs | None = None  # set before the tabs are built
     backends: gr.CheckboxGroup | None = None  # those to compare; set by their tab
     variants: gr.Dropdown | None = None  # the runs of the Evict tab; set by it
+    budget: gr.Number | None = None  # theirs, where they name none; set by it
     parts: SidebarParts | None = None  # set by the sidebar
     prefix: PrefixCache = field(default_factory=PrefixCache)  # of all runs in Explore
 

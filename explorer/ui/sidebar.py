@@ -23,7 +23,7 @@ from explorer.ui.shared import QUIET, Shared, SidebarParts
 from explorer.ui.stage import ASSETS, script
 
 TRACES = ASSETS / "traces"
-EVICTION = "Eviction"  # the group of presets that are boards of the Evict tab
+EVICTION = "Eviction stories"  # the group of presets that are boards of the Evict tab
 # Looks at the form are numbered: an answer that comes late is not taken for a newer one.
 TURN = """(...values) => {
   window.forkscopeLooks = (window.forkscopeLooks ?? 0) + 1;
@@ -120,6 +120,7 @@ def listed() -> dict[str, Any]:
                     {"name": board.title, "sentence": board.sentence}
                     for board in presets.BOARDS.values()
                 ],
+                "boards": {board.title: name for name, board in presets.BOARDS.items()},
             }
         ]
     }
@@ -161,9 +162,9 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
     """
     form, parts = shared.form, shared.parts
     assert parts is not None and shared.backends is not None and shared.tabs is not None
-    assert shared.variants is not None
+    assert shared.variants is not None and shared.budget is not None
     first, own = first_config(entries), {entry["name"]: config_of(entry) for entry in entries}
-    chosen = [*form.components, shared.backends, shared.variants, shared.tabs]
+    chosen = [*form.components, shared.backends, shared.variants, shared.budget, shared.tabs]
 
     def follow(*values: Any) -> tuple[str, str]:
         *given, backends, turn = values
@@ -171,20 +172,21 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
         return encode({"turn": turn, "budget": budget}), encode({"turn": turn, "current": current})
 
     def choose(event: gr.EventData) -> list[Any]:
-        """Inputs of the form, then the backends, the runs of the Evict tab and which tab."""
+        """Inputs of the form, then the backends, the Evict tab's runs and budget, which tab."""
         name = event._data["name"]
         board = next((one for one in presets.BOARDS.values() if one.title == name), None)
         if board is not None:
-            told = [*form.fill(board.config()), gr.skip(), list(board.runs)]
-            return [*told, gr.Tabs(selected="Evict")]
+            told = [*form.fill(board.form_config()), gr.skip(), list(board.runs)]
+            return [*told, board.config().eviction.budget, gr.Tabs(selected="Evict")]
         preset = presets.named(name)
         values = [
             held(preset.values[name]) if name in presets.FIELDS else gr.skip()
             for name in form.inputs
         ]
         if not preset.backends:
-            return [*values, gr.skip(), gr.skip(), gr.skip()]
-        return [*values, list(preset.backends), gr.skip(), gr.Tabs(selected="Compare")]
+            return [*values, gr.skip(), gr.skip(), gr.skip(), gr.skip()]
+        tab = gr.Tabs(selected="Compare")
+        return [*values, list(preset.backends), gr.skip(), gr.skip(), tab]
 
     def fill(event: gr.EventData) -> list[Any]:
         data = event._data

@@ -67,7 +67,7 @@ def test_every_policy_is_offered_and_a_variant_is_the_sidebars_run_with_its_own_
         (["window colour=red"], "is no setting"),
         (["window sinks"], "is no setting"),
         (["window sinks=7"], "give at least 10, or lower sinks or recent"),
-        (["count_min sketch_width=0"], "sketch_width"),
+        (["count_min sketch_width=0"], "sketch width 0: Sketch width: input should be"),
     ],
 )
 def test_what_cannot_be_run_names_the_field_and_the_remedy(words: list[str], said: str) -> None:

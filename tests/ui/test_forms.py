@@ -71,7 +71,7 @@ def test_empty_inputs_mean_the_default(form: Form) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"max_paths": 0}, "max_paths: input should be greater than or equal to 1"),
+        ({"max_paths": 0}, "Max paths: input should be greater than or equal to 1"),
         ({"temperature": 99}, "temperature: input should be less than or equal to 10"),
         ({"device": "tpu"}, "device:"),
         ({"backend": "magic"}, "backend:"),
