@@ -10,7 +10,11 @@ A prefix hit is slots filled before prefill; nothing else of a run changes.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
+import uuid
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -42,19 +46,20 @@ class Reuse:
 
     def __init__(
         self,
-        cache: PrefixCache | None,
+        prefix: PrefixCache | None,
         model: LoadedModel,
         config: RunConfig,
         backend: Backend,
         ids: tuple[int, ...],
     ) -> None:
-        is_off = cache is None or config.cache.prefix_use == "off"
-        self._cache = None if is_off else cache
+        is_off = prefix is None or config.cache.prefix_use == "off"
+        self._cache = None if is_off else prefix
         self._config, self._backend, self._ids = config, backend, ids
         self.reason = "" if is_off else why_not(model, config, backend)
         self._context = "" if is_off or self.reason else context(model, config)
         self._lease: Lease | None = None
-        self._seconds = 0.0  # of look-up and copying, then of the passes too
+        self._where = f"{machine()} {model.device.type}"
+        self._seconds = 0.0  # of look-up and copying
         self._passes: list[tuple[int, float]] = []  # positions, seconds
         self._stored = (0, 0)
 
@@ -126,12 +131,12 @@ class Reuse:
         computed is remembered beside its blocks first."""
         if self._lease is None or self._cache is None or not self._lease.nodes:
             return self._seconds, None, 0
-        known = self._lease.nodes[max(hit // self._cache.block_size - 1, 0)].cold_seconds
-        of_hit = known.get(hit) if hit else 0.0
+        last_hit = self._lease.nodes[max(hit // self._cache.block_size - 1, 0)]
+        of_hit = last_hit.cold_seconds.get(self._where, {}).get(hit) if hit else 0.0
         if of_hit is not None:
             self._remember(hit, of_hit)
         total = len(self._ids)
-        of_all = self._lease.nodes[-1].cold_seconds.get(total)
+        of_all = self._lease.nodes[-1].cold_seconds.get(self._where, {}).get(total)
         if hit and of_all is not None:
             return self._seconds + sum(spent for _, spent in self._passes), of_all, total
         return self._seconds, of_hit if hit else None, hit
@@ -148,9 +153,14 @@ class Reuse:
         size, nodes = self._cache.block_size, self._lease.nodes
         for number in range(start // size, len(nodes)):
             end = (number + 1) * size
-            _note(nodes[number], end, float(np.interp(end, ends, at)))
+            self._note(nodes[number], end, float(np.interp(end, ends, at)))
         if start == 0:
-            _note(nodes[-1], len(self._ids), at[-1])
+            self._note(nodes[-1], len(self._ids), at[-1])
+
+    def _note(self, node: Node, num_tokens: int, seconds: float) -> None:
+        """The least that was measured: the first pass of a process takes longer than it must."""
+        known = node.cold_seconds.setdefault(self._where, {})
+        known[num_tokens] = min(known.get(num_tokens, seconds), seconds)
 
     def close(self) -> None:
         """The run is over. May be called twice."""
@@ -158,10 +168,10 @@ class Reuse:
             self._cache.release(self._lease)
 
 
-def _note(node: Node, num_tokens: int, seconds: float) -> None:
-    """The least that was measured: the first pass of a process takes longer than it must."""
-    known = node.cold_seconds.get(num_tokens, seconds)
-    node.cold_seconds[num_tokens] = min(known, seconds)
+@lru_cache
+def machine() -> str:
+    """Stands for this machine and no other: seconds measured elsewhere say nothing here."""
+    return hashlib.sha256(f"{uuid.getnode()} {platform.processor()}".encode()).hexdigest()[:16]
 
 
 def why_not(model: LoadedModel, config: RunConfig, backend: Backend) -> str:

@@ -150,7 +150,7 @@ def _index(
             layout=layouts.setdefault(block.layout, len(layouts)),
             checksum=checksum,
             max_abs_error=block.max_abs_error,
-            cold_seconds=dict(node.cold_seconds),
+            cold_seconds={where: dict(at) for where, at in node.cold_seconds.items()},
         )
         for node, block, checksum in zip(nodes, blocks, checksums, strict=True)
     )

@@ -31,7 +31,7 @@ class Entry:
     layout: int
     checksum: int  # CRC-32
     max_abs_error: float
-    cold_seconds: dict[int, float]
+    cold_seconds: dict[str, dict[int, float]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ def context_key(context: str) -> bytes:
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A block in the forest. `cold_seconds`: by number of prompt tokens, counted from the text's
-    first, what computing them took a run that found none of them."""
+    """A block in the forest. `cold_seconds`: by machine and device, then by number of prompt tokens
+    from the text's first on, what computing them took a run that found none of them."""
 
     key: bytes
     parent: Node | None
@@ -56,7 +56,7 @@ class Node:
     num_children: int = 0
     pins: int = 0
     is_kept: bool = True
-    cold_seconds: dict[int, float] = field(default_factory=dict)
+    cold_seconds: dict[str, dict[int, float]] = field(default_factory=dict)
 
     @property
     def is_loose(self) -> bool:

@@ -133,7 +133,7 @@ class PrefixCache:
         parent: bytes | None,
         token_ids: Sequence[int],
         block: Block,
-        cold_seconds: Mapping[int, float],
+        cold_seconds: Mapping[str, dict[int, float]],
     ) -> bool:
         """Put a block after the one whose key is `parent`. Returns whether it is here now."""
         with self._lock:
@@ -144,7 +144,7 @@ class PrefixCache:
             self._hold(lease, [] if before is None else [before])
             node = self._put(before, context, tuple(token_ids), block)
             if node is not None:
-                node.cold_seconds.update(cold_seconds)
+                node.cold_seconds.update({where: dict(at) for where, at in cold_seconds.items()})
                 self._leaves.push(node)
             self._let_go(lease)
             return node is not None

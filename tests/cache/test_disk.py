@@ -86,6 +86,21 @@ def test_a_block_is_read_when_it_is_first_hit(llama: LoadedModel, tmp_path: Path
     assert sum("buffer" in vars(node.block) for node in loaded.nodes) == 2
 
 
+def test_what_another_machine_took_says_nothing_of_this_one(
+    llama: LoadedModel, tmp_path: Path
+) -> None:
+    disk.save(filled(llama), tmp_path, owner(llama))
+    index = orjson.loads((tmp_path / disk.INDEX).read_bytes())
+    for block in index["blocks"]:
+        block["cold_seconds"] = {"elsewhere": next(iter(block["cold_seconds"].values()))}
+    (tmp_path / disk.INDEX).write_bytes(orjson.dumps(index))
+    loaded = PrefixCache()
+    disk.load(loaded, tmp_path, owner(llama))
+    reused = run(llama, config(), prefix=loaded)[0].reused
+    assert reused is not None
+    assert (reused.hit_tokens, reused.seconds_saved, reused.cold_tokens) == (64, None, 64)
+
+
 def test_what_is_mapped_outlives_a_save_over_it(llama: LoadedModel, tmp_path: Path) -> None:
     cache, loaded = filled(llama), PrefixCache()
     disk.save(cache, tmp_path, owner(llama))
