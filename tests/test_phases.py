@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from explorer import machine
+from explorer.cache.prefix import PrefixCache
 from explorer.config import RunConfig
 from explorer.events import Rates, Work
 from explorer.generate import run
@@ -262,3 +263,16 @@ def test_a_machine_without_room_to_measure_is_unknown(monkeypatch: pytest.Monkey
 
 def test_what_the_page_is_held_against_is_what_python_says() -> None:
     assert orjson.loads(stage.FILE.read_bytes()) == orjson.loads(orjson.dumps(stage.document()))
+
+
+def test_what_a_prefix_cache_gave_is_read_and_not_computed(llama: LoadedModel) -> None:
+    prefix = PrefixCache(block_size=4)
+    config = RUN.replace(prefill_chunk=512)
+    cold, hit = (phases(run(llama, config, prefix=prefix))["prefill"] for _ in range(2))
+    work, each = llama.info.work, llama.info.kv_nbytes_per_token
+    assert work is not None
+    assert (cold["tokens"], hit["tokens"]) == (13, 1)
+    assert (
+        hit["flops"] == work.flops_per_position + work.flops_per_logits + 13 * work.flops_per_pair
+    )
+    assert (hit["kv_read_nbytes"], hit["kv_written_nbytes"]) == (13 * each, each)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from explorer import metrics
 from explorer.config import RunConfig
 from explorer.generate import run
 from explorer.models import load_model
@@ -112,3 +113,16 @@ def test_a_phone_shows_the_strip_whole(
     ink = strip.locator(".fs-phase-speed").first.evaluate("(one) => getComputedStyle(one).color")
     assert (sum(int(part) for part in ink[4:-1].split(",")) > 384) == (scheme == "dark")
     context.close()
+
+
+def test_a_run_says_which_kernels_ran_and_how_far_it_is_from_float32(page: Page) -> None:
+    config = RunConfig(prompt="Once upon a time", seed=1, attention_kernel="math")
+    model = load_model("tiny", "cpu", "bfloat16")
+    found = run(model, config.replace(max_new_tokens=4, max_paths=4, against_float32=True))
+    load(page, found)
+    page.locator(".fs-run-details summary").first.click()
+    expect(page.locator("[data-detail='attention']").first).to_have_text("math")
+    apart = metrics.against_float32(found)
+    assert apart is not None
+    words = f"{apart['flips']} of {apart['decisions']} most probable tokens are others"
+    expect(page.locator("[data-detail='against float32']").first).to_contain_text(words)
