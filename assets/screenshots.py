@@ -245,6 +245,23 @@ def evict_failed(stand: Stand) -> None:
     )
 
 
+def experiments(stand: Stand) -> None:
+    stand.tab("Experiments")
+
+
+def sweep_finished(stand: Stand) -> None:
+    """A small sweep of two axes, as it stands when it is over."""
+    stand.tab("Experiments")
+    axes = "temperature = 0.5, 1, 1.5\nselect = sample, arithmetic\nmax_new_tokens = 12"
+    stand.page.locator("#fs-sweep-axes textarea").fill(axes)
+    stand.page.locator("#fs-sweep-options :is(input, textarea)").fill("repeats=2")
+    stand.page.locator("#fs-sweep-options :is(input, textarea)").blur()
+    stand.page.wait_for_timeout(500)
+    stand.page.locator("#fs-experiments-run").click()
+    done = "() => window.forkscope.stages.experiments.parts.badge.textContent === 'finished'"
+    stand.page.wait_for_function(done, timeout=180_000)
+
+
 SHOTS: dict[str, Callable[[Stand], None]] = {
     "first-visit": first_visit,
     "tree": tree,
@@ -272,6 +289,8 @@ SHOTS: dict[str, Callable[[Stand], None]] = {
     "evict-beside": evict("eight", 24, '[data-panel="e"] .fs-beside'),
     "evict-finished": evict_finished,
     "evict-failed": evict_failed,
+    "experiments": experiments,
+    "experiments-finished": sweep_finished,
 }
 
 
