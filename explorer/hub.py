@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from explorer.config import InputError
 
-BUNDLED = {"tiny": Path(__file__).parents[1] / "assets" / "models" / "tiny"}
+MODELS = Path(__file__).parents[1] / "assets" / "models"
+BUNDLED = {name: MODELS / name for name in ("tiny", "tiny-seq2seq")}
 # the HTTP client's base of all its errors
 TRANSPORT_ERROR: type[Exception] = errors.HfHubHTTPError.__mro__[1]
 TIMEOUT = 10  # seconds
@@ -31,7 +32,8 @@ def locate(name: str) -> str:
         folder = BUNDLED[name]
         if not (folder / "config.json").is_file():
             raise InputError(
-                f"The bundled model is missing from {folder}; run `python -m explorer train`."
+                f"The bundled model is missing from {folder}; run "
+                f"`python -m explorer train --model {name}`."
             )
         return str(folder)
     try:

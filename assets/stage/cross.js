@@ -42,7 +42,7 @@ function cell({ text, weight }, least) {
 
 function legend() {
   const ticks = TICKS.map((value) => {
-    const tick = el("span", { class: "fs-scale-tick", text: `${value * 100} %` });
+    const tick = el("span", { class: "fs-scale-tick", text: String(value) });
     tick.style.left = `${tintPosition(value) * 100}%`;
     return tick;
   });

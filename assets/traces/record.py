@@ -18,11 +18,12 @@ from explorer.ui.evict import variants_of
 from explorer.ui.presets import BOARDS, EXAMPLES
 
 
-def examples(model: LoadedModel, out: Path) -> None:
+def examples(out: Path) -> None:
     """One run each."""
     index = []
     for name, example in EXAMPLES.items():
-        trace = run(model, example.config())
+        config = example.config()
+        trace = run(load_model(config.model), config)
         trace.save(out / f"{name}.jsonl")
         index.append(
             {
@@ -78,11 +79,10 @@ def main() -> None:
     parser.add_argument("--only", choices=("examples", "boards"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    model = load_model("tiny")
     if given.only != "boards":
-        examples(model, given.out)
+        examples(given.out)
     if given.only != "examples":
-        boards(model, given.out / "evict")
+        boards(load_model("tiny"), given.out / "evict")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from explorer.config import InputError
 
 
 def train(
+    model: Annotated[str, typer.Option(metavar="NAME", help="tiny or tiny-seq2seq")] = "tiny",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder to write; none: the bundled model's")
     ] = None,
@@ -26,20 +27,24 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the bundled model anew, from its generated corpus."""
+    """Train a bundled model anew, from its generated corpus."""
     if minutes is not None and not minutes > 0:
         raise InputError(f"minutes: give a number above 0, not {minutes:g}.")
     from explorer.hub import BUNDLED
-    from explorer.tiny import train as trainer
+    from explorer.tiny import seq2seq
+    from explorer.tiny import train as causal
 
-    folder = out or BUNDLED["tiny"]
+    trainers = {"tiny": causal.train, "tiny-seq2seq": seq2seq.train}
+    if model not in trainers:
+        raise InputError(f"model: give {' or '.join(trainers)}, not {model[:60]!r}.")
+    folder = out or BUNDLED[model]
     console = base.console_for(as_json)
     base.quiet()
     with terminal.bar(Console(stderr=True)) as bar:
-        figures = trainer.train(folder, seed, minutes, lambda now: progress(bar, now))
+        figures = trainers[model](folder, seed, minutes, lambda now: progress(bar, now))
     console.print(f"{folder}: its README.md has the figures", highlight=False, markup=False)
     if as_json:
-        base.print_json({"out": str(folder), "seed": seed, "figures": figures})
+        base.print_json({"model": model, "out": str(folder), "seed": seed, "figures": figures})
 
 
 def progress(shown: Progress, now: Mapping[str, Any]) -> None:

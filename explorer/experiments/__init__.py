@@ -12,7 +12,7 @@ from explorer.experiments.base import FULL, QUICK, Conditions, Unmeasured
 # cases as dicts and, for what this machine cannot measure, `Unmeasured`.
 BENCHMARKS = tuple(
     f"explorer.experiments.{name}"
-    for name in ("speed", "sketches", "quant", "eviction", "reuse", "page", "stage")
+    for name in ("speed", "sketches", "quant", "eviction", "reuse", "seq2seq", "page", "stage")
 )
 
 # Sweeps: a module with `SWEEP`, or the name of one of its `SWEEPS`.

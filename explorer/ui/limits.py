@@ -6,11 +6,12 @@ import os
 from dataclasses import dataclass, field
 
 from explorer.config import InputError, RunConfig
+from explorer.hub import BUNDLED
 
 
 def _offered() -> tuple[str, ...]:
     more = os.environ.get("FORKSCOPE_MODELS", "")
-    return ("tiny", *(name.strip() for name in more.split(",") if name.strip()))
+    return (*BUNDLED, *(name.strip() for name in more.split(",") if name.strip()))
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,20 @@ EXAMPLES: dict[str, Example] = {
         "Step by step to the result, hardly ever unsure.",
         dict(prompt="34 + 25 =", max_new_tokens=28, max_paths=8, seed=1),
     ),
+    "rephrase": Example(
+        "A sentence rephrased",
+        "An encoder reads it once; every path looks back at it.",
+        dict(
+            prompt="rephrase: The shy fox hid a red key in the cave.",
+            model="tiny-seq2seq",
+            entropy_threshold=0.08,
+            branch_factor=4,
+            max_paths=8,
+            max_new_tokens=24,
+            top_p=0.9,
+            seed=1,
+        ),
+    ),
 }
 
 # What a preset sets: all of how to branch, to draw and to keep; nothing of what is asked.
@@ -256,11 +270,13 @@ BOARDS: dict[str, EvictBoard] = {
         "Sketch too narrow",
         "One budget, fewer and fewer counters to rank tokens by.",
         "Twenty tokens a layer by attention gathered, counted exactly or in two rows of counters. "
-        "With 64 a row the largest error at the end is 6.954, with 16 it is 18.565, with 4 it is "
-        "66.670: tokens are counted together, and what leaves is no longer what matters least. "
-        "First choices that are not the full cache's, of 36: exact 1, then 1, 3 and 3.",
+        "The fewer, the larger the errors, at the end and over all layers up to 9.653 with 64 a "
+        "row, 20.935 with 16, 77.362 with 4; and of 110 evictions 63, 94 and 98 do not take the "
+        "token with least attention. Here the run strays as well: 0.029 nats a token with exact "
+        "counters, then 0.084, 0.085 and 0.089, and a cat answers for the dog. On another prompt "
+        "it need not.",
         dict(
-            prompt="Once upon a time",
+            prompt="Lily had a red kite.",
             max_new_tokens=36,
             budget=20,
             recent=4,

@@ -17,7 +17,8 @@ from explorer.ui.limits import Limits
 from explorer.ui.presets import PRESETS, Preset, current, named
 
 ALL = [preset for group in PRESETS.values() for preset in group]
-PROMPTS = [example.settings["prompt"] for example in presets.EXAMPLES.values()] + ["The dragon"]
+OWN = [e.config() for e in presets.EXAMPLES.values() if e.config().model == "tiny"]
+PROMPTS = [config.prompt for config in OWN] + ["The dragon"]
 
 
 @lru_cache(maxsize=256)
