@@ -52,6 +52,20 @@ def test_the_grids_answers_stand_in_it_as_they_were_computed(question: str) -> N
     assert GRID["summary"][question]["answer"] in README
 
 
+@pytest.mark.parametrize(
+    ("sweep", "question"),
+    [
+        *(("select", name) for name in ("distinct_2", "self_bleu", "coverage")),
+        ("select", "effective_samples"),
+        ("prefix", "order"),
+    ],
+)
+def test_answers_of_sweeps_stand_in_it_as_they_were_computed(sweep: str, question: str) -> None:
+    document = json.loads((ROOT / f"assets/benchmarks/{sweep}.json").read_text())
+    assert document["failed"] == [] and len(document["rows"]) == document["num_points"]
+    assert document["summary"][question]["answer"] in README
+
+
 def test_its_rows_of_the_grid_are_the_measured_ones() -> None:
     rows = {row["name"]: row for row in GRID["rows"]}
     table = README.split("## Does a sketch help?")[1].split("![")[0].splitlines()

@@ -3,9 +3,9 @@
 Every run may compute the same number of positions, prompt and pruned work among them, and is ended
 at the first step that reaches it. `max_paths` is what makes that fair: for each way and seed the
 smallest number of paths that spends it all within `max_new_tokens`, so that texts are about equally
-long. Trying it out is not counted. Every path forks where it may (threshold 0), into branch_factor
-children, or two once there are max_paths; arithmetic sampling (Vilnis et al. 2023,
-arXiv:2210.15458) has no such bound, its codes go wherever they point.
+long (`path_tokens` says how long). Trying it out is not counted. Every path forks where it may
+(threshold 0), into branch_factor children, or two once there are max_paths; arithmetic sampling
+(Vilnis et al. 2023, arXiv:2210.15458) has no such bound, its codes go wherever they point.
 """
 
 from __future__ import annotations
