@@ -273,7 +273,8 @@ def test_run_and_stop_say_how_things_stand(page: Page) -> None:
     expect(run_button).to_be_enabled()
     expect(stop_button).to_be_disabled()
     assert page.evaluate(STATES) == ["idle", "Ready."]
-    set_fields(page, "Once upon a time", max_new_tokens="1900", max_paths="2")
+    slowly(page)
+    set_fields(page, "Once upon a time", **LONG)
     run(page)
     page.wait_for_function("() => document.body.dataset.run === 'running'")
     expect(run_button).to_be_disabled()
