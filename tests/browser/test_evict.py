@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from explorer import metrics
 from explorer.trace import Trace
 from explorer.ui import evict as python
 from explorer.ui.presets import BOARDS
@@ -95,7 +97,7 @@ def test_evictions_are_listed_newest_first_and_a_click_or_enter_goes_there(tab: 
     board(tab, "board.draw()")
     lit = tab.locator('.fs-evict-token[aria-selected="true"]')
     expect(lit).to_have_text(text, use_inner_text=False)
-    expect(tab.locator(".fs-evict-about").first).to_contain_text(f"in layer {layer}")
+    expect(tab.locator(".fs-evict-about").first).to_contain_text(f"left layer {layer}:")
     tab.locator(".fs-evict-only").check()
     expect(listed.first).to_contain_text(f"layer {layer}")
     only = [row for row in rows if row[1] == layer and row[0] <= step]
@@ -361,7 +363,7 @@ def test_the_list_begins_at_its_newest_and_a_token_not_written_yet_is_not_said_t
     other = next(row for row in reversed(rows) if row[1] != rows[-1][1])
     tab.locator(".fs-evict-row").first.click()
     about = tab.locator(".fs-evict-about").first
-    expect(about).to_contain_text(f"left path 0 in layer {rows[-1][1]}")
+    expect(about).to_contain_text(f"left layer {rows[-1][1]}:")
     tab.locator(f'.fs-evict-layer[data-layer="{other[1]}"]').click()
     tab.locator(".fs-evict-only").check()
     tab.locator(".fs-evict-list").focus()
@@ -435,3 +437,85 @@ def test_every_width_and_theme_shows_the_tab_without_scrolling_sideways(
         tab.locator(".fs-theme").click()
         tab.wait_for_timeout(200)
     assert len(set(colors)) == 2
+
+
+def test_a_run_that_waits_or_never_ran_shows_no_other_runs_detail_and_the_one_under_way_is_in_focus(
+    tab: Page,
+) -> None:
+    board(
+        tab,
+        """const { header, steps } = board.log;
+           window.news = (now, batch) => board.take({ evict: "by hand", heading: "By hand",
+             titles: ["One", "Two", "Three"], order: ["a", "b", "c"], runs: {}, now, batch });
+           window.news("a", { run: "x", seq: 0, header, steps: steps.slice(0, 6), done: true });""",
+    )
+    focused = "return board.focused.key"
+    assert board(tab, focused) == "a"
+    board(tab, "window.news('b', { run: 'y', seq: 0, header: board.log.header, steps: [] });")
+    assert board(tab, focused) == "b", "the run under way is the one in focus"
+    tab.locator('[data-panel="c"] .fs-evict-name').click()
+    detail = tab.locator(".fs-evict-detail")
+    expect(detail).to_have_count(1)
+    expect(detail).to_contain_text("Three: waiting, it runs after those before it.")
+    expect(detail.locator(".fs-evict-parts")).to_be_hidden()
+    board(tab, "window.news('b', { run: 'y', seq: 0, steps: board.all[0].steps });")
+    assert board(tab, focused) == "c", "a chosen run stays in focus"
+    board(tab, "board.stop();")
+    expect(detail).to_contain_text("Three: did not run.")
+    expect(detail.locator(".fs-evict-parts")).to_be_hidden()
+    expect(tab.locator('[data-panel="c"] .fs-badge')).to_have_text("did not run")
+    tab.locator('[data-panel="a"] .fs-evict-name').click()
+    expect(detail.locator(".fs-evict-parts")).to_be_visible()
+    board(tab, "board.finish('done')")
+
+
+def test_the_paths_to_choose_from_are_those_of_the_run_that_is_shown(
+    tab: Page, tmp_path: Path
+) -> None:
+    text = (ROOT / "assets" / "traces" / "story.jsonl").read_text()
+    loud = tmp_path / "loud.jsonl"
+    loud.write_text(
+        re.sub(r'"text": ?"[^"\\\\]*"', lambda one: one[0].upper(), text).replace(
+            '"TEXT"', '"text"'
+        )
+    )
+    calm = tmp_path / "calm.jsonl"
+    calm.write_text(text)
+    tab.set_input_files(".fs-evict-file", [calm, loud])
+    paths = tab.locator(".fs-evict-path option")
+    expect(tab.locator(".fs-evict-name")).to_have_text(["calm.jsonl", "loud.jsonl"])
+    expect(paths.first).to_have_text(re.compile("[A-Z]{3}"))
+    told = paths.all_inner_texts()
+    tab.locator('[data-panel="a"] .fs-evict-name').click()
+    expect(paths.first).to_have_text(re.compile("[a-z]{3}$"))
+    assert [one.upper() for one in paths.all_inner_texts()] == [one.upper() for one in told]
+    assert not set(paths.all_inner_texts()) & set(told)
+
+
+def test_the_prompts_end_is_marked_and_a_card_says_what_its_run_wrote(tab: Page) -> None:
+    traces = open_board(tab, "needle")
+    written = tab.locator(".fs-evict-wrote")
+    for at, trace in enumerate(traces):
+        text = metrics.leaves(trace)[0].text.strip()
+        expect(written.nth(at)).to_have_text(f"writes “{text}”")
+    end = tab.locator(".fs-evict-token.is-prompt-end")
+    expect(end).to_have_count(1)
+    before = end.evaluate("(one) => [...one.parentNode.children].indexOf(one) + 1")
+    assert before == len(traces[0].header.prompt)
+    expect(tab.locator(".fs-evict .fs-note")).to_contain_text(
+        "Q: What did Ben choose? A: Ben chose”"
+    )
+
+
+def test_a_preset_of_a_board_shows_that_board_and_fills_the_form_with_its_first_policy(
+    fresh_page: Page,
+) -> None:
+    page = fresh_page
+    title = BOARDS["narrow"].title
+    page.locator('#fs-presets [data-group="Eviction stories"] summary').click()
+    page.locator(f'#fs-presets [data-preset="{title}"]').click()
+    expect(page.locator(".fs-evict .fs-title")).to_have_text(title)
+    expect(page.locator(".fs-shelf-card.is-current")).to_have_attribute("data-board", "narrow")
+    pressed = page.locator('#fs-presets [aria-pressed="true"] strong')
+    expect(pressed).to_have_text([title])
+    expect(page.locator("#fs-evict-budget input")).to_have_value("20")

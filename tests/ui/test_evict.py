@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from explorer import metrics
@@ -13,7 +15,7 @@ from explorer.config import UNPROTECTED, Eviction, InputError, RunConfig, iter_f
 from explorer.generate import num_open
 from explorer.policies import POLICIES
 from explorer.trace import Trace
-from explorer.ui import applies, evict, presets, stage
+from explorer.ui import applies, estimate, evict, presets, stage
 from explorer.ui.forms import Form
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
@@ -73,6 +75,44 @@ def test_every_policy_is_offered_and_a_variant_is_the_sidebars_run_with_its_own_
 def test_what_cannot_be_run_names_the_field_and_the_remedy(words: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         evict.variants_of(RunConfig(prompt="Once", **SMALL), words)
+
+
+def test_the_first_press_runs_a_run_keeps_its_own_budget_and_the_full_cache_runs_beside() -> None:
+    async def build() -> Form:  # gradio leaves an event loop open where none is running
+        with gr.Blocks():
+            form = Form(["tiny"], RunConfig())
+            form.place_groups()
+        return form
+
+    form = asyncio.run(build())
+    values = form.fill(RunConfig(prompt="Once", policy="h2o", budget=30))
+    values[list(form.inputs).index("budget")] = ""  # the form's policy has none of its own
+    config = evict.base(form, values, evict.BUDGET, True)
+    words = [
+        "full",
+        "window",
+        "h2o budget=20",
+        "lru layer_budgets=14,15",
+        "race against_full=false",
+    ]
+    told = [run.eviction for _, run in evict.variants_of(config, words)]
+    assert [one.policy for one in told] == [None, "window", "h2o", "lru", "race"]
+    assert [one.budget for one in told[1:]] == [24, 20, None, 24]
+    assert told[3].layer_budgets == (14, 15)
+    assert [one.against_full for one in told] == [False, True, True, True, False]
+
+
+def test_a_share_that_is_no_budget_of_this_prompt_is_refused_before_anything_is_sent() -> None:
+    config = RunConfig(prompt="Once upon a time", max_new_tokens=4, device="cpu")
+    runs = evict.variants_of(config, ["full", "window budget=0.25"])
+    models, sent = ModelCache(), list[str]()
+    with pytest.raises(InputError, match=r"^Window, budget 0\.25: budget: 1 token in the smallest"):
+        sent.extend(evict.live(runs, models, RunStore()))
+    assert [one for one in map(json.loads, sent) if "evict" in one] == []
+    assert num_open() == 0
+    preview = estimate.sentence(runs[1][1], models)
+    assert preview.startswith("Run would refuse: budget: 1 token in the smallest layer")
+    assert estimate.sentence(runs[0][1], models).startswith("Predicted")
 
 
 def test_a_policy_without_a_budget_is_refused_with_what_to_give() -> None:
@@ -159,17 +199,25 @@ def test_captions_say_what_the_recorded_runs_show() -> None:
     assert said == [" fox", " Ben", " Ben", " fox"]
     assert [holders(trace, " fox") for trace in needle] == [5, 0, 0, 1]
     assert len(needle[0].header.prompt) == 93
-    errors = []
-    for trace in recorded("narrow")[1:]:
+    narrow, errors, wrong = recorded("narrow"), [], []
+    for trace in narrow[1:]:
         rows = [zip(one.estimates, one.exact, strict=True) for one in trace[-1].evidence]
         errors.append(f"{max(guess - exact for row in rows for guess, exact in row):.3f}")
-    assert errors == ["6.954", "18.565", "66.670"]
-    assert all(error in captions["narrow"] for error in errors)
-    assert [quality(trace)[1] for trace in recorded("narrow")] == [1, 1, 3, 3]
-    far = dict(zip(presets.BOARDS["eight"].runs, map(quality, recorded("eight")), strict=True))
-    order = sorted(far, key=lambda name: float(far[name][0]))
+        gone = [one for step in trace for one in step.evictions]
+        assert all(len(one.ranks) == 1 for one in gone)  # one a step: right is the lowest
+        wrong.append(f"{sum(one.ranks != (1,) for one in gone)} of {len(gone)}")
+    assert errors == ["9.653", "20.935", "77.362"]
+    assert wrong == ["63 of 110", "94 of 110", "98 of 110"]
+    far = [quality(trace)[0] for trace in narrow]
+    assert far == sorted(far) == ["0.029", "0.084", "0.085", "0.089"]
+    assert all(figure in captions["narrow"] for figure in (*errors, *far, "63, 94 and 98", "110"))
+    texts = [metrics.leaves(trace)[0].text for trace in narrow]
+    assert ["said the dog" in text for text in texts] == [True, False, False, False]
+    assert ["said the cat" in text for text in texts] == [False, True, True, True]
+    eight = dict(zip(presets.BOARDS["eight"].runs, map(quality, recorded("eight")), strict=True))
+    order = sorted(eight, key=lambda name: float(eight[name][0]))
     assert (order[:3], order[-1]) == (["count_sketch", "fifo", "h2o"], "random")
-    assert all(f"({far[name][0]}" in captions["eight"] for name in (*order[:3], "random"))
+    assert all(f"({eight[name][0]}" in captions["eight"] for name in (*order[:3], "random"))
 
 
 def test_settings_without_effect_are_off_with_the_reason_and_the_others_are_on() -> None:
