@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { bytes, plural, probability, shorten, visibleToken } from "./format.js";
 
-const TICKS = [0, 0.05, 0.25, 1];
+const TICKS = [0, 0.1, 0.4, 1];
 
 /** Where a weight stands on the tint's scale, 0..1: a square root, for most of what a long source gets is little. */
 export function tintPosition(weight) {
@@ -26,15 +26,15 @@ export function crossMap(log, decision) {
   const looks = looksOf(log, decision);
   if (!looks) return [];
   const least = Math.min(...decision.look.weights);
-  return [el("section", { class: "fs-cross", "aria-label": "Attention over the source" },
-    el("h4", { text: "Source tokens looked at", title: "Cross-attention of this decision: mean over the decoder's layers and heads" }),
-    el("ol", { class: "fs-cross-cells" }, ...looks.map((look) => cell(look, least))),
-    legend())];
+  return [el("section", { class: "fs-source", "aria-label": "Attention over the source" },
+    el("div", { class: "fs-source-head" },
+      el("h4", { text: "looked at", title: "Cross-attention of this decision, over the source: mean of the decoder's layers and heads" }), legend()),
+    el("ol", { class: "fs-source-cells" }, ...looks.map((look) => cell(look, least))))];
 }
 
 function cell({ text, weight }, least) {
   const share = weight === null ? `below ${probability(least)}` : probability(weight);
-  const item = el("li", { class: "fs-cross-cell", title: `${text}: ${share}`, "aria-label": `${text}: ${share}`, "data-weight": weight ?? "" },
+  const item = el("li", { class: "fs-source-cell", title: `${text}: ${share}`, "aria-label": `${text}: ${share}`, "data-weight": weight ?? "" },
     el("span", { text: shorten(text, 16) }), el("small", { text: weight === null ? "" : probability(weight) }));
   item.style.setProperty("--fs-look-share", `${tintPosition(weight ?? 0) * 100}%`);
   return item;
@@ -46,9 +46,9 @@ function legend() {
     tick.style.left = `${tintPosition(value) * 100}%`;
     return tick;
   });
-  return el("div", { class: "fs-cross-legend", "aria-hidden": "true" },
-    el("span", { class: "fs-legend-word", text: "share of its attention" }),
-    el("div", { class: "fs-scale" }, el("div", { class: "fs-scale-bar fs-cross-bar" }), ...ticks));
+  return el("div", { class: "fs-source-legend", "aria-hidden": "true" },
+    el("span", { class: "fs-legend-word", text: "share of attention" }),
+    el("div", { class: "fs-scale" }, el("div", { class: "fs-scale-bar fs-source-bar" }), ...ticks));
 }
 
 /** The cross-attention cache in words, apart from what the paths write; "" where there is none. */

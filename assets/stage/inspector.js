@@ -184,7 +184,7 @@ export class Inspector {
     const chosen = node.children.filter((id) => log.nodes[id].step <= cursor).map((id) => log.nodes[id].token);
     if (open === "next") {
       this.#fill("next", [node.id, decided, chosen, later], () => (decided
-        ? [candidateList(node.decision, new Set(chosen), (one) => this.actions.request("run", forced(log, node.id, one)), log.header.config.model), ...crossMap(log, node.decision)]
+        ? [...crossMap(log, node.decision), candidateList(node.decision, new Set(chosen), (one) => this.actions.request("run", forced(log, node.id, one)), log.header.config.model)]
         : el("p", { class: "fs-hint", text: later })));
     }
     if (open === "trial") {

@@ -18,7 +18,7 @@ from tests.browser.test_recorded import HOSTILE
 
 pytestmark = pytest.mark.browser
 PROMPT = "rephrase: The shy fox hid a red key in the cave."
-CELLS = ".fs-stage .fs-cross-cell"
+CELLS = ".fs-stage .fs-source-cell"
 SHOWN = """(cells) => cells.map((cell) => [
   cell.querySelector("span").textContent.trim().replace("·", ""),
   cell.dataset.weight === "" ? null : Number(cell.dataset.weight),
@@ -57,7 +57,7 @@ def test_a_live_runs_heat_map_is_what_the_trace_says(page: Page) -> None:
     assert len(seen) == 3
     label = page.locator(CELLS).first.get_attribute("aria-label")
     assert label is not None and re.fullmatch(r"rephrase: (below )?\d\S*", label)
-    expect(page.locator(".fs-cross-legend").first).to_contain_text("share of its attention")
+    expect(page.locator(".fs-source-legend").first).to_contain_text("share of attention")
 
 
 def test_cross_attention_bytes_stand_apart_from_what_the_paths_write(page: Page) -> None:
@@ -79,7 +79,7 @@ def header_nbytes(page: Page) -> int:
 def test_runs_without_a_source_show_no_heat_map_and_no_figure(page: Page) -> None:
     stage(page, "stage.player.toLive(); stage.select({ kind: 'node', id: 2 }); stage.draw()")
     page.locator(".fs-in-tab[data-tab=next]").first.click()
-    assert page.locator(".fs-stage .fs-cross").count() == 0
+    assert page.locator(".fs-stage .fs-source").count() == 0
     expect(page.locator("[data-bytes=cross]").first).to_be_hidden()
 
 
@@ -96,6 +96,8 @@ def test_a_hostile_source_stays_text(page: Page, tmp_path: Path) -> None:
     stage(page, "stage.player.toLive(); stage.select({ kind: 'node', id: 0 }); stage.draw()")
     page.locator(".fs-in-tab[data-tab=next]").first.click()
     labels = page.locator(CELLS).evaluate_all("(cells) => cells.map((cell) => cell.title)")
-    assert all(text in label for text, label in zip(HOSTILE, labels, strict=False))
+    assert all(
+        text in label.replace("·", " ") for text, label in zip(HOSTILE, labels, strict=False)
+    )
     assert page.evaluate("window.pwned") is None
     assert page.locator(".fs-stage img, .fs-stage script").count() == 0
