@@ -194,3 +194,19 @@ def test_two_processes_give_the_table_of_one_apart_from_times(
         )
     assert tables[0] == tables[1] and len(tables[0]) == 4
     assert tables[0][0]["speedup_forward_tokens"] > 0
+
+
+def test_a_model_that_cannot_be_loaded_is_its_rows_failure_alone(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    config = RunConfig(**SMALL | {"max_new_tokens": 2})
+    axes = {"model": (str(tmp_path / "missing"), str(model_folder)), "temperature": (0.5, 1.0)}
+    module = "explorer.experiments.settings:model"
+    plan = Plan(module, config, {"repeats": 1, "naive": 0}, tmp_path / "out", axes=axes)
+    document = run_sweep(plan)
+    assert [row["model"] for row in document["rows"]] == [str(model_folder)] * 2
+    assert [row["temperature"] for row in document["failed"]] == [0.5, 1.0]
+    assert all("missing" in row["error"] for row in document["failed"])
+    plan = Plan(module, config, plan.options, tmp_path / "none", axes={"model": axes["model"][:1]})
+    with pytest.raises(InputError, match="missing"):
+        run_sweep(plan)
