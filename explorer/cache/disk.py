@@ -20,15 +20,15 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from time import perf_counter, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from explorer.cache.blocks import Block, Layout
 from explorer.cache.index import FORMAT, INDEX, VERSION, Entry, Index, check, damaged, read_index
@@ -38,6 +38,7 @@ from explorer.config import InputError
 if TYPE_CHECKING:
     from explorer.cache.prefix import PrefixCache
 
+AT_ONCE = 512  # blocks to a system call
 LEFT_SECONDS = 3600.0  # a file of blocks that no index names and nobody has written to since: left
 DTYPES = ("model", "int8")
 
@@ -177,15 +178,37 @@ def _checksum(buffer: torch.Tensor) -> int:
 
 
 def _write(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """The blocks file, safely on the disk."""
-    save_file(tensors, path)
+    """The blocks file, safely on the disk: safetensors' format, many blocks to a system call, which
+    takes half the time of writing them one by one."""
+    header: dict[str, Any] = {}
+    end = 0
+    for name, tensor in tensors.items():
+        start, end = end, end + tensor.numel()
+        header[name] = {"dtype": "U8", "shape": [end - start], "data_offsets": [start, end]}
+    head = orjson.dumps(header)
+    head += b" " * (-len(head) % 8)
+    parts = [memoryview(len(head).to_bytes(8, "little") + head)]
+    parts += [tensor.numpy().data for tensor in tensors.values()]
+    with open(path, "wb", buffering=0) as file:
+        for first in range(0, len(parts), AT_ONCE):
+            _put(file, parts[first : first + AT_ONCE])
     _sync(path)
+
+
+def _put(file: FileIO, parts: list[memoryview]) -> None:
+    """All of `parts`, however much of it a call takes."""
+    while parts:
+        done = os.writev(file.fileno(), parts) if hasattr(os, "writev") else file.write(parts[0])
+        while parts and done >= len(parts[0]):
+            done -= len(parts.pop(0))
+        if done:
+            parts[0] = parts[0][done:]
 
 
 def _replace(folder: Path, index: Index) -> None:
     """Move the new index, safely on the disk, over the old one; the old blocks can go then."""
     old, data, part = _data_of(folder), folder / index.data, folder / f"{index.data}.json"
-    part.write_bytes(orjson.dumps(asdict(index), option=orjson.OPT_NON_STR_KEYS))
+    part.write_bytes(orjson.dumps(index, option=orjson.OPT_NON_STR_KEYS))
     _sync(part)
     part.replace(folder / INDEX)
     _sync(folder)
@@ -195,10 +218,10 @@ def _replace(folder: Path, index: Index) -> None:
 
 
 def _data_of(folder: Path) -> Path | None:
-    """The blocks file of the index that is there, if it can be read."""
+    """The blocks file that the index which is there names, if it can be read."""
     try:
-        return folder / read_index(folder).data
-    except InputError:
+        return folder / Path(orjson.loads((folder / INDEX).read_bytes())["data"]).name
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -19,7 +19,7 @@ from explorer.cache.prefix import PrefixCache
 from explorer.config import InputError
 
 OWNER = Owner("by hand", "abc", "float32")
-POINTS = ("save_file", "_sync", "write_bytes", "replace", "unlink")
+POINTS = ("_write", "_sync", "write_bytes", "replace", "unlink")
 
 
 def cache_of(number: int) -> PrefixCache:

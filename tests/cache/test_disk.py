@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_written_is_said(llama: LoadedModel, tmp_path: P
         disk.save(PrefixCache(), tmp_path, owner(llama), "int4")
 
 
-@pytest.mark.parametrize("name", ["save_file", "_write", "_replace"])
+@pytest.mark.parametrize("name", ["_put", "_write", "_replace"])
 def test_a_save_that_fails_leaves_the_old_cache_and_nothing_else(
     llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
