@@ -65,7 +65,7 @@ class Kept:
     def export(self, kind: str) -> str:
         """The table as CSV, the document as JSON, or the file for the command line."""
         if kind == "csv":
-            return to_csv([flat(row) for row in self.rows.values() if "error" not in row]).decode()
+            return to_csv(self.document.get("rows", [])).decode()
         if kind == "json":
             return orjson.dumps(self.document, option=orjson.OPT_INDENT_2).decode()
         return self.recipe().encode().decode()
