@@ -298,7 +298,7 @@ class Step:
     phase: Phase
     positions: int  # token positions computed in this pass
     seconds: float  # of the forward pass
-    overhead_seconds: float  # of everything else since the step before
+    overhead_seconds: float  # of everything else of the run since the step before
     paths: tuple[int, ...]  # live paths after the step, in row order
     parents: tuple[int, ...]
     decisions: tuple[Decision, ...]
@@ -317,3 +317,4 @@ class Step:
     budgets: tuple[int, ...] = ()  # of each layer in this step, with a policy
     encoded: int = 0  # source positions that the encoder computed, beside `positions`
     reused: Reused | None = None  # at the end of the prefill, with a prefix cache
+    beside_seconds: float = 0.0  # of the full cache or float32 that followed: no part of the run

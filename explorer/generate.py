@@ -183,7 +183,8 @@ class _Engine:
         with self._meter.forward():
             forward = backend.prefill(ids[last:])
         if full is not None:
-            full.prefill(ids)
+            with self._meter.beside():
+                full.prefill(ids)
         reuse.store()
         step = self._step(backend, forward, "prefill", self._observe(forward), full)
         reuse.passed(step)
@@ -194,7 +195,8 @@ class _Engine:
             with self._meter.forward():
                 forward = backend.decode(tokens)
             if full is not None:
-                full.decode(tokens)
+                with self._meter.beside():
+                    full.decode(tokens)
             yield self._step(backend, forward, "decode", self._observe(forward), full)
 
     def _observe(self, forward: Forward) -> Observed:
@@ -233,12 +235,13 @@ class _Engine:
             if source is not None:
                 growth = replace(growth, decisions=source.looked(growth.decisions))
             if full is not None:
-                growth = replace(growth, decisions=full.compare(forward, growth.decisions))
-                full.fork(growth.parents)
+                with self._meter.beside():
+                    growth = replace(growth, decisions=full.compare(forward, growth.decisions))
+                    full.fork(growth.parents)
             freed, layer_freed = backend.fork(growth.parents), backend.layer_freed
             memory = _measured(backend)
         index, self._index = self._index, self._index + 1
-        seconds, overhead = self._meter.lap()
+        seconds, beside, overhead = self._meter.lap()
         return Step(
             index=index,
             phase=phase,
@@ -262,6 +265,7 @@ class _Engine:
             layer_freed=layer_freed,
             budgets=report.budgets,
             encoded=0 if source is None else source.took(),
+            beside_seconds=beside,
         )
 
     def _evicted(self, evicted: tuple[Evicted, ...]) -> tuple[Evicted, ...]:

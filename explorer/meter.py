@@ -11,7 +11,7 @@ import torch
 
 
 class Meter:
-    """Seconds inside and outside the forward passes, and peak memory.
+    """Seconds inside and outside the forward passes, of what runs beside them, and peak memory.
 
     On CUDA the pass is timed by events on the stream, read after the step's one transfer, so that
     timing adds no synchronisation.
@@ -21,7 +21,7 @@ class Meter:
         self._device = device
         self._is_cuda = device.type == "cuda"
         self._mark = perf_counter()
-        self._seconds = 0.0
+        self._seconds = self._beside = 0.0
         self._events: tuple[torch.cuda.Event, torch.cuda.Event] | None = None
         self._baseline = 0
         if self._is_cuda:
@@ -43,17 +43,33 @@ class Meter:
             yield
             self._seconds = perf_counter() - began
 
-    def lap(self) -> tuple[float, float]:
-        """`(seconds in the forward pass, seconds outside it)` since the last lap."""
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Time what is no part of the run and only follows it; the device is waited for, so that
+        the run's own work stays outside and none of this is left for later."""
+        self._wait()
+        began = perf_counter()
+        yield
+        self._wait()
+        self._beside += perf_counter() - began
+
+    def _wait(self) -> None:
+        if self._is_cuda:
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()
+
+    def lap(self) -> tuple[float, float, float]:
+        """Seconds since the last lap: `(in the forward pass, beside the run, in all else)`."""
         if self._events is not None:
             start, end = self._events
             end.synchronize()
             self._seconds = start.elapsed_time(end) / 1000
             self._events = None
         now = perf_counter()
-        inside, total = self._seconds, now - self._mark
-        self._mark, self._seconds = now, 0.0
-        return inside, max(total - inside, 0.0)
+        inside, beside, total = self._seconds, self._beside, now - self._mark
+        self._mark, self._seconds, self._beside = now, 0.0, 0.0
+        return inside, beside, max(total - inside - beside, 0.0)
 
     def pause(self) -> None:
         """Forget the time since the last lap: the reader of the steps had it."""

@@ -43,7 +43,7 @@ def model() -> LoadedModel:
 
 def measured(trace: Trace) -> list[Step]:
     """The steps without what a clock or the operating system said."""
-    still = dict(seconds=0.0, overhead_seconds=0.0, peak_memory_nbytes=0)
+    still = dict(seconds=0.0, overhead_seconds=0.0, beside_seconds=0.0, peak_memory_nbytes=0)
     return [replace(step, **still) for step in trace]
 
 
