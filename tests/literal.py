@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from transformers import LlamaConfig
+from transformers.cache_utils import DynamicCache
 
 from explorer.config import RunConfig
 from explorer.events import ModelInfo
@@ -25,7 +26,9 @@ class LiteralModel:
 
     tokenizer = None
     device = torch.device("cpu")
-    module = SimpleNamespace(config=LlamaConfig(num_hidden_layers=1))  # of a cache that stays empty
+    module = SimpleNamespace(config=LlamaConfig(num_hidden_layers=1, attn_implementation="eager"))
+    is_encoder_decoder = False
+    source = None
 
     def __init__(
         self,
@@ -52,6 +55,14 @@ class LiteralModel:
     def forward(self, rows: Sequence[Sequence[int]], **_: Any) -> torch.Tensor:
         texts = [tuple(row[len(PROMPT) :]) for row in rows]
         return torch.tensor([list(self._logits_of(text)) for text in texts], dtype=torch.float32)
+
+    def tuned(self, kernel: str, is_compiled: bool) -> LiteralModel:
+        """There is no attention whose kernel could be chosen, and nothing to compile."""
+        return self
+
+    def new_cache(self) -> DynamicCache:
+        """One that stays empty."""
+        return DynamicCache(config=self.module.config)
 
     def end_tokens(self) -> frozenset[int]:
         return self._end_tokens
