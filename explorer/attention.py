@@ -24,6 +24,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "pool"
 UNSAID = -1  # the keyword was left out; None says that this layer has no window
+States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # queries, keys, values
 POSITIONS = {"position_ids", "cache_position"}  # tensors that say nothing about who sees what
 
 
@@ -49,13 +50,7 @@ class Cross(Protocol):
         """Whether these are keys of the source."""
 
     def attend(
-        self,
-        layer_idx: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
-        position_bias: torch.Tensor | None,
+        self, layer_idx: int, states: States, scale: float, position_bias: torch.Tensor | None
     ) -> torch.Tensor:
         """`[paths, tokens, num_heads, value_dim]` for queries `[paths, num_heads, tokens, d]`."""
 
@@ -218,7 +213,7 @@ def pool_attention(
     if (cross := tree_mask.cross) is not None and cross.holds(key):
         if softcap is not None or s_aux is not None:
             raise ValueError("the pool's cross-attention takes no softcap and no sinks")
-        return cross.attend(layer_idx, query, key, value, scale, position_bias), None
+        return cross.attend(layer_idx, (query, key, value), scale, position_bias), None
     window = sliding_window
     if sliding_window == UNSAID:
         window = getattr(module, "sliding_window", None)

@@ -275,7 +275,7 @@ class RunConfig(_Frozen):
     )
     chat_template: bool = Field(False, description="Wrap the prompt as a user's chat message")
     model: str = Field(
-        "tiny", min_length=1, description="tiny (bundled), a local folder or a Hub id"
+        "tiny", min_length=1, description="tiny, tiny-seq2seq (bundled), a folder or a Hub id"
     )
     device: DeviceName = Field(
         "auto", description="Where the model runs: auto, cpu, cuda, cuda:N or mps"

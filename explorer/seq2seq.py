@@ -151,14 +151,13 @@ class Source:
     def attend(
         self,
         layer_idx: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
+        states: attention.States,
         scale: float,
         position_bias: torch.Tensor | None,
     ) -> torch.Tensor:
         """Attention of `[paths, num_heads, tokens, head_dim]` queries over the one stored row:
         all paths are query rows of one product. Returns `[paths, tokens, num_heads, value_dim]`."""
+        query, key, value = states
         paths, num_heads, tokens, head_dim = query.shape
         self.attended.add(layer_idx)
         rows = query.transpose(0, 1).reshape(1, num_heads, paths * tokens, head_dim)

@@ -151,7 +151,7 @@ def _condition(trace: Trace) -> dict[str, Any]:
         "device": header.model.device,
         "dtype": header.model.dtype,
         "software": header.software,
-        "prompt_ids": [token.token for token in header.prompt],
+        "prompt_ids": [token.token for token in header.source or header.prompt],
         "max_new_tokens": config["limits"]["max_new_tokens"],
         "sampling": config["sampling"],
         "branching": config["branching"],

@@ -41,11 +41,11 @@ def measure(
     show(len(names), len(names), "encoder-decoder")
 
 
-def crossed(model: LoadedModel, backend: str, max_paths: int) -> dict[str, int]:
+def crossed(model: LoadedModel, backend: str, max_paths: int) -> dict[str, Any]:
     """Paths alive at the fullest step of a run, and bytes of both caches there."""
     settings: dict[str, Any] = {"entropy_threshold": 0.0, "max_paths": max_paths, "top_k": 8}
-    config = RunConfig(prompt=PROMPT, backend=backend, max_new_tokens=5, **settings)
-    steps = run(model, config).steps
+    settings |= {"prompt": PROMPT, "backend": backend, "max_new_tokens": 5}
+    steps = run(model, RunConfig(**settings)).steps
     rows = [1, *(len(step.paths) for step in steps)]
     fullest = max(range(len(steps)), key=lambda index: rows[index])
     memory = steps[fullest].memory_forward

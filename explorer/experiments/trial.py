@@ -156,7 +156,7 @@ def row_of(traces: Sequence[Trace]) -> dict[str, Any]:
     each = [counted(trace) for trace in traces]
     row: dict[str, Any] = {
         "repeats": len(traces),
-        "prompt_tokens": len(traces[0].header.prompt),
+        "prompt_tokens": len(traces[0].header.source or traces[0].header.prompt),
     }
     for name in each[0]:
         row |= with_interval(name, [values[name] for values in each])
