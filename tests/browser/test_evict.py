@@ -519,3 +519,23 @@ def test_a_preset_of_a_board_shows_that_board_and_fills_the_form_with_its_first_
     pressed = page.locator('#fs-presets [aria-pressed="true"] strong')
     expect(pressed).to_have_text([title])
     expect(page.locator("#fs-evict-budget input")).to_have_value("20")
+
+
+def test_a_live_run_of_explore_that_has_ended_is_no_recorded_one_here(fresh_page: Page) -> None:
+    page = fresh_page
+    page.evaluate("window.story = window.forkscope.stages.explore.log")
+    page.set_input_files(".fs-file", TRACES / "needle-3.jsonl")
+    page.wait_for_function("() => window.forkscope.stages.explore.log !== window.story")
+    page.evaluate(
+        """() => {
+          const { header, steps } = window.forkscope.stages.explore.log;
+          const run = { run: "ended", seq: 0, title: "ended", note: "", done: true };
+          window.forkscope.take("explore", { ...run, header, steps });
+        }"""
+    )
+    page.get_by_role("tab", name="Evict", exact=True).click()
+    page.wait_for_function("() => window.forkscope.stages.evict?.all[0]?.title === 'ended'")
+    expect(page.locator(".fs-evict-card .fs-badge")).to_have_text("done")
+    expect(page.locator(".fs-past-row[aria-current], .fs-past-row.is-current")).to_contain_text(
+        "h2o 48"
+    )

@@ -15,7 +15,7 @@ from explorer.config import UNPROTECTED, Eviction, InputError, RunConfig, iter_f
 from explorer.generate import num_open
 from explorer.policies import POLICIES
 from explorer.trace import Trace
-from explorer.ui import applies, estimate, evict, presets, stage
+from explorer.ui import applies, estimate, evict, explore, presets, stage
 from explorer.ui.forms import Form
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
@@ -100,6 +100,22 @@ def test_the_first_press_runs_a_run_keeps_its_own_budget_and_the_full_cache_runs
     assert [one.budget for one in told[1:]] == [24, 20, None, 24]
     assert told[3].layer_budgets == (14, 15)
     assert [one.against_full for one in told] == [False, True, True, True, False]
+
+
+def test_a_run_of_explore_says_its_policy_and_budget() -> None:
+    bounded = RunConfig(prompt="Once", policy="h2o", budget=24)
+    assert explore._note(bounded) == f"{explore._note(RunConfig(prompt='Once'))}; h2o, budget 24"
+    layers = RunConfig(prompt="Once", policy="window", layer_budgets=(14, 15))
+    assert explore._note(layers).endswith("; window, budget 14, 15")
+
+
+def test_a_boards_settings_are_that_board_and_not_greedy() -> None:
+    for board in presets.BOARDS.values():
+        config = board.form_config()
+        assert presets.current(config) == board.title
+        assert (
+            config.eviction.policy == next(word for word in board.runs if word != "full").split()[0]
+        )
 
 
 def test_a_share_that_is_no_budget_of_this_prompt_is_refused_before_anything_is_sent() -> None:
