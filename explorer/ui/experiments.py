@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 NAME = "experiments"
 LOG = logging.getLogger("forkscope")
 FIRST = "temperature"
-OPTIONS = {"repeats": 3, "passages": 1, "passage_tokens": 128}  # less than the command line's
+# less than the command line's
+OPTIONS = {"repeats": 3, "passages": 1, "passage_tokens": 128, "most_paths": 64}
 
 
 def build(shared: Shared) -> None:
@@ -68,10 +69,7 @@ def build(shared: Shared) -> None:
         *form, chosen, axes_text, words, _ = values
         config = shared.config(form)
         plan = sweeps.read(chosen, config, axes_text or "", words or "")
-        kept = store.add(*plan)
-        if shared.limits is not None:
-            sweeps.check(kept.tasks, kept.plan.options, shared.limits)
-        return kept
+        return store.add(*plan, shared.limits)
 
     def run(*values: Any) -> Iterator[str]:
         yield from stream(shared, paces, lambda: read(values), token_of(values[-1]))

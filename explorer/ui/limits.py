@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from explorer.config import InputError, RunConfig
 from explorer.hub import BUNDLED
+
+# Of every option that a sweep has; those of the prefix sweep bound its prompts and their cache.
+MOST = {
+    "repeats": 5,
+    "naive": 1,
+    "most_paths": 64,
+    "passages": 4,
+    "passage_tokens": 1024,
+    "probes": 16,
+    "requests": 100,
+    "documents": 100,
+    "document_tokens": 256,
+    "preamble_tokens": 128,
+    "question_tokens": 64,
+    "block_size": 128,
+    "zipf_percent": 1000,
+}
 
 
 def _offered() -> tuple[str, ...]:
@@ -25,7 +43,7 @@ class Limits:
     prompt_ids: int = 8_000
     prefix_ids: int = 2_000
     sweep_rows: int = 48
-    sweep_repeats: int = 5
+    sweep_options: Mapping[str, int] = field(default_factory=lambda: MOST)
     seconds: float = 120.0  # of one run or sweep, so that a line of visitors moves
     models: tuple[str, ...] = field(default_factory=_offered)
 

@@ -81,12 +81,22 @@ class SweepStore:
         self._sweeps: OrderedDict[str, Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def add(self, name: str, config: RunConfig, options: Mapping[str, int], given: Axes) -> Kept:
-        """A sweep that is about to begin. Raises InputError."""
+    def add(
+        self,
+        name: str,
+        config: RunConfig,
+        options: Mapping[str, int],
+        given: Axes,
+        limits: Limits | None = None,
+    ) -> Kept:
+        """A sweep that is about to begin. Raises InputError, and keeps the others, where it cannot
+        be run or a public page does not allow it."""
         module = SWEEPS[name]
         folder = Path(self._folder, uuid.uuid4().hex)
         plan = Plan(module, config, options, folder, resume=True, axes=given)
         kept = Kept(plan, find(module), tasks_of(plan))
+        if limits is not None:
+            check(kept.tasks, options, limits)
         with self._lock:
             self._sweeps[kept.id] = kept
             while len(self._sweeps) > KEPT:
@@ -130,8 +140,9 @@ def _word(value: Any) -> str:
 
 def check(tasks: Sequence[tuple[str, Point]], options: Mapping[str, int], limits: Limits) -> None:
     """Raises InputError where a public page does not allow a sweep."""
-    for name, most in (("rows", limits.sweep_rows), ("repeats", limits.sweep_repeats)):
-        asked = len(tasks) if name == "rows" else options.get(name, 1)
+    bounds = {"rows": limits.sweep_rows, **limits.sweep_options}
+    for name, asked in {"rows": len(tasks), **options}.items():
+        most = bounds[name]
         if asked > most:
             raise InputError(f"This sweep has {asked} {name}, and this public page allows {most}.")
     for _, point in tasks:

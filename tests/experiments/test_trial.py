@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -14,11 +15,18 @@ from explorer.config import InputError, RunConfig
 from explorer.experiments import select, settings
 from explorer.experiments.base import Point
 from explorer.experiments.runner import Plan, run_sweep
-from explorer.experiments.trial import counted, trial, with_interval
+from explorer.experiments.trial import counted, row_of, trial, with_interval
 from explorer.generate import num_open, run
 from explorer.models import LoadedModel
+from tests import seq2seq_models
 
+ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = dict(prompt="Once upon", max_new_tokens=5, max_paths=4, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def encoder_decoder() -> LoadedModel:
+    return LoadedModel(seq2seq_models.build("bart"))
 
 
 def positions(trace: Any) -> int:
@@ -115,7 +123,7 @@ def test_every_way_computes_as_many_positions_within_one_step(
 ) -> None:
     config = RunConfig(prompt="Once", select=way, entropy_threshold=0, max_new_tokens=8)
     for seed in range(3):
-        trace = select.spend(llama, config.replace(seed=seed), budget)
+        trace = select.spend(llama, config.replace(seed=seed), budget, 512)
         last = trace[-1].positions
         assert positions(trace) - last < budget <= positions(trace)
         count = trace.header.config["branching"]["max_paths"]
@@ -126,28 +134,58 @@ def test_every_way_computes_as_many_positions_within_one_step(
 
 
 def test_more_than_any_number_of_paths_computes_is_one_sentence(
-    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+    llama: LoadedModel,
 ) -> None:
-    monkeypatch.setattr(select, "MOST_PATHS", 3)
     config = RunConfig(prompt="Once", max_new_tokens=2)
     with pytest.raises(InputError, match="3 paths of 2 tokens do not compute 50 positions"):
-        select.spend(llama, config, 50)
+        select.spend(llama, config, 50, 3)
     with pytest.raises(InputError, match="the prompt alone has 4 tokens; give more than 4"):
-        select.spend(llama, config, 4)
+        select.spend(llama, config, 4, 3)
+    with pytest.raises(InputError, match="most_paths: a run has up to 512, not 513"):
+        select.points(config, {"repeats": 1, "most_paths": 513}, select.AXES)
+
+
+def test_an_encoders_positions_are_spent_too(encoder_decoder: LoadedModel) -> None:
+    config = RunConfig(prompt_ids=tuple(range(5, 17)), entropy_threshold=0, max_new_tokens=6)
+    trace = select.spend(encoder_decoder, config, 40, 64)
+    last = trace[-1].positions + trace[-1].encoded
+    spent = metrics.counters(trace)["forward_token_steps"]
+    assert trace[0].encoded == 12 and spent == positions(trace) + 12
+    assert spent - last < 40 <= spent
+    with pytest.raises(InputError, match="the prompt alone has 13 tokens; give more than 13"):
+        select.spend(encoder_decoder, config, 13, 64)
+    row = row_of([trace])
+    assert row["prompt_tokens"] == 12
 
 
 def test_the_ways_are_ranked_by_their_intervals() -> None:
-    def row(way: str, value: float, low: float, high: float) -> dict[str, Any]:
+    def row(way: str, value: float, low: float | None, high: float | None) -> dict[str, Any]:
         measures = {"coverage": value, "coverage_low": low, "coverage_high": high}
+        measures |= {"repeats": 1 if low is None else 5}
         return {"axes": {"select": way, "forward_tokens": 64}, "measures": measures}
 
-    rows = [row("top", 0.5, 0.5, 0.5), row("sample", 0.2, 0.1, 0.4), row("gumbel", 0.4, 0.3, 0.6)]
+    rows = [row("top", 0.5, None, None), row("sample", 0.2, 0.1, 0.4), row("gumbel", 0.4, 0.3, 0.6)]
     answer = select.summarize(rows)["coverage"]["answer"]
     assert answer == (
         "At 64 forward tokens top (0.5) comes before gumbel (0.4), within their intervals."
     )
     rows[2]["measures"]["coverage_high"] = 0.45
     assert select.summarize(rows)["coverage"]["answer"].endswith("gumbel (0.4), clearly.")
+    rows[2]["measures"]["repeats"] = 4
+    answer = select.summarize(rows)["coverage"]["answer"]
+    assert answer.endswith("gumbel (0.4), from 4 seeds, too few to say how clearly.")
+    rows[2] = row("gumbel", 0.4, None, None)
+    answer = select.summarize(rows)["coverage"]["answer"]
+    assert answer.endswith("gumbel (0.4), from 1 seed, too few to say how clearly.")
+
+
+def test_the_committed_answers_are_those_of_the_committed_rows() -> None:
+    document = json.loads((ROOT / "assets/benchmarks/select.json").read_text())
+    rows = [
+        {"axes": {name: row[name] for name in document["axes"]}, "measures": row}
+        for row in document["rows"]
+    ]
+    assert select.summarize(rows) == document["summary"]
 
 
 def test_the_select_sweep_gives_a_row_for_each_way_and_number(
@@ -155,7 +193,8 @@ def test_the_select_sweep_gives_a_row_for_each_way_and_number(
 ) -> None:
     config = RunConfig(prompt="Once", max_new_tokens=6, model=str(model_folder))
     axes = {"select": ("top", "arithmetic"), "forward_tokens": (24, 40)}
-    plan = Plan("explorer.experiments.select", config, {"repeats": 2}, tmp_path, axes=axes)
+    options = {"repeats": 2, "most_paths": 512}
+    plan = Plan("explorer.experiments.select", config, options, tmp_path, axes=axes)
     document = run_sweep(plan)
     assert document["failed"] == []
     rows = {(row["select"], row["forward_tokens"]): row for row in document["rows"]}

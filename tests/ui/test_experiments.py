@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from explorer import metrics
 from explorer.config import InputError, RunConfig
 from explorer.experiments import SWEEPS
 from explorer.experiments.recipe import parse_recipe
 from explorer.experiments.runner import Plan, run_sweep, tasks_of
-from explorer.experiments.trial import TIMES
+from explorer.experiments.trial import TIMES, counted
+from explorer.experiments.workers import find
 from explorer.generate import num_open, run
 from explorer.ui import experiments, sweeps
 from explorer.ui.limits import Limits
@@ -171,6 +171,7 @@ def test_what_cannot_be_run_is_one_sentence(
     [
         ("seed = " + ",".join(map(str, range(49))), "repeats=1", "49 rows, .* allows 48"),
         ("temperature = 1", "repeats=6", "6 repeats, .* allows 5"),
+        ("temperature = 1", "naive=2", "2 naive, .* allows 1"),
         ("max_paths = 2, 400", "repeats=1", "max_paths is 400"),
         ("prompt_length = 9000", "repeats=1", "prompt_length is 9,000"),
         ("model = gpt2", "repeats=1", "This public page runs tiny"),
@@ -180,6 +181,29 @@ def test_a_public_page_bounds_what_a_sweep_may_ask_for(axes: str, options: str, 
     kept = ask(RunConfig(prompt="x"), SweepStore(), axes, options)
     with pytest.raises(InputError, match=said):
         sweeps.check(kept.tasks, kept.plan.options, Limits())
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_public_page_bounds_every_option_of_every_sweep(name: str) -> None:
+    sweep, limits = find(SWEEPS[name]), Limits(sweep_rows=1000)
+    shown = options_of_text(experiments.options_text(name))
+    axes = {"temperature": (1.0,)} if name == "own" else {}
+    store, config = SweepStore(), RunConfig(prompt="x")
+    kept = store.add(name, config, sweep.options | shown, axes, limits)  # what the tab begins with
+    for option in sweep.options:
+        asked = sweep.options | shown | {option: limits.sweep_options[option] + 1}
+        with pytest.raises(InputError, match=rf"{option}(, and this public page allows|: a run)"):
+            store.add(name, config, asked, axes, limits)
+        with pytest.raises(InputError):
+            store.add(name, config, asked | {option: 1_000_000}, axes, limits)
+    for _ in range(2 * sweeps.KEPT):
+        with pytest.raises(InputError, match="rows"):
+            store.add(name, config, sweep.options | shown, axes, Limits(sweep_rows=0))
+    assert store.find(kept.id) is kept  # what is refused pushes nothing out
+
+
+def options_of_text(text: str) -> dict[str, int]:
+    return {name: int(value) for name, value in (part.split("=") for part in text.split(", "))}
 
 
 def test_a_public_page_stops_a_sweep_after_its_time_and_the_rows_stay(
@@ -199,12 +223,11 @@ def test_a_row_opens_as_the_run_it_was_measured_on(models: ModelCache, config: R
         model = models.get(config.model, "cpu", "auto")
         for key, row in kept.rows.items():
             trace = run(model, kept.config_of(key))
-            if name == "own":
-                found = metrics.counters(trace)["forward_token_steps"]
-                assert row["measures"]["forward_token_steps"] == found
-            else:
-                found = trace.header.config["branching"]["max_paths"]
-                assert row["measures"]["found_paths"] == found
+            found = counted(trace)
+            assert {name: row["measures"][name] for name in found} == found
+            if name == "select":
+                max_paths = trace.header.config["branching"]["max_paths"]
+                assert row["measures"]["found_paths"] == max_paths
     with pytest.raises(InputError, match="is not there any more"):
         kept.config_of("nothing")
 
