@@ -154,7 +154,7 @@ def test_a_lost_batch_is_asked_for_again(page: Page) -> None:
     ("prompt", "values", "words"),
     [
         ("", {}, "The prompt is empty"),
-        ("Once", {"max_paths": "0"}, "max_paths: input should be greater than or equal to 1"),
+        ("Once", {"max_paths": "0"}, "Max paths: input should be greater than or equal to 1"),
         ("Once " * 3000, {}, "shorten the prompt"),
     ],
 )
