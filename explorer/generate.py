@@ -71,8 +71,16 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
         source=prompt_tokens(text, source),
         origin=origin,
         rates=rates(model.info.device, model.info.dtype, torch.get_num_threads()),
-        execution=execution(model, config),
+        execution=execution(model, config, _pieces(config, len(ids))),
     )
+
+
+def _pieces(config: RunConfig, num_prompt: int) -> list[int]:
+    """Lengths of the passes that read a prompt of which nothing is reused."""
+    chunk = num_prompt
+    if BACKENDS[config.cache.backend].is_chunked:
+        chunk = config.cache.prefill_chunk
+    return [min(chunk, num_prompt - start) for start in range(0, num_prompt, chunk)]
 
 
 def run(

@@ -46,7 +46,7 @@ ARROWS: dict[str, set[str]] = {
     "backends": {"eviction", "cache", "attention", "models"},
     "eviction": {"cache"},
     "models": {"probe", "hub", "attention", "seq2seq", "kernels", "compiled"},
-    "kernels": {"work", "policies", "events", "config"},
+    "kernels": {"work", "eviction", "events", "config"},
     "precision": {"backends", "models", "events"},
     "probe": {"work", "cache", "attention", "seq2seq", "events", "config"},
     "seq2seq": {"attention", "events"},

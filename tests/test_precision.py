@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 from torch.profiler import ProfilerActivity, profile
 
 from explorer import kernels, metrics
@@ -19,7 +20,7 @@ from explorer.models import LoadedModel, load_model
 from explorer.precision import Float32, float32
 from explorer.terminal import execution_lines
 from explorer.trace import Trace
-from tests import architectures
+from tests import architectures, seq2seq_models
 
 NAMES = ["llama", "gpt2", "qwen3", "gemma3_mixed", "deepseek_v3_latent"]
 RUN = RunConfig(
@@ -58,6 +59,89 @@ def test_the_header_names_the_kernels_that_run(name: str, kernel: str, backend: 
     if kernel == "math":
         assert said == {"math"}
         assert found.notes == ()
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize("policy", ["window", "random", "lru", "h2o", "race"])
+def test_passes_whose_attention_is_watched_are_said_to_be_written_out(
+    policy: str, adaptive: bool, llama: LoadedModel
+) -> None:
+    config = RUN.replace(policy=policy, budget=6, sinks=1, recent=2, adaptive=adaptive)
+    found = prepare(llama, config).execution
+    assert found is not None
+    said = {found.unmasked, found.masked}
+    assert ran(llama, config) == said - {"written out"}
+    if "written out" in said:
+        who = "Adaptive budgets need" if policy in {"window", "random", "race"} else "The policy"
+        assert found.notes[0].startswith(who)
+        assert found.notes[0].endswith("attention weights, which no kernel gives.")
+
+
+def called(model: LoadedModel, config: RunConfig) -> set[str]:
+    """Whether a run's own attention called kernels without a mask, with one, or both."""
+    kinds: set[str] = set()
+
+    def spy(*states: torch.Tensor, **given: Any) -> torch.Tensor:
+        kinds.add("unmasked" if given.get("attn_mask") is None else "masked")
+        return scaled_dot_product_attention(*states, **given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("explorer.attention.scaled_dot_product_attention", spy)
+        run(model, config)
+    return kinds
+
+
+@pytest.mark.parametrize("given", [(), (8, 9)])  # beside its start token
+@pytest.mark.parametrize("name", ["tiny-seq2seq", "bart", "t5", "marian"])
+def test_of_encoder_decoder_models_the_header_names_only_passes_that_are_made(
+    name: str, given: tuple[int, ...]
+) -> None:
+    is_bundled = name == "tiny-seq2seq"
+    model = load_model(name, "cpu") if is_bundled else LoadedModel(seq2seq_models.build(name))
+    config = RUN.replace(prefix_ids=given)
+    found = prepare(model, config).execution
+    assert found is not None
+    said = {kind for kind in ("unmasked", "masked") if getattr(found, kind)}
+    assert called(model, config) == said
+    assert ran(model, config) == {"flash"} == {found.masked, found.unmasked or "flash"}
+    assert found.notes == (
+        "Attention over the source is written out: it is recorded, and no kernel gives its "
+        "weights.",
+    )
+
+
+@pytest.mark.parametrize("prompt", [1, 2, 9])
+@pytest.mark.parametrize("changes", [{}, {"policy": "fifo", "budget": 6, "strategy": "topk"}])
+def test_a_pass_over_a_whole_text_is_named_where_one_is_made(
+    prompt: int, changes: dict[str, Any], llama: LoadedModel
+) -> None:
+    changes = changes and changes | {"topk": 3, "sinks": 1, "recent": 1}
+    config = RUN.replace(prompt_ids=tuple(range(prompt)), **changes)
+    found = prepare(llama, config).execution
+    assert found is not None
+    said = {kind for kind in ("unmasked", "masked") if getattr(found, kind)}
+    assert called(llama, config) == said
+
+
+@pytest.mark.parametrize(("chunk", "is_masked"), [(512, False), (8, False), (4, True)])
+def test_a_later_piece_of_a_prompt_has_a_mask_on_batched(
+    chunk: int, is_masked: bool, llama: LoadedModel
+) -> None:
+    """Transformers' own attention, whose calls are counted where it makes them."""
+    config = RUN.replace(backend="batched", prefill_chunk=chunk)
+    found = prepare(llama, config).execution
+    assert found is not None
+    masks = []
+    plain = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(*states: torch.Tensor, **given: Any) -> torch.Tensor:
+        masks.append(given.get("attn_mask") is not None)
+        return plain(*states, **given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+        run(llama, config)
+    assert any(masks) == bool(found.masked) == is_masked
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "qwen3", "gemma3_mixed"])

@@ -25,7 +25,7 @@ from explorer.cache.budget import (
     protected,
 )
 from explorer.cache.pool import Pool
-from explorer.config import RunConfig
+from explorer.config import Eviction, RunConfig
 from explorer.events import Evicted, Evidence
 from explorer.eviction.reasons import evidence, explained
 from explorer.eviction.residual import Residuals
@@ -42,6 +42,17 @@ class Report:
     evicted: tuple[Evicted, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     budgets: tuple[int, ...] = ()
+
+
+def counters(eviction: Eviction) -> tuple[type[Policy], ...]:
+    """What counts beside a run's passes: its policy first, and what the controller of adaptive
+    budgets measures by where the policy does not; none without a policy."""
+    if eviction.policy is None:
+        return ()
+    policy = POLICIES[eviction.policy]
+    if eviction.adaptive and not issubclass(policy, CountingPolicy):
+        return (policy, H2O)
+    return (policy,)
 
 
 class Evictor:
@@ -80,10 +91,8 @@ class Evictor:
             decay=eviction.decay,
             exact=eviction.exact,
         )
-        self.policy = POLICIES[eviction.policy](setting)
-        self._counters: list[Policy] = [self.policy]  # and what the controller measures by
-        if eviction.adaptive and not isinstance(self.policy, CountingPolicy):
-            self._counters.append(H2O(setting))
+        self._counters = [policy(setting) for policy in counters(eviction)]
+        self.policy = self._counters[0]
         self.needs_attention = any(policy.needs_attention for policy in self._counters)
         self.needs_states = self.policy.needs_states
         self._residuals = None
