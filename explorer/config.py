@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -306,10 +306,10 @@ class RunConfig(_Frozen):
         for group, kind in GROUPS.items():
             flat = {name: data.pop(name) for name in kind.model_fields if name in data}
             if flat:
-                given = data.get(group) or {}
-                data[group] = (
-                    given.model_dump() if isinstance(given, BaseModel) else dict(given)
-                ) | flat
+                given = data.get(group, {})
+                known = given.model_dump() if isinstance(given, BaseModel) else given
+                # what is no group stays as it is, to be refused by its name
+                data[group] = {**known, **flat} if isinstance(known, Mapping) else given
         return data
 
     def flat(self) -> dict[str, Any]:

@@ -22,8 +22,15 @@ def test_flat_and_nested_names_describe_the_same_run() -> None:
     flat = RunConfig(temperature=0.5, max_paths=7)
     nested = RunConfig(sampling=Sampling(temperature=0.5), branching=Branching(max_paths=7))
     mixed = RunConfig(sampling=Sampling(seed=3), temperature=0.5, max_paths=7)
-    assert flat == nested
+    assert flat == nested == RunConfig(**nested.model_dump())
     assert mixed.sampling == Sampling(temperature=0.5, seed=3)
+
+
+@pytest.mark.parametrize("wrong", [5, 0, [], [1], "x", None])
+def test_a_group_that_is_none_is_refused_by_its_name_beside_flat_ones(wrong: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        RunConfig(sampling=wrong, temperature=0.5)
+    assert explain(caught.value).startswith("sampling: input should be a valid dictionary")
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def sweep(
             raise InputError(f"{field}: {said.sweep} sets it row by row; {remedy}.")
     given = {"repeats": repeats, "naive": naive, "passages": passages}
     given |= {"passage_tokens": passage_tokens, "probes": probes}
-    own = {option: value for option, value in given.items() if value is not None}
+    own = {option: int(value) for option, value in given.items() if value is not None}
     config = read_config({**said.config, **settings})
     plan = runner.Plan(
         SWEEPS[said.sweep],

@@ -77,7 +77,7 @@ def options_of(sweep: Sweep, given: Mapping[str, Any]) -> dict[str, int]:
             known = ", ".join(options)
             raise InputError(f"{name}: the sweep {sweep.name} has no such setting; it has {known}.")
         least = 1 if options[name] > 0 and name != "naive" else 0
-        if not isinstance(value, int) or not least <= value <= MOST:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST:
             raise InputError(f"{name}: give a whole number from {least}, not {value!r}.")
-        options[name] = int(value)
+        options[name] = value
     return options

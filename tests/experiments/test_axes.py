@@ -137,6 +137,10 @@ def test_a_file_gives_the_sweep_it_was_written_from(tmp_path: Path) -> None:
         ('{"sweep": 3}', "sweep must be a name, not 3"),
         ('{"config": {"temprature": 1}}', "config: temprature: extra inputs are not permitted"),
         ('{"config": {"temperature": 99}}', "config: temperature: .* not 99"),
+        (
+            '{"config": {"sampling": 5, "temperature": 0.5}}',
+            "config: sampling: input should be a valid dictionary .* not 5",
+        ),
         ('{"axes": {"temprature": [1]}}', "there is no setting 'temprature'"),
         ('{"axes": {"temperature": []}}', "temperature has no values"),
     ],
@@ -157,7 +161,7 @@ def test_options_of_a_sweep_are_its_own_and_counts() -> None:
     assert options_of(sweep, {"repeats": 2}) == {"repeats": 2, "naive": 0}
     with pytest.raises(InputError, match="passages: the sweep temperature has no such setting"):
         options_of(sweep, {"passages": 2})
-    for wrong in (0, -1, 1.5, "3"):
+    for wrong in (0, -1, 1.5, "3", True):
         with pytest.raises(InputError, match="repeats: give a whole number from 1"):
             options_of(sweep, {"repeats": wrong})
 
