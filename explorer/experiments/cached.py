@@ -97,19 +97,26 @@ def row_of(pairs: Sequence[Mapping[str, Trace]]) -> dict[str, Any]:
     decode = {name: [after_prompt(pair[name]) for pair in pairs] for name in (CACHED, UNCACHED)}
     whole = {name: [metrics.seconds(pair[name])["total"] for pair in pairs] for name in decode}
     steps = sum(step.phase == "decode" for step in trace)
+    asked = trace.header.source or trace.header.prompt
     return {
         "repeats": len(pairs),
         "generated_tokens": count[CACHED]["generated_tokens"],
-        "length": len(trace.header.prompt) + count[CACHED]["generated_tokens"],
+        "length": len(asked) + count[CACHED]["generated_tokens"],
         **with_interval("speedup_decode", _ratios(decode), np.median),
         **with_interval("speedup_seconds", _ratios(whole), np.median),
         "cached_per_second": steps / median(decode[CACHED]) if steps else None,
         "uncached_per_second": steps / median(decode[UNCACHED]) if steps else None,
-        "kv_nbytes_peak": count[CACHED]["kv_nbytes_peak"],
-        "uncached_kv_nbytes_peak": count[UNCACHED]["kv_nbytes_peak"],
+        "kv_nbytes_peak": held(trace),
+        "uncached_kv_nbytes_peak": held(pairs[0][UNCACHED]),
         "speedup_forward_tokens": count[UNCACHED]["forward_token_steps"]
         / count[CACHED]["forward_token_steps"],
     }
+
+
+def held(trace: Trace) -> int:
+    """Bytes of keys and values at their peak, those of an encoder's source among them."""
+    memories = [memory for step in trace for memory in (step.memory_forward, step.memory)]
+    return max(memory.kv_nbytes + memory.cross_nbytes for memory in memories)
 
 
 def after_prompt(trace: Trace) -> float:

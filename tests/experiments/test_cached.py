@@ -20,7 +20,7 @@ from explorer.experiments.runner import Plan, run_sweep
 from explorer.generate import run
 from explorer.models import LoadedModel
 from explorer.views import cached as figures
-from tests import architectures
+from tests import architectures, seq2seq_models
 
 AXES = {"prompt_length": (8, 40)}
 OPTIONS = {"repeats": 2}
@@ -42,6 +42,23 @@ def test_a_row_counts_what_either_side_computed_and_held(llama: LoadedModel) -> 
     assert found["uncached_kv_nbytes_peak"] == 0
     assert found["speedup_decode_low"] <= found["speedup_decode"] <= found["speedup_decode_high"]
     assert found["cached_per_second"] > 0 < found["uncached_per_second"]
+
+
+def test_a_row_of_an_encoder_decoder_counts_its_source() -> None:
+    model = LoadedModel(seq2seq_models.build("bart"))
+    source = tuple(range(5, 35))
+    [point] = cached.points(RunConfig(prompt_ids=source), OPTIONS, {"prompt_length": (30,)})
+    sides = {
+        name: run(model, point.config.replace(backend=name, prompt_ids=source))
+        for name in ("cow", "recompute")
+    }
+    found = cached.row_of([sides])
+    assert (found["generated_tokens"], found["length"]) == (NEW, 30 + NEW)
+    again = sum(30 + read for read in range(1, NEW + 1))  # the source and the words so far
+    assert found["speedup_forward_tokens"] == again / (30 + NEW)
+    # a row of the source and one of each word, of 3 layers x 4 heads x 8 x (K, V) x 4 bytes
+    assert found["kv_nbytes_peak"] >= (30 + NEW) * 3 * 4 * 8 * 2 * 4
+    assert found["uncached_kv_nbytes_peak"] == 0
 
 
 def test_both_sides_write_what_a_plain_argmax_writes(llama: LoadedModel) -> None:
