@@ -47,14 +47,14 @@ class FullCache:
         self._logits = self._backend.decode(ids).logits
 
     def compare(self, forward: Forward, decisions: Sequence[Decision]) -> tuple[Decision, ...]:
-        """The decisions, one a row of the pass, with `kl` and `full_top`."""
+        """The decisions, one a row of the pass, with `kl`, `full_top` and `top`."""
         assert self._logits is not None
         kl = divergence(self._logits, forward.logits)
-        top = self._logits.argmax(dim=-1)
-        nats, tokens = torch.stack([kl, top.to(kl.dtype)]).cpu().tolist()
+        tops = [logits.argmax(dim=-1).to(kl.dtype) for logits in (self._logits, forward.logits)]
+        table = torch.stack([kl, *tops]).cpu().tolist()
         return tuple(
-            replace(decision, kl=each, full_top=int(token))
-            for decision, each, token in zip(decisions, nats, tokens, strict=True)
+            replace(decision, kl=each, full_top=int(wanted), top=int(top))
+            for decision, each, wanted, top in zip(decisions, *table, strict=True)
         )
 
     def fork(self, parents: Sequence[int]) -> None:

@@ -154,10 +154,18 @@ class Decision:
     candidates: tuple[Candidate, ...]  # most probable first; none of probability 0
     kl: float | None = None  # KL(full cache || this run), nats, where the full cache ran beside it
     full_top: int | None = None  # the full cache's most probable token: a flip where it differs
-    top: int | None = None  # this run's most probable token, where float32 ran beside it
+    top: int | None = None  # this run's most probable token, the first of equals, where one ran
     float32_top: int | None = None  # that of float32: a flip where it differs
     float32_error: float | None = None  # largest distance of a logit from float32's
     look: Look | None = None  # of an encoder-decoder model
+
+    @property
+    def is_flip(self) -> bool:
+        """Whether the full cache's most probable token is another. Of traces that hold no `top`
+        the first candidate counts, which may be another of equal logits."""
+        if self.full_top is None:
+            return False
+        return self.full_top != (self.candidates[0].token if self.top is None else self.top)
 
 
 @dataclass(frozen=True, slots=True)

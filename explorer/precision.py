@@ -43,8 +43,8 @@ class Float32:
         assert self._logits is not None
         own = forward.logits.float()
         apart = torch.where(own == self._logits, 0.0, (own - self._logits).abs())  # -inf is -inf
-        columns = [own.argmax(-1).double(), self._logits.argmax(-1).double()]
-        table = torch.stack([*columns, apart.amax(-1).double()]).cpu().tolist()
+        columns = [own.argmax(-1).float(), self._logits.argmax(-1).float()]  # exact below 2**24
+        table = torch.stack([*columns, apart.amax(-1)]).cpu().tolist()
         return tuple(
             replace(decision, top=int(top), float32_top=int(wanted), float32_error=error)
             for decision, top, wanted, error in zip(decisions, *table, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from explorer.against import divergence
-from explorer.backends import BACKENDS, num_open
+from explorer.against import FullCache, divergence
+from explorer.backends import BACKENDS, Forward, num_open
 from explorer.backends.cow import CowBackend
 from explorer.config import InputError, RunConfig
-from explorer.events import Step
+from explorer.events import Candidate, Step
 from explorer.generate import prepare, run
 from explorer.metrics import counters, result, tree_digest
 from explorer.models import LoadedModel
@@ -22,6 +23,7 @@ from explorer.options import read_config
 from explorer.policies import POLICIES
 from explorer.trace import Trace
 from tests import architectures
+from tests.conftest import make_decision
 
 PROMPT = tuple(np.random.default_rng(1).integers(0, architectures.VOCAB, 30).tolist())
 SMALL = dict(
@@ -204,6 +206,32 @@ def test_the_full_cache_beside_a_run_says_how_far_it_is() -> None:
             assert decision.kl == pytest.approx(0, abs=1e-9)
             assert decision.full_top == decision.candidates[0].token
     assert num_open() == 0
+
+
+def test_of_tokens_that_are_equally_probable_the_same_is_first_on_both_sides() -> None:
+    """A list of candidates may begin with any of them; nothing parted where the logits are one."""
+    full = FullCache(loaded(), 512)
+    full._logits = torch.tensor([[0.0, 0.0, 2.0, 1.0, 2.0]]).repeat(2, 1)
+    own = full._logits.clone()
+    own[1, 2] = 1.5
+    listed = (Candidate(4, " e", -0.5, 0.5), Candidate(2, " c", -0.5, 0.5))
+    given = [replace(make_decision(row, -1, 1), candidates=listed) for row in range(2)]
+    same, other = full.compare(Forward(own, 2), given)
+    assert (same.top, same.full_top, same.is_flip) == (2, 2, False)
+    assert (other.top, other.full_top, other.is_flip) == (4, 2, True)
+    assert replace(same, top=None).is_flip  # as older traces have it
+    assert not given[0].is_flip
+    full.close()
+
+
+def test_a_budget_that_nothing_exceeds_flips_nothing_in_bfloat16() -> None:
+    model = LoadedModel(architectures.build("llama").bfloat16())
+    options = dict(policy="window", budget=90, max_new_tokens=16, against_full=True)
+    trace = run(model, config(**options))
+    decisions = [each for step in trace for each in step.decisions]
+    assert len(decisions) > 30
+    assert not any(each.is_flip for each in decisions)
+    assert {each.full_top for each in decisions} == {each.top for each in decisions} != {None}
 
 
 def test_divergence_is_that_of_the_textbook() -> None:

@@ -21,6 +21,7 @@ from explorer.precision import Float32, float32
 from explorer.terminal import execution_lines
 from explorer.trace import Trace
 from tests import architectures, seq2seq_models
+from tests.conftest import make_decision
 
 NAMES = ["llama", "gpt2", "qwen3", "gemma3_mixed", "deepseek_v3_latent"]
 RUN = RunConfig(
@@ -243,6 +244,22 @@ def test_float32_is_read_from_the_files_and_not_from_rounded_weights(
     )  # so that rounding would be seen
     assert float32(rounded).module is twin.module  # made once
     assert (rounded.kernel, twin.kernel) == ("auto", "math")
+
+
+def test_float32_needs_no_wider_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MPS has none."""
+
+    def refuse(*_: object) -> None:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    model = LoadedModel(architectures.build("llama").bfloat16())
+    float32 = Float32(model, 512)
+    float32.prefill(RUN.prompt_ids or ())
+    monkeypatch.setattr(torch.Tensor, "double", refuse)
+    own = torch.linspace(-1, 1, 64)[None]
+    [found] = float32.compare(Forward(own, 1), [make_decision(0, -1, 1)])
+    assert found.float32_error == pytest.approx(float((own - float32._logits).abs().max()))
+    float32.close()
 
 
 def test_both_may_run_beside_a_run() -> None:

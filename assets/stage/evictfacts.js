@@ -139,8 +139,8 @@ export function qualityOf(log) {
   for (; read.length < log.length; read.length++) {
     for (const decision of log.steps[read.length].decisions) {
       if (decision.kl === null || decision.kl === undefined) continue;
-      const own = decision.candidates[0];
-      const isOther = own && Number.isInteger(decision.full_top) && decision.full_top !== own.token;
+      const own = decision.candidates.find((one) => one.token === decision.top) ?? decision.candidates[0]; // of equals, `top`
+      const isOther = own && Number.isInteger(decision.full_top) && decision.full_top !== (decision.top ?? own.token);
       read.list.push({
         step: read.length, path: decision.path, node: decision.node, kl: decision.kl,
         flip: isOther ? { own, full: named(log, decision) } : null,

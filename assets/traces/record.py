@@ -64,7 +64,7 @@ def told(trace: Trace) -> str:
     text = metrics.leaves(trace)[0].text
     if not held:
         return repr(text)
-    flips = sum(one.full_top != one.candidates[0].token for one in held)
+    flips = sum(one.is_flip for one in held)
     kl = sum(one.kl or 0.0 for one in held) / len(held)
     return f"KL {kl:.3f}, {flips} of {len(held)} first choices differ, {text!r}"
 

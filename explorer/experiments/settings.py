@@ -58,7 +58,7 @@ def measure_stored(model: LoadedModel, point: Point, options: Mapping[str, int])
     row = measure(model, point, options)
     trace = run(model, point.config.replace(against_full=True, **row.get("_run", {})))
     held = [each for step in trace for each in step.decisions if each.kl is not None]
-    flips = sum(each.full_top != each.candidates[0].token for each in held)
+    flips = sum(each.is_flip for each in held)
     return row | {
         "kl": sum(each.kl or 0.0 for each in held) / len(held) if held else None,
         "flip_rate": flips / len(held) if held else None,

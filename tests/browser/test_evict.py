@@ -159,10 +159,7 @@ def test_the_sketch_the_scatter_and_the_quality_strip_are_those_of_the_step(tab:
     said = "not recorded" if 0 not in known else f"{known[0]:.4f}"
     expect(told).to_contain_text(said)
     flips = [
-        step.index
-        for step in trace
-        for one in step.decisions
-        if one.kl is not None and one.full_top != one.candidates[0].token
+        step.index for step in trace for one in step.decisions if one.kl is not None and one.is_flip
     ]
     words = tab.locator(".fs-quality-words")
     expect(words).to_contain_text(f"First different choice at step {flips[0]}:")

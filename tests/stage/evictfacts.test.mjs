@@ -93,6 +93,18 @@ test("quality is what the decisions say: mean KL, flips, and the first of them b
   assert.ok(flipped > 10);
 });
 
+test("of equally probable tokens the one that the run names counts, not the first of the list", () => {
+  const [, { header, steps }] = logs.find(([, log]) => qualityAt(log, log.length - 1)?.flips);
+  const flips = (change) => {
+    const log = new Log(header);
+    for (const step of steps) log.append({ ...step, decisions: step.decisions.map((one) => ({ ...one, ...change(one) })) });
+    return qualityAt(log, log.length - 1).flips;
+  };
+  assert.ok(flips(() => ({})) > 0);
+  assert.equal(flips((one) => ({ top: one.full_top })), 0);
+  assert.equal(flips((one) => ({ top: one.full_top + 1 })), steps.flatMap(({ decisions }) => decisions).length);
+});
+
 test("where paths fork, quality is told along the line through a path to the newest token below it", () => {
   let ahead = 0;
   for (let seed = 0; seed < 12; seed++) {

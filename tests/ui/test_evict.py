@@ -31,7 +31,7 @@ def recorded(name: str) -> list[Trace]:
 
 def quality(trace: Trace) -> tuple[str, int]:
     held = [one for step in trace for one in step.decisions if one.kl is not None]
-    flips = sum(one.full_top != one.candidates[0].token for one in held)
+    flips = sum(one.is_flip for one in held)
     return f"{sum(one.kl or 0.0 for one in held) / len(held):.3f}", flips
 
 
