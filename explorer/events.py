@@ -31,6 +31,7 @@ class Work:
     flops_per_pair: int  # of a query and a key that it sees, with the value, over all layers
     weight_nbytes: int  # that a pass reads: all but tables in which tokens are looked up
     active_nbytes: int  # of them, what one position needs: fewer where experts are chosen
+    expert_nbytes: int = 0  # of them, those of all experts that are chosen among
 
 
 @dataclass(frozen=True, slots=True)

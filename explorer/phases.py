@@ -20,7 +20,8 @@ SEQUENTIAL = {"deepcopy", "recompute"}  # backends that run one pass for each pa
 FORMULAS = {
     "tokens": "prompt positions that prefill computed; in decode one for each live path and step",
     "nbytes": "weights read once a pass + keys and values read once a step (those in use after "
-    "its pass) + keys and values written (positions x bytes a token); activations are not counted",
+    "its pass) + keys and values written (positions x bytes a token); of experts as many as a pass's "
+    "positions can have chosen, at most all; activations are not counted",
     "flops": "2 x weights that a position is multiplied by x positions + 2 x output layer x rows "
     "(Kaplan et al. 2020) + 4 x head size x heads x layers x pairs of a query and a key that it "
     "sees (PaLM, appendix B); a sliding window is counted as if it were the whole text",
@@ -94,7 +95,8 @@ def _written(trace: Trace, step: Step) -> int:
 
 def _weights(work: Work, positions: int) -> int:
     """Bytes of one pass: of experts at most those that its positions may have chosen."""
-    return min(work.weight_nbytes, positions * work.active_nbytes)
+    dense = work.weight_nbytes - work.expert_nbytes
+    return dense + min(work.expert_nbytes, positions * (work.active_nbytes - dense))
 
 
 def _flops(work: Work, positions: int, rows: int, pairs: int) -> int:

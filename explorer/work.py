@@ -30,12 +30,14 @@ def work_of(module: PreTrainedModel, last_logits_only: bool) -> Work | None:
     if heads is None or head is None or kinds - ATTENTION or module.config.is_encoder_decoder:
         return None
     tables = {id(each.weight) for each in module.modules() if isinstance(each, nn.Embedding)}
-    multiplied = active_nbytes = weight_nbytes = 0.0
+    multiplied = active_nbytes = weight_nbytes = expert_nbytes = 0.0
     for name, weight in module.named_parameters():
         if id(weight) in tables or weight is head.weight:
             continue
-        share = _share_of_experts(config) if ".experts." in name else 1.0
+        is_expert = ".experts." in name
+        share = _share_of_experts(config) if is_expert else 1.0
         weight_nbytes += weight.nbytes
+        expert_nbytes += is_expert * weight.nbytes
         active_nbytes += share * weight.nbytes
         multiplied += share * weight.numel() * (weight.dim() > 1)
     head_flops = 2 * head.weight.numel()
@@ -45,6 +47,7 @@ def work_of(module: PreTrainedModel, last_logits_only: bool) -> Work | None:
         flops_per_pair=2 * config.num_hidden_layers * heads * sum(head_sizes(config, heads)),
         weight_nbytes=int(weight_nbytes) + head.weight.nbytes,
         active_nbytes=round(active_nbytes) + head.weight.nbytes,
+        expert_nbytes=int(expert_nbytes),
     )
 
 

@@ -32,6 +32,7 @@ WORK = Work(
     flops_per_pair=10,
     weight_nbytes=500,
     active_nbytes=300,
+    expert_nbytes=400,  # two of four, as it were: any two positions may need all
 )
 RATES = Rates(flops_per_second=1000.0, nbytes_per_second=500.0, conditions="by hand")
 
@@ -116,6 +117,25 @@ def test_what_is_not_known_is_none() -> None:
 def test_backends_that_run_path_by_path_read_the_weights_once_a_path() -> None:
     assert phases(hand(backend="deepcopy"))["decode"]["weight_nbytes"] == 2 * 300  # one position
     assert phases(hand(backend="cow"))["decode"]["weight_nbytes"] == 500
+
+
+def test_of_many_experts_a_pass_reads_what_its_positions_may_have_chosen() -> (
+    None
+):
+    experts = 64 * 5  # 2 of 64 a position; the rest is dense
+    work = replace(WORK, weight_nbytes=180 + experts, active_nbytes=190, expert_nbytes=experts)
+    found = phases(hand(work))
+    assert found["prefill"]["weight_nbytes"] == (180 + 3 * 10) + (180 + 2 * 10)
+    assert found["decode"]["weight_nbytes"] == 180 + 2 * 10
+    alone = phases(hand(work, backend="deepcopy"))["decode"]
+    assert alone["weight_nbytes"] == 2 * (180 + 10)
+    few = replace(WORK, weight_nbytes=180 + 25, active_nbytes=190, expert_nbytes=25)
+    assert phases(hand(few))["prefill"]["weight_nbytes"] == (180 + 25) + (180 + 20)
+
+
+def test_a_model_whose_experts_were_not_recorded_is_read_whole() -> None:
+    dense = replace(WORK, active_nbytes=500, expert_nbytes=0)
+    assert phases(hand(dense))["decode"]["weight_nbytes"] == 500
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=40), st.floats(0, 1))

@@ -65,7 +65,14 @@ def test_one_position_needs_only_the_experts_it_is_sent_to() -> None:
     experts = 2 * 4 * (3 * 32 * 16)  # layers x experts x (gate, up and down)
     assert all_of_them.flops_per_position - work.flops_per_position == 2 * experts // 2
     assert all_of_them.active_nbytes - work.active_nbytes == 4 * experts // 2
+    assert all_of_them.expert_nbytes == work.expert_nbytes == 4 * experts
     assert all_of_them.active_nbytes == work.weight_nbytes == all_of_them.weight_nbytes
+
+
+def test_dense_models_have_no_experts() -> None:
+    work = work_of(architectures.build("llama"), True)
+    assert work is not None
+    assert work.expert_nbytes == 0
 
 
 @pytest.mark.parametrize("name", ["lfm2_conv", "mamba", "falcon_h1_hybrid"])

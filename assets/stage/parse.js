@@ -44,7 +44,10 @@ const HEADER = {
     name: text, architecture: text, num_parameters: COUNT, num_layers: whole(1, 100_000), num_kv_heads: COUNT, head_dim: COUNT,
     vocab_size: whole(1, 2 ** 31 - 1), context: maybe(COUNT), device: text, dtype: text, kv_nbytes_per_token: COUNT, backends: [text],
     reason: maybe(text), cross_nbytes_per_token: maybe(COUNT),
-    work: maybe({ flops_per_position: COUNT, flops_per_logits: COUNT, flops_per_pair: COUNT, weight_nbytes: COUNT, active_nbytes: COUNT }),
+    work: maybe({
+      flops_per_position: COUNT, flops_per_logits: COUNT, flops_per_pair: COUNT, weight_nbytes: COUNT, active_nbytes: COUNT,
+      expert_nbytes: maybe(COUNT),
+    }),
   },
   prompt: [{ token: TOKEN, text, raw: text }],
   source: maybe([{ token: TOKEN, text, raw: text }]),

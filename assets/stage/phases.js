@@ -24,6 +24,12 @@ function written({ config, model }, { positions, memory_forward: memory }) {
   return rounded((positions * memory.kv_live_nbytes) / memory.unique_kv_tokens);
 }
 
+/** Bytes of one pass: of experts at most those that its positions may have chosen. */
+function weights({ weight_nbytes: all, active_nbytes: active, expert_nbytes: experts = 0 }, positions) {
+  const dense = all - experts;
+  return dense + Math.min(experts, positions * (active - dense));
+}
+
 /** What the pass of one step computed and moved, `rows` paths being live before it. */
 function passOf(header, step, rows) {
   const { config: { cache: { backend } }, model: { work }, rates } = header;
@@ -38,7 +44,7 @@ function passOf(header, step, rows) {
     kv_written_nbytes: written(header, step), weight_nbytes: 0, flops: 0, compute: 0, memory: 0,
   };
   if (!work) return pass;
-  pass.weight_nbytes = passes * Math.min(work.weight_nbytes, Math.floor(positions / passes) * work.active_nbytes);
+  pass.weight_nbytes = passes * weights(work, Math.floor(positions / passes));
   pass.flops = positions * work.flops_per_position + rows * work.flops_per_logits + seen * work.flops_per_pair;
   if (!rates) return pass;
   const compute = pass.flops / rates.flops_per_second;

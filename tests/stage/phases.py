@@ -25,6 +25,7 @@ WORK = Work(
     flops_per_pair=2_560,
     weight_nbytes=4_794_880,
     active_nbytes=3_000_000,
+    expert_nbytes=2_400_000,
 )
 RATES = Rates(flops_per_second=5e9, nbytes_per_second=4e9, conditions="set by hand")
 
