@@ -222,8 +222,6 @@ def test_every_setting_is_an_option_and_reaches_the_trace(
         "kv_recent": 8,
         "prefix_use": "read",
         "prefix_min_tokens": 5,
-        "prefix_use": "read",
-        "prefix_min_tokens": 5,
         "policy": "count_min",
         "budget": 30,
         "pyramid": 0.25,

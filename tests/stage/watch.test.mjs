@@ -47,7 +47,7 @@ for (const [name, text] of recorded) {
     assert.deepEqual(steps, [...steps].sort((a, b) => a - b));
     assert.equal(steps[0], 0);
     assert.equal(steps.at(-1), log.length - 1);
-    assert.ok(told[0].words.includes(`${log.prompt.length} tokens`));
+    assert.ok(told[0].words.includes(`${(log.source.length ? log.source : log.prompt).length} tokens`));
     const firstFork = log.steps.findIndex((step) => step.forks.length);
     assert.equal(told.find((beat) => beat.words.startsWith("Here it is unsure"))?.step ?? -1, firstFork);
     const returned = log.steps.flatMap((step) => step.ends).filter((end) => end.status !== "pruned").length;
