@@ -145,7 +145,7 @@ class OpenSweep:
             "name": sweep.name,
             "rows": [flat(row) for row in whole],
             "failed": [flat(failed[key]) for key, _ in self.tasks if key in failed],
-            "csv": str(self.plan.folder / f"{sweep.name}.csv"),
+            "csv": None,  # not written yet
             "num_points": len(self.tasks),
             "conditions": header_of(self.plan),
             "axes": list(self.tasks[0][1].axes) if self.tasks else [],
@@ -154,15 +154,17 @@ class OpenSweep:
             "summary": sweep.summarize(whole) if whole else {},
         }
 
-    def save(self, document: Mapping[str, Any]) -> None:
-        """Write the table and the document beside the rows. Raises InputError."""
+    def save(self) -> dict[str, Any]:
+        """Write the table and the document, which names it, beside the rows. Raises InputError."""
         folder, name = self.plan.folder, self.sweep.name
+        document = self.document() | {"csv": str(folder / f"{name}.csv")}
         try:
             (folder / f"{name}.csv").write_bytes(to_csv(document["rows"]))
             data = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
             (folder / f"{name}.json").write_bytes(data)
         except OSError as error:
             raise InputError(f"Cannot write into {folder}: {error.strerror}.") from error
+        return document
 
 
 def _try(worker: Worker, config: RunConfig) -> None:
@@ -186,9 +188,7 @@ def run_sweep(
         for row in sweep:
             done += 1
             show(done, total, row["name"])
-        document = sweep.document()
-        sweep.save(document)
-    return document
+        return sweep.save()
 
 
 def header_of(plan: Plan) -> dict[str, Any]:

@@ -100,13 +100,34 @@ def rows_here(worker: Worker, tasks: Sequence[Task]) -> Iterator[Row]:
 def affordable(jobs: int, say: Callable[[str], None]) -> int:
     """As many processes as `jobs`, or as fit into free memory beside this one, at least 1.
 
-    Each is expected to need what this process, which has loaded and prepared, holds now.
+    Each is expected to need the most that this process, which has loaded and prepared, has held:
+    of the machine's memory, and of each GPU that it used.
     """
-    each = int(psutil.Process().memory_info().rss * HEADROOM)
-    fit = max(1, psutil.virtual_memory().available // each)
-    if fit < jobs:
-        say(f"{jobs} processes of {each / 2**30:.1f} GiB do not fit into free memory; {fit} run")
-    return int(min(jobs, fit))
+    from explorer.meter import peak_resident_nbytes
+
+    used = psutil.Process().memory_info().rss
+    needs = [(max(used, peak_resident_nbytes()), psutil.virtual_memory().available, "memory")]
+    needs += [need for need in _gpu_needs() if need[0]]
+    for held, free, where in needs:
+        each = int(held * HEADROOM)
+        fit = max(1, int(free // each))
+        if fit < jobs:
+            size = f"{each / 2**30:.1f} GiB"
+            say(f"{jobs} processes of {size} do not fit into free {where}; {fit} run")
+            jobs = fit
+    return jobs
+
+
+def _gpu_needs() -> list[tuple[int, int, str]]:
+    """Of each GPU: bytes that this process has held there at most, bytes that are free."""
+    import torch
+
+    if not torch.cuda.is_initialized():
+        return []
+    return [
+        (torch.cuda.max_memory_reserved(at), torch.cuda.mem_get_info(at)[0], f"memory of GPU {at}")
+        for at in range(torch.cuda.device_count())
+    ]
 
 
 # ---- several processes ---------------------------------------------------------------------------
@@ -155,6 +176,10 @@ def _in_pool(
                     yield row
         except BrokenProcessPool:
             return list(pending.values())
+        except BaseException:  # Ctrl-C, or nobody asks for more: what is under way is given up
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
     return []

@@ -1,5 +1,6 @@
 """A sweep of nothing but numbers, for the runner's tests: row `i` measures `i * i`.
 
+Row `slow` takes two minutes.
 Row `fatal` kills the process that measures it, every time; row `mortal` only where the file that
 COUNTING_MARK names is not there yet.
 """
@@ -25,6 +26,7 @@ OPTIONS = {
     "fatal": -1,
     "mortal": -1,
     "milliseconds": 0,
+    "slow": -1,
     "scale": 1,
 }
 
@@ -42,6 +44,8 @@ def prepare(model: LoadedModel, options: Mapping[str, int]) -> Mapping[str, int]
 def measure(model: LoadedModel, point: Point, options: Mapping[str, int]) -> dict[str, Any]:
     time.sleep(options["milliseconds"] / 1000)
     number = point.config.sampling.seed
+    if number == options["slow"]:
+        time.sleep(120)
     if number == options["broken"]:
         raise KeyError("no\nsuch thing")
     mark = Path(os.environ.get("COUNTING_MARK", ""))

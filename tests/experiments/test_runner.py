@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,11 +19,13 @@ from typing import Any
 import jsonschema
 import psutil
 import pytest
+import torch
 
+from explorer import meter
 from explorer.config import InputError, RunConfig
 from explorer.experiments import workers
 from explorer.experiments.records import Records, to_csv
-from explorer.experiments.runner import Plan, key_of, run_sweep
+from explorer.experiments.runner import OpenSweep, Plan, key_of, run_sweep
 from explorer.experiments.workers import affordable
 from tests import schemas
 from tests.experiments import counting
@@ -223,7 +225,29 @@ def test_rows_of_a_killed_process_are_run_again_and_one_that_kills_every_time_is
     assert sorted(names) == ["row 0", "row 1", "row 2", "row 3"]
 
 
+def test_rows_under_way_are_given_up_when_nobody_wants_them(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    options = {"rows": 4, "slow": 1}
+    with OpenSweep(plan_of(tmp_path, model_folder, jobs=2, options=options)) as sweep:
+        rows = iter(sweep)
+        assert isinstance(rows, Generator)
+        first = next(rows)
+        helpers = [each for each in psutil.Process().children() if measures(each)]
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            rows.throw(KeyboardInterrupt)
+        assert time.monotonic() - began < 60  # a slow row takes 120
+    assert first["name"] != "row 1" and len(helpers) == 2
+    assert psutil.wait_procs(helpers, timeout=60)[1] == []
+
+
+def measures(process: psutil.Process) -> bool:
+    return "spawn_main" in " ".join(process.cmdline())
+
+
 def test_no_more_processes_run_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, "peak_resident_nbytes", lambda: 0)
     gib = 2**30
     monkeypatch.setattr(
         workers.psutil,
@@ -237,6 +261,28 @@ def test_no_more_processes_run_than_fit_into_memory(monkeypatch: pytest.MonkeyPa
         assert affordable(4, said.append) == want
     assert len(said) == 2
     assert said[0].endswith("do not fit into free memory; 3 run")
+    monkeypatch.setattr(
+        workers.psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * gib)
+    )
+    assert affordable(4, said.append) == 4
+    monkeypatch.setattr(meter, "peak_resident_nbytes", lambda: int(4 * gib / 1.25))
+    assert affordable(4, said.append) == 2  # what a process has held at most counts
+
+
+def test_no_more_processes_run_than_fit_onto_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    gib, free = 2**30, {0: 80, 1: 5}
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        device_count=lambda: 2,
+        max_memory_reserved=lambda at: (0, int(2 * gib / 1.25))[at],
+        mem_get_info=lambda at: (free[at] * gib, 80 * gib),
+    )
+    monkeypatch.setattr(torch, "cuda", cuda)
+    plenty = SimpleNamespace(available=2**50)
+    monkeypatch.setattr(workers.psutil, "virtual_memory", lambda: plenty)
+    said: list[str] = []
+    assert affordable(4, said.append) == 2
+    assert said == ["4 processes of 2.0 GiB do not fit into free memory of GPU 1; 2 run"]
 
 
 def start(folder: Path, model: Path, jobs: int) -> subprocess.Popen[bytes]:
