@@ -16,10 +16,10 @@ function reading(log) {
   const last = (read < 0 ? log.length : read) - 1;
   const kept = log.at(last).numPrompt;
   const where = kept ? ` Their keys and values fill the first ${plural(kept, "slot")} of the KV pool.` : "";
-  const read = log.source.length
+  const words = log.source.length
     ? `The encoder has read the source, ${plural(log.source.length, "token")}, and the decoder begins`
     : `The model has read the prompt, ${plural(log.prompt.length, "token")}`;
-  return { step: last, words: `${read}.${where}` };
+  return { step: last, words: `${words}.${where}` };
 }
 
 function forking(log) {

@@ -67,7 +67,7 @@ test("of independent samples the first prompt is read first, and the end is told
   const phases = ["prefill", "decode", "prefill", "decode"]; // two samples of two steps
   const steps = phases.map((phase, index) => ({ phase, index, memory: byHand[0].memory }));
   const ends = [{ status: "length", step: 1 }, { status: "length", step: 3 }];
-  const told = beats({ header: head, steps, ends, forks: [], length: 4, prompt: [{}, {}], at: () => ({ numPrompt: 0 }) });
+  const told = beats({ header: head, steps, ends, forks: [], length: 4, prompt: [{}, {}], source: [], at: () => ({ numPrompt: 0 }) });
   assert.equal(told[0].step, 0);
   assert.match(told[0].words, /^The model has read the prompt/);
   assert.match(told.at(-1).words, /^The run is over: 2 samples, one after another, each with a cache of its own\.$/);
