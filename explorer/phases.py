@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import Any
 
 from explorer.events import Phase, Rates, Step, Work
@@ -20,11 +21,12 @@ SEQUENTIAL = {"deepcopy", "recompute"}  # backends that run one pass for each pa
 FORMULAS = {
     "tokens": "prompt positions that prefill computed; in decode one for each live path and step",
     "nbytes": "weights read once a pass + keys and values read once a step (those in use after "
-    "its pass) + keys and values written (positions x bytes a token); of experts as many as a pass's "
-    "positions can have chosen, at most all; activations are not counted",
+    "its pass) + keys and values written (positions x bytes a token); of experts as many as the "
+    "positions of a pass can have chosen, at most all; activations are not counted",
     "flops": "2 x weights that a position is multiplied by x positions + 2 x output layer x rows "
     "(Kaplan et al. 2020) + 4 x head size x heads x layers x pairs of a query and a key that it "
-    "sees (PaLM, appendix B); a sliding window is counted as if it were the whole text",
+    "sees (PaLM, appendix B), before what the pass evicts; a sliding window is counted as if it "
+    "were the whole text, and topk as if it left nothing out",
     "intensity": "flops / nbytes",
     "predicted": "a step takes the longer of flops / the machine's FLOP/s and nbytes / its bytes/s "
     "(roofline, Williams et al. 2009)",
@@ -53,18 +55,51 @@ class Pass:
 def passes(trace: Trace) -> Iterator[tuple[Step, Pass]]:
     """Every step with what its forward pass was."""
     rows = 1
+    sight = _Sight(trace.header.model.num_layers)
+    is_bounded = trace.header.config.get("eviction", {}).get("policy") is not None
     for step in trace:
-        yield step, _pass(trace, step, rows if step.phase == "decode" else 1)
+        pairs = sight.passed(step) if is_bounded else None
+        yield step, _pass(trace, step, rows if step.phase == "decode" else 1, pairs)
         rows = len(step.paths) or 1
 
 
-def _pass(trace: Trace, step: Step, rows: int) -> Pass:
+class _Sight:
+    """How many tokens each path of a run with a policy sees in each layer, followed from step to
+    step: memory is measured when a pass has evicted, and layers may see different numbers."""
+
+    def __init__(self, num_layers: int) -> None:
+        self._rows: list[list[int]] | None = None  # None before the first pass
+        self._ids: tuple[int, ...] = ()
+        self._num_layers = num_layers
+
+    def passed(self, step: Step) -> float:
+        """Pairs of a query and a key that it sees in this pass, mean of layers."""
+        if self._rows is None:  # a prefix cache may have given tokens, all of which are seen
+            given = max(step.memory_forward.logical_kv_tokens - step.positions, 0)
+            self._rows = [[given] * self._num_layers]
+        rows = self._rows
+        queries = step.positions // len(rows)
+        pairs = sum(_pairs(queries, seen + queries) for row in rows for seen in row)
+        after = [[seen + queries for seen in row] for row in rows]
+        at = {path: row for row, path in enumerate(self._ids)}
+        for each in step.evictions:
+            for path in chain.from_iterable(each.paths):
+                after[at.get(path, 0)][each.layer] -= 1
+        self._rows = [list(after[parent]) for parent in step.parents] or [[0] * self._num_layers]
+        self._ids = step.paths
+        return pairs / self._num_layers
+
+
+def _pass(trace: Trace, step: Step, rows: int, seen: float | None) -> Pass:
     config, work = trace.header.config, trace.header.model.work
     memory, positions = step.memory_forward, step.positions
     backend = config["cache"]["backend"]
     num_passes = rows if backend in SEQUENTIAL else 1
     each = positions // num_passes
-    if backend == "recompute":
+    pairs: float
+    if seen is not None:
+        pairs = seen
+    elif backend == "recompute":
         pairs = rows * _pairs(positions // rows, positions // rows)
     elif step.phase == "prefill":
         pairs = _pairs(positions, max(memory.logical_kv_tokens, positions))
@@ -99,11 +134,11 @@ def _weights(work: Work, positions: int) -> int:
     return dense + min(work.expert_nbytes, positions * (work.active_nbytes - dense))
 
 
-def _flops(work: Work, positions: int, rows: int, pairs: int) -> int:
+def _flops(work: Work, positions: int, rows: int, pairs: float) -> int:
     return (
         positions * work.flops_per_position
         + rows * work.flops_per_logits
-        + pairs * work.flops_per_pair
+        + round(pairs * work.flops_per_pair)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import sleep
 from typing import Any
@@ -14,10 +14,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from explorer import machine
+from explorer import machine, metrics
+from explorer.attention import TreeMask
 from explorer.cache.prefix import PrefixCache
 from explorer.config import RunConfig
 from explorer.events import Rates, Work
+from explorer.eviction import Evictor
 from explorer.generate import run
 from explorer.models import LoadedModel
 from explorer.phases import passes, phases, quantile
@@ -119,9 +121,7 @@ def test_backends_that_run_path_by_path_read_the_weights_once_a_path() -> None:
     assert phases(hand(backend="cow"))["decode"]["weight_nbytes"] == 500
 
 
-def test_of_many_experts_a_pass_reads_what_its_positions_may_have_chosen() -> (
-    None
-):
+def test_of_many_experts_a_pass_reads_what_its_positions_may_have_chosen() -> None:
     experts = 64 * 5  # 2 of 64 a position; the rest is dense
     work = replace(WORK, weight_nbytes=180 + experts, active_nbytes=190, expert_nbytes=experts)
     found = phases(hand(work))
@@ -184,6 +184,50 @@ def test_pairs_are_those_that_a_walk_over_the_tree_finds(llama: LoadedModel, bac
         rows = len(step.paths)
         expected = step.positions * work.flops_per_position + logits * work.flops_per_logits
         assert one.flops == expected + seen * work.flops_per_pair
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(policy="window", budget=16),
+        dict(policy="h2o", budget=16),
+        dict(policy="h2o", budget=8, pyramid=0.5),
+        dict(policy="fifo", layer_budgets=(6, 14)),
+        dict(policy="random", budget=8, adaptive=True),
+        dict(policy="h2o", budget=9, strategy="aggregate", residual_entries=2),
+        dict(policy="window", budget=40),  # no token leaves before the prompt is read
+        dict(policy="window", budget=20, prefill_chunk=512),
+    ],
+)
+def test_pairs_under_a_policy_are_those_of_the_masks_that_passes_ran_with(
+    changes: dict[str, Any], llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masked: list[float] = []
+    begin = Evictor.begin
+
+    def spy(self: Evictor, mask: TreeMask, ids: Sequence[int]) -> TreeMask:
+        masked.append(mask.visible.sum() / len(mask.visible))
+        return begin(self, mask, ids)
+
+    monkeypatch.setattr(Evictor, "begin", spy)
+    options = dict(sinks=1, recent=2, max_new_tokens=12, max_finished=1, prompt_ids=range(24))
+    config = RUN.replace(**(options | changes))
+    prefix = PrefixCache(block_size=4)
+    work = llama.info.work
+    assert work is not None
+    for _ in range(2):  # once more with what of the prompt may be reused
+        masked.clear()
+        rows = 1
+        trace = run(llama, config, prefix=prefix)
+        for (step, one), pairs in zip(passes(trace), masked, strict=True):
+            expected = step.positions * work.flops_per_position
+            expected += (rows if step.phase == "decode" else 1) * work.flops_per_logits
+            assert one.flops == expected + pairs * work.flops_per_pair
+            rows = len(step.paths)
+    budget = changes.get("budget")
+    found, was_evicted = metrics.reused(trace), any(step.evictions for step in trace)
+    assert found is not None
+    assert (found.hit_tokens > 0, was_evicted) == (budget == 40, budget != 40)
 
 
 def test_recomputing_computes_every_text_whole_and_keeps_nothing(llama: LoadedModel) -> None:

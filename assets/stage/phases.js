@@ -4,7 +4,7 @@ const SEQUENTIAL = new Set(["deepcopy", "recompute"]); // one pass for each path
 const PHASES = ["prefill", "decode"];
 const SUMS = ["steps", "tokens", "positions", "seconds", "weight_nbytes", "kv_read_nbytes", "kv_written_nbytes", "flops", "compute", "memory"];
 
-const known = new WeakMap(); // log -> sums up to each step, by phase: a log only grows
+const known = new WeakMap(); // log -> {all: sums up to each step, by phase, sight}: a log only grows
 
 /** Keys that the last `queries` tokens of a text of `length` see, each itself among them. */
 function pairs(queries, length) {
@@ -30,14 +30,39 @@ function weights({ weight_nbytes: all, active_nbytes: active, expert_nbytes: exp
   return dense + Math.min(experts, positions * (active - dense));
 }
 
-/** What the pass of one step computed and moved, `rows` paths being live before it. */
-function passOf(header, step, rows) {
+/** How many tokens each path of a run with a policy sees in each layer, followed from step to step. */
+class Sight {
+  rows = null; // [paths] [layers], null before the first pass
+  ids = [];
+
+  constructor(numLayers) {
+    this.numLayers = numLayers;
+  }
+
+  /** Pairs of a query and a key that it sees in the pass of `step`, mean of layers. */
+  passed(step) {
+    const given = Math.max(step.memory_forward.logical_kv_tokens - step.positions, 0);
+    const rows = this.rows ?? [Array(this.numLayers).fill(given)];
+    const queries = Math.floor(step.positions / rows.length);
+    const seen = rows.flat().reduce((sum, each) => sum + pairs(queries, each + queries), 0);
+    const after = rows.map((row) => row.map((each) => each + queries));
+    const at = new Map(this.ids.map((path, row) => [path, row]));
+    for (const { layer, paths } of step.evictions ?? []) for (const path of paths.flat()) after[at.get(path) ?? 0][layer] -= 1;
+    this.rows = step.parents.length ? step.parents.map((parent) => [...after[parent]]) : [Array(this.numLayers).fill(0)];
+    this.ids = step.paths;
+    return seen / this.numLayers;
+  }
+}
+
+/** What the pass of one step computed and moved, `rows` paths being live before it; `sight` of a run with a policy. */
+function passOf(header, step, rows, sight) {
   const { config: { cache: { backend } }, model: { work }, rates } = header;
   const { positions, phase, memory_forward: memory } = step;
   const isPrefill = phase === "prefill";
   const passes = SEQUENTIAL.has(backend) ? rows : 1;
   let seen = memory.logical_kv_tokens; // one query a path, which sees all that the path sees
-  if (backend === "recompute") seen = rows * pairs(Math.floor(positions / rows), Math.floor(positions / rows));
+  if (sight) seen = sight.passed(step);
+  else if (backend === "recompute") seen = rows * pairs(Math.floor(positions / rows), Math.floor(positions / rows));
   else if (isPrefill) seen = pairs(positions, Math.max(memory.logical_kv_tokens, positions));
   const pass = {
     steps: 1, tokens: isPrefill ? positions : rows, positions, seconds: step.seconds, kv_read_nbytes: memory.kv_live_nbytes,
@@ -45,7 +70,7 @@ function passOf(header, step, rows) {
   };
   if (!work) return pass;
   pass.weight_nbytes = passes * weights(work, Math.floor(positions / passes));
-  pass.flops = positions * work.flops_per_position + rows * work.flops_per_logits + seen * work.flops_per_pair;
+  pass.flops = positions * work.flops_per_position + rows * work.flops_per_logits + rounded(seen * work.flops_per_pair);
   if (!rates) return pass;
   const compute = pass.flops / rates.flops_per_second;
   const memorySeconds = (pass.weight_nbytes + pass.kv_read_nbytes + pass.kv_written_nbytes) / rates.nbytes_per_second;
@@ -54,12 +79,13 @@ function passOf(header, step, rows) {
 }
 
 function sums(log) {
-  if (!known.has(log)) known.set(log, []);
-  const all = known.get(log);
+  const { config, model } = log.header;
+  if (!known.has(log)) known.set(log, { all: [], sight: config.eviction?.policy ? new Sight(model.num_layers) : null });
+  const { all, sight } = known.get(log);
   for (let at = all.length; at < log.length; at++) {
     const step = log.steps[at];
     const before = all[at - 1] ?? Object.fromEntries(PHASES.map((phase) => [phase, Object.fromEntries(SUMS.map((name) => [name, 0]))]));
-    const pass = passOf(log.header, step, step.phase === "decode" ? log.steps[at - 1]?.paths.length || 1 : 1);
+    const pass = passOf(log.header, step, step.phase === "decode" ? log.steps[at - 1]?.paths.length || 1 : 1, sight);
     const own = before[step.phase];
     all.push({ ...before, [step.phase]: Object.fromEntries(SUMS.map((name) => [name, own[name] + pass[name]])) });
   }

@@ -17,6 +17,7 @@ from explorer.phases import phases
 from explorer.trace import Trace
 
 HERE = Path(__file__).parent
+STORED = ("int8", "h2o", "aggregate", "mixed")
 FILE = HERE / "phases.json"
 # Of the bundled model, roughly; weights and rates at which steps are bound by either.
 WORK = Work(
@@ -33,7 +34,7 @@ RATES = Rates(flops_per_second=5e9, nbytes_per_second=4e9, conditions="set by ha
 def traces() -> dict[str, Path]:
     """The runs of every backend, and two that evict or store in integers."""
     found = {file.stem: file for file in sorted((HERE / "backends").glob("*.jsonl"))}
-    return found | {name: HERE / "stored" / f"{name}.jsonl" for name in ("int8", "h2o")}
+    return found | {name: HERE / "stored" / f"{name}.jsonl" for name in STORED}
 
 
 def document() -> dict[str, Any]:
