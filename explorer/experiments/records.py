@@ -20,9 +20,9 @@ class Records:
     """Rows that are done, on disk and by key. `open` starts a file or goes on with one.
 
     The first line says what was swept under which conditions; the others are rows
-    (`{"key", "name", "axes", "measures", "seconds"}`) or failures (`"error"` instead of measures).
-    A line is written by one call and synced, so that a kill leaves whole lines and at most one
-    torn one at the end, which is dropped.
+    (`{"key", "name", "axes", "ran_on", "measures", "seconds"}`) or failures (`"error"` instead of
+    measures). A line is written by one call and synced, so that a kill leaves whole lines and at
+    most one torn one at the end, which is dropped.
     """
 
     def __init__(self, folder: Path, header: Mapping[str, Any], resume: bool) -> None:
@@ -95,7 +95,7 @@ class Records:
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the table: name, axes and measures side by side, without those that begin with _."""
     columns = {"name": row["name"], **row["axes"], **row.get("measures", {})}
-    columns["seconds"] = row.get("seconds")
+    columns |= {"ran_on": row.get("ran_on"), "seconds": row.get("seconds")}
     if "error" in row:
         columns["error"] = row["error"]
     return {name: value for name, value in columns.items() if not name.startswith("_")}

@@ -14,6 +14,7 @@ import orjson
 from explorer import __version__
 from explorer.config import InputError, RunConfig
 from explorer.experiments.base import Axes, Point, Show
+from explorer.experiments.cluster import LOCAL, rows_on_ray
 from explorer.experiments.records import Records, flat, to_csv
 from explorer.experiments.workers import (
     Load,
@@ -119,18 +120,19 @@ class OpenSweep:
         work = Work(plan.module, dict(plan.options))
         if not waiting:
             return iter(())
-        if plan.ray is not None:
-            from explorer.experiments.cluster import rows_on_ray
-
+        if plan.ray not in (None, LOCAL):
             return rows_on_ray(work, waiting, plan.ray, plan.jobs, self._say)
         worker = Worker(work, self._load)
         by_model = {device_of(point.config): point.config for _, point in waiting}
         if len(by_model) == 1:
             worker.ready(waiting[0][1].config)  # what cannot be loaded at all is no row's failure
-        if plan.jobs == 1:
+        if plan.jobs == 1 and plan.ray is None:
             return rows_here(worker, waiting)
         for config in by_model.values() if len(by_model) > 1 else ():
             _try(worker, config)
+        if plan.ray is not None:
+            del worker  # it has told what an actor needs
+            return rows_on_ray(work, waiting, plan.ray, plan.jobs, self._say)
         jobs = min(affordable(plan.jobs, self._say), len(waiting))
         if jobs == 1:
             return rows_here(worker, waiting)

@@ -84,6 +84,7 @@ class Worker:
         row: Row = {"key": key, "name": point.name, "axes": point.axes}
         try:
             model, prepared = self.ready(point.config)
+            row["ran_on"] = f"{model.info.device}, {model.info.dtype}"
             row["measures"] = self.sweep.measure(model, point, prepared)
         except Exception as error:  # whatever it is, it is this row's: it goes on record
             row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -41,6 +41,10 @@ def plan_of(folder: Path, model: Path, **changes: Any) -> Plan:
     return Plan(MODULE, config, options, folder, **changes)
 
 
+def ran_on() -> str:
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
 def squares(document: dict[str, Any]) -> list[int]:
     return [row["square"] for row in document["rows"]]
 
@@ -70,6 +74,7 @@ def test_every_point_is_a_row_in_the_points_order(tmp_path: Path, model_folder: 
     assert shown == [(number + 1, 8, f"row {number}") for number in range(8)]
     assert json.loads((tmp_path / "counting.json").read_text()) == document
     assert "_process" not in document["rows"][0]
+    assert {row["ran_on"] for row in document["rows"]} == {f"{ran_on()}, float32"}
 
 
 def test_the_table_as_csv_has_a_line_a_row(tmp_path: Path, model_folder: Path) -> None:
