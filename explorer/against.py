@@ -49,6 +49,8 @@ class FullCache:
     def compare(self, forward: Forward, decisions: Sequence[Decision]) -> tuple[Decision, ...]:
         """The decisions, one a row of the pass, with `kl`, `full_top` and `top`."""
         assert self._logits is not None
+        if (source := self._backend.model.source) is not None:
+            source.looked(())  # nobody asks what this one looked at
         kl = divergence(self._logits, forward.logits)
         tops = [logits.argmax(dim=-1).to(kl.dtype) for logits in (self._logits, forward.logits)]
         table = torch.stack([kl, *tops]).cpu().tolist()

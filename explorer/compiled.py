@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 COMPILER = "inductor"
-BLOCKS = ("mlp", "feed_forward", "ffn")
+BLOCKS = ("mlp", "feed_forward", "ffn", "DenseReluDense")
 ROWS = (1, 2, 5)  # a compiled block is tried with as many
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}  # of the outputs' size
 

@@ -62,19 +62,23 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-@lru_cache
 def rates(device: str, dtype: str, threads: int) -> Rates | None:
     """The best this machine did in a few tries, measured once a process: a square product in
-    `dtype`, and reading memory. `threads` are torch's. None where there is no room for it."""
+    `dtype`, and reading memory. `threads` are torch's. None where there is no room for it now."""
+    try:
+        return _measured(device, dtype, threads)
+    except RuntimeError:  # out of memory: predictions are unknown then, the run goes on
+        return None
+
+
+@lru_cache
+def _measured(device: str, dtype: str, threads: int) -> Rates:
     import torch
 
     where, is_cuda = torch.device(device), device.startswith("cuda")
-    try:
-        size, product = _product(where, getattr(torch, dtype), LARGEST_SIZE[is_cuda])
-        numbers = torch.ones(READ_NBYTES[is_cuda] // 4, dtype=torch.float32, device=where)
-        read = _fastest(numbers.sum, where)
-    except RuntimeError:  # out of memory: predictions are unknown then, the run goes on
-        return None
+    size, product = _product(where, getattr(torch, dtype), LARGEST_SIZE[is_cuda])
+    numbers = torch.ones(READ_NBYTES[is_cuda] // 4, dtype=torch.float32, device=where)
+    read = _fastest(numbers.sum, where)
     name = torch.cuda.get_device_name(where) if is_cuda else device
     on = f"{processor()}, {threads} threads" if where.type == "cpu" else name
     return Rates(

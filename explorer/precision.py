@@ -41,6 +41,8 @@ class Float32:
     def compare(self, forward: Forward, decisions: Sequence[Decision]) -> tuple[Decision, ...]:
         """The decisions, one a row of the pass, with `top`, `float32_top` and `float32_error`."""
         assert self._logits is not None
+        if (source := self._backend.model.source) is not None:
+            source.looked(())  # nobody asks what this one looked at
         own = forward.logits.float()
         apart = torch.where(own == self._logits, 0.0, (own - self._logits).abs())  # -inf is -inf
         columns = [own.argmax(-1).float(), self._logits.argmax(-1).float()]  # exact below 2**24

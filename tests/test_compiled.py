@@ -14,7 +14,7 @@ from explorer.config import RunConfig
 from explorer.generate import prepare, run
 from explorer.metrics import tree_digest
 from explorer.models import LoadedModel
-from tests import architectures
+from tests import architectures, seq2seq_models
 
 RUN = RunConfig(
     prompt_ids=tuple((7 * i + 3) % 60 for i in range(9)),
@@ -99,6 +99,23 @@ def test_a_model_without_blocks_of_their_own_says_so() -> None:
     assert found.notes == (
         "OPTForCausalLM has no feed-forward blocks of their own, so nothing was compiled.",
     )
+
+
+@pytest.mark.parametrize("name", ["t5", "t5_gated", "umt5_bias_in_every_layer"])
+def test_blocks_of_t5_are_compiled_in_encoder_and_decoder(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = Compiler()
+    monkeypatch.setattr(compiled, "COMPILER", compiler)
+    model = LoadedModel(seq2seq_models.build(name))
+    found = prepare(model, RUN.replace(compile=True)).execution
+    assert found is not None
+    assert found.compiled == 2 + seq2seq_models.NUM_LAYERS
+    assert not any("feed-forward" in note for note in found.notes)
+    tried = compiler.calls
+    trace = run(model, RUN.replace(compile=True))
+    assert compiler.calls == tried + 2 + seq2seq_models.NUM_LAYERS * len(trace)
+    assert tree_digest(trace) == tree_digest(run(model, RUN))
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from explorer.cli import app
@@ -16,6 +17,7 @@ from explorer.experiments.base import QUICK
 from explorer.generate import prepare, run
 from explorer.metrics import leaves, result, tree_digest
 from explorer.models import LoadedModel, load_model
+from explorer.seq2seq import Source
 from explorer.tiny.pairs import phrases
 from explorer.trace import Trace
 from explorer.ui import presets
@@ -43,6 +45,25 @@ def test_run_prints_the_cross_attention_cache_apart_from_the_paths() -> None:
     assert document["cross"] == {"tokens": source, "nbytes": 2 * layer}
     assert document["run"]["model"] == "tiny-seq2seq"
     assert document["counters"]["forward_token_steps"] > source
+
+
+def test_what_follows_a_run_gathers_nothing_of_what_it_looked_at(
+    model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gathered: dict[Source, int] = {}
+    forward = Source.forward
+
+    def spy(self: Source, *given: Any, **more: Any) -> torch.Tensor:
+        logits = forward(self, *given, **more)
+        gathered[self] = max(gathered.get(self, 0), len(self._looks))
+        return logits
+
+    monkeypatch.setattr(Source, "forward", spy)
+    beside = dict(against_full=True, against_float32=True, max_new_tokens=6)
+    trace = run(model, RunConfig(**(RUN | beside)))
+    assert len(trace) == 6
+    assert list(gathered.values()) == [1, 1, 1]
+    assert all(each.look for step in trace for each in step.decisions)
 
 
 def test_runs_of_decoder_only_models_have_no_cross_attention_cache() -> None:
