@@ -276,6 +276,9 @@ class Reused:
     for all of it, or, where no such run had this length, for those hit, a pass's seconds shared
     evenly among its tokens. `seconds` is what this run took for the same tokens: look-up and
     copying, and for all of the prompt the passes too. `seconds_saved` is the difference.
+
+    With integer storage a hit is not exact: the rest of the prompt reads rounded keys and values,
+    where a cold pass had read them before they were rounded. `max_abs_error` does not tell of it.
     """
 
     hit_tokens: int
@@ -290,7 +293,7 @@ class Reused:
     cold_tokens: int = 0
     seconds_saved: float | None = None  # None: tokens were hit that nobody had timed
     max_abs_error: float | None = None  # of the keys and values hit, where they lay rounded on disk
-    reason: str = ""  # why nothing was looked up, a sentence
+    reason: str = ""  # why nothing was hit, a sentence
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,10 @@ def reused_words(found: Reused) -> str:
     saved = found.seconds_saved
     if saved is not None:
         amount = f"{abs(saved):.2f} s" if abs(saved) >= 0.1 else f"{abs(saved) * 1000:.1f} ms"
-        line += f", {amount} {'saved' if saved > 0 else 'lost'}"
+        about = (
+            "about " if found.cold_tokens < total else ""
+        )  # the shares of longer prompts' passes
+        line += f", {about}{amount} {'saved' if saved > 0 else 'lost'}"
     if found.max_abs_error is not None:
         line += f"; they lay in 8 bits, off by at most {found.max_abs_error:.2g}"
     return line

@@ -11,13 +11,15 @@ A prefix hit is slots filled before prefill; nothing else of a run changes.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import uuid
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,11 +27,13 @@ import torch
 from explorer.backends import BACKENDS, Backend
 from explorer.cache import disk
 from explorer.cache.disk import Stored
-from explorer.cache.nodes import Lease, Node, Owner
-from explorer.config import RunConfig
+from explorer.cache.nodes import Lease, Owner, Timed
+from explorer.cache.quant import storage_of
+from explorer.config import InputError, RunConfig
 from explorer.events import Reused, Step
 
 if TYPE_CHECKING:
+    from explorer.cache.blocks import Block
     from explorer.cache.prefix import PrefixCache
     from explorer.models import LoadedModel
 
@@ -56,9 +60,11 @@ class Reuse:
         self._cache = None if is_off else prefix
         self._config, self._backend, self._ids = config, backend, ids
         self.reason = "" if is_off else why_not(model, config, backend)
-        self._context = "" if is_off or self.reason else context(model, config)
+        self._context = "" if is_off or self.reason else context(model, config, len(ids))
+        self._is_long = rope_length(model) < len(ids)
+        self._storages = [storage_of(config, layer) for layer in range(model.info.num_layers)]
         self._lease: Lease | None = None
-        self._where = f"{machine()} {model.device.type}"
+        self._where = conditions(model, config)
         self._seconds = 0.0  # of look-up and copying
         self._passes: list[tuple[int, float]] = []  # positions, seconds
         self._stored = (0, 0)
@@ -66,17 +72,53 @@ class Reuse:
     def fill(self) -> int:
         """Take what is there. Returns how many tokens need no pass."""
         cache = self._cache
-        if cache is None or self.reason:
+        if cache is None:
+            return 0
+        if self.reason:
+            cache.count_missed(len(self._ids))
             return 0
         began = perf_counter()
-        self._lease = cache.lease(self._context, self._ids, self._config.cache.prefix_min_tokens)
+        least = self._config.cache.prefix_min_tokens
+        self._lease = cache.lease(self._context, self._ids, least, self._usable)
         num_tokens = self._lease.num_hit * cache.block_size
         if num_tokens:
+            for node in self._lease.nodes:
+                try:
+                    _ = node.block.buffer
+                except InputError:
+                    cache.forget(node)  # so that the next run computes it
+                    raise
             self._backend.fill(self._ids[:num_tokens], self._lease.blocks)
             if self._backend.model.device.type == "cuda":
                 torch.cuda.synchronize(self._backend.model.device)
         self._seconds = perf_counter() - began
         return num_tokens
+
+    def _usable(self, blocks: Sequence[Block]) -> int:
+        """How many of `blocks`, the prompt's first, a cold run may have in their place: none in
+        fewer bits than it stores, and none that would shift the pieces in which it reads a text
+        whose rotary table changes on the way."""
+        assert self._cache is not None
+        size, usable = self._cache.block_size, 0
+        for number, block in enumerate(blocks):
+            depth = np.arange(number * size, (number + 1) * size)
+            age = len(self._ids) - 1 - depth
+            if any(
+                storage is not None and (bits < storage.bits(depth, age)).any()
+                for storage, bits in zip(self._storages, block.bits, strict=True)
+            ):
+                break
+            usable = number + 1
+        if self._is_long:
+            while usable * size % self._config.cache.prefill_chunk:
+                usable -= 1
+        if blocks and not usable:
+            self.reason = "What is there lies in fewer bits than this run stores it in."
+            if self._is_long:
+                self.reason = "What is there ends within the first pass of a cold run."
+        elif 0 < usable * size < self._config.cache.prefix_min_tokens:
+            self.reason = f"{usable * size:,} tokens are there, less than prefix_min_tokens."
+        return usable
 
     def passed(self, step: Step) -> None:
         """A pass of the prefill is over."""
@@ -122,7 +164,9 @@ class Reuse:
         )
 
     def _error(self) -> float | None:
-        """By how much the keys and values that were hit are off at most; None: they are exact."""
+        """By how much the keys and values that were hit are off at most from those that a run had
+        stored; None: they are those. Of integer storage these are themselves rounded: later tokens
+        of the prompt read them so, where a cold pass had read the numbers before rounding."""
         blocks = self._lease.blocks[: self._lease.num_hit] if self._lease is not None else []
         return max((block.max_abs_error for block in blocks), default=0.0) or None
 
@@ -136,7 +180,7 @@ class Reuse:
         if of_hit is not None:
             self._remember(hit, of_hit)
         total = len(self._ids)
-        of_all = self._lease.nodes[-1].cold_seconds.get(self._where, {}).get(total)
+        of_all = self._lease.nodes[-1].whole_seconds.get(self._where, {}).get(total)
         if hit and of_all is not None:
             return self._seconds + sum(spent for _, spent in self._passes), of_all, total
         return self._seconds, of_hit if hit else None, hit
@@ -153,13 +197,13 @@ class Reuse:
         size, nodes = self._cache.block_size, self._lease.nodes
         for number in range(start // size, len(nodes)):
             end = (number + 1) * size
-            self._note(nodes[number], end, float(np.interp(end, ends, at)))
+            self._note(nodes[number].cold_seconds, end, float(np.interp(end, ends, at)))
         if start == 0:
-            self._note(nodes[-1], len(self._ids), at[-1])
+            self._note(nodes[-1].whole_seconds, len(self._ids), at[-1])
 
-    def _note(self, node: Node, num_tokens: int, seconds: float) -> None:
+    def _note(self, seconds_of: Timed, num_tokens: int, seconds: float) -> None:
         """The least that was measured: the first pass of a process takes longer than it must."""
-        known = node.cold_seconds.setdefault(self._where, {})
+        known = seconds_of.setdefault(self._where, {})
         known[num_tokens] = min(known.get(num_tokens, seconds), seconds)
 
     def close(self) -> None:
@@ -174,6 +218,15 @@ def machine() -> str:
     return hashlib.sha256(f"{uuid.getnode()} {platform.processor()}".encode()).hexdigest()[:16]
 
 
+def conditions(model: LoadedModel, config: RunConfig) -> str:
+    """What seconds depend on beside the text: those measured otherwise say nothing of this run."""
+    device = model.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    kernel = f"{config.attention_kernel}{' compiled' * config.compile}"
+    pieces = f"{config.cache.prefill_chunk} tokens a pass"
+    return f"{machine()} {name}, {torch.get_num_threads()} threads, {kernel}, {pieces}"
+
+
 def why_not(model: LoadedModel, config: RunConfig, backend: Backend) -> str:
     """Why the run reads its prompt anew whatever the cache holds, a sentence; "" if it need not."""
     name, eviction = config.cache.backend, config.eviction
@@ -184,6 +237,8 @@ def why_not(model: LoadedModel, config: RunConfig, backend: Backend) -> str:
         return "What the decoder read depends on the encoder's text as well."
     if len(set(getattr(model.module, "hf_device_map", {}).values())) > 1:
         return "The model's layers lie on several devices."
+    if any(kind == "dynamic" for kind, _ in ropes(model)):
+        return "The model's rotary table grows with the text, so equal beginnings have other keys."
     evictor = getattr(backend, "evictor", None)
     if evictor is None:
         return ""
@@ -196,14 +251,34 @@ def why_not(model: LoadedModel, config: RunConfig, backend: Backend) -> str:
     return ""
 
 
-def context(model: LoadedModel, config: RunConfig) -> str:
-    """What keys and values depend on beside the tokens: the model, its number format, and, for
-    quantised storage, the format and in which pieces the prompt is read."""
+def ropes(model: LoadedModel) -> Iterator[tuple[Any, float]]:
+    """Kind of every rotary table of the model, and up to how many tokens its first form holds."""
+    config = model.module.config.get_text_config(decoder=True)
+    found = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    parts = [part for part in found.values() if isinstance(part, dict)] or [found]
+    for part in parts:  # one for every kind of layer where these differ
+        names = "original_max_position_embeddings", "max_position_embeddings"
+        lengths = [part.get(names[0]), *(getattr(config, name, None) for name in names)]
+        length = next((float(length) for length in lengths if length is not None), math.inf)
+        yield part.get("rope_type", part.get("type", "default")), length
+
+
+def rope_length(model: LoadedModel) -> float:
+    """From more tokens on the whole text's rotary table is another one (longrope)."""
+    return min((length for kind, length in ropes(model) if kind == "longrope"), default=math.inf)
+
+
+def context(model: LoadedModel, config: RunConfig, num_tokens: int) -> str:
+    """What keys and values depend on beside the tokens: the model, its number format, for quantised
+    storage the format and in which pieces the prompt is read, and, where the prompt's `num_tokens`
+    are beyond the first form of the rotary table, that they are."""
     cache = config.cache
     storage = "model"
     if cache.kv_dtype != "model":
         of = cache.kv_dtype, cache.kv_group, cache.kv_recent, cache.prefill_chunk
         storage = f"{of}, {config.eviction.sinks} sinks"
+    if num_tokens > rope_length(model):
+        storage += f", long, {cache.prefill_chunk} tokens a pass"
     return owner(model).context(storage)
 
 

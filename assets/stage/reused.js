@@ -13,12 +13,14 @@ export function reusedWords({ steps }) {
   }
   const off = found.max_abs_error ?? null;
   const rounded = off === null ? "" : `; they lay in 8 bits, off by at most ${Number(off.toPrecision(2))}`;
-  return `${count(found.hit_tokens)} of ${count(total)} prompt tokens reused${savedWords(found.seconds_saved ?? null)}${rounded}`;
+  return `${count(found.hit_tokens)} of ${count(total)} prompt tokens reused${savedWords(found, total)}${rounded}`;
 }
 
-function savedWords(saved) {
+function savedWords(found, total) {
+  const saved = found.seconds_saved ?? null;
   if (saved === null) return "";
+  const about = found.cold_tokens < total ? "about " : ""; // the shares of longer prompts' passes
   const most = Math.abs(saved);
   const amount = most >= 0.1 ? `${most.toFixed(2)} s` : `${(1000 * most).toFixed(1)} ms`;
-  return `, ${amount} ${saved > 0 ? "saved" : "lost"}`;
+  return `, ${about}${amount} ${saved > 0 ? "saved" : "lost"}`;
 }

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from explorer.cache.codes import dequantize, dequantize_rows, quantize, quantize_rows, unpack
@@ -100,6 +101,14 @@ class Block:
         self.max_abs_error = max_abs_error
         self.nbytes = sum(size for _, _, size in _places(layout))
         self._read = read
+
+    @property
+    def bits(self) -> list[np.ndarray]:
+        """Of every layer, in how many bits each token is stored."""
+        return [
+            np.repeat([form.bits for form in forms], [form.tensors[0][1][1] for form in forms])
+            for forms in self.layout
+        ]
 
     @classmethod
     def of(cls, layers: Sequence[Sequence[Segment]]) -> Block:

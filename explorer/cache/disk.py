@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from explorer.cache.blocks import Block, Layout
-from explorer.cache.index import FORMAT, INDEX, VERSION, Entry, Index, check, damaged, read_index
+from explorer.cache.index import (
+    FORMAT,
+    INDEX,
+    VERSION,
+    Entry,
+    Index,
+    check,
+    damaged,
+    read_index,
+    sealed,
+)
 from explorer.cache.nodes import Node, Owner
 from explorer.config import InputError
 
@@ -51,6 +62,17 @@ class Stored:
     nbytes: int
     seconds: float
     max_abs_error: float | None  # None: nothing was rounded to be written
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError where a cache cannot be saved in `folder`, which is made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        words = f"Cannot write the prefix cache to {folder}: {problem.strerror}."
+        raise InputError(words) from problem
 
 
 def is_saved(folder: Path) -> bool:
@@ -74,7 +96,7 @@ def save(cache: PrefixCache, folder: Path, owner: Owner, kv_dtype: str = "model"
     InputError where that cannot be."""
     began = perf_counter()
     check_dtype(kv_dtype)
-    nodes = [node for node in cache.nodes if owner.owns(node.context)]
+    nodes = _readable(cache, owner)
     blocks = [_rounded(node.block) if kv_dtype == "int8" else node.block for node in nodes]
     buffers = [block.buffer.cpu() for block in blocks]
     name = f"blocks-{uuid.uuid4().hex}.safetensors"
@@ -122,9 +144,28 @@ def load(cache: PrefixCache, folder: Path, owner: Owner) -> Stored:
             raise damaged(folder, f"block {entry.key[:12]} is missing or of another size")
         parent = None if entry.parent is None else bytes.fromhex(entry.parent)
         context = index.contexts[entry.context]
-        if cache.add(context, parent, entry.tokens, block, entry.cold_seconds):
+        if cache.add(context, parent, entry.tokens, block, entry.cold_seconds, entry.whole_seconds):
             blocks, nbytes = blocks + 1, nbytes + block.nbytes
     return Stored(blocks, nbytes, perf_counter() - began, _error(index))
+
+
+def _readable(cache: PrefixCache, owner: Owner) -> list[Node]:
+    """The owner's blocks. What was loaded from a folder that has been damaged since, and all that
+    goes on from it, leaves the cache."""
+    found: list[Node] = []
+    lost: set[Node] = set()
+    for node in cache.nodes:
+        if not owner.owns(node.context):
+            continue
+        try:
+            if node.parent in lost:
+                lost.add(node)
+            elif node.block.buffer is not None:
+                found.append(node)
+        except InputError:
+            lost.add(node)
+            cache.forget(node)
+    return found
 
 
 def _error(index: Index) -> float | None:
@@ -151,7 +192,8 @@ def _index(
             layout=layouts.setdefault(block.layout, len(layouts)),
             checksum=checksum,
             max_abs_error=block.max_abs_error,
-            cold_seconds={where: dict(at) for where, at in node.cold_seconds.items()},
+            cold_seconds=node.cold_seconds,
+            whole_seconds=node.whole_seconds,
         )
         for node, block, checksum in zip(nodes, blocks, checksums, strict=True)
     )
@@ -208,7 +250,7 @@ def _put(file: FileIO, parts: list[memoryview]) -> None:
 def _replace(folder: Path, index: Index) -> None:
     """Move the new index, safely on the disk, over the old one; the old blocks can go then."""
     old, data, part = _data_of(folder), folder / index.data, folder / f"{index.data}.json"
-    part.write_bytes(orjson.dumps(index, option=orjson.OPT_NON_STR_KEYS))
+    part.write_bytes(sealed(index))
     _sync(part)
     part.replace(folder / INDEX)
     _sync(folder)

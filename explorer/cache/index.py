@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from explorer.cache.blocks import Layout
-from explorer.cache.nodes import Owner, block_key, context_key
+from explorer.cache.nodes import Owner, Timed, block_key, context_key
 from explorer.config import InputError
 
 if TYPE_CHECKING:
     from explorer.cache.prefix import PrefixCache
 
-FORMAT, VERSION = "forkscope-prefix", 1
+FORMAT, VERSION = "forkscope-prefix", 2
 INDEX = "index.json"
 
 
@@ -31,7 +32,8 @@ class Entry:
     layout: int
     checksum: int  # CRC-32
     max_abs_error: float
-    cold_seconds: dict[str, dict[int, float]]
+    cold_seconds: Timed
+    whole_seconds: Timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,12 @@ class Index:
 
 
 _INDEX = TypeAdapter(Index)
+
+
+def sealed(index: Index | dict[str, Any]) -> bytes:
+    """As it is written: with a CRC-32 of all the rest as its last field."""
+    body = orjson.dumps(index, option=orjson.OPT_NON_STR_KEYS)
+    return body[:-1] + b',"checksum":%d}' % zlib.crc32(body)
 
 
 def read_index(folder: Path) -> Index:
@@ -70,7 +78,10 @@ def read_index(folder: Path) -> Index:
                 f"{folder} was saved as version {raw.get('version')} and this Forkscope reads "
                 f"version {VERSION}; give another folder, or delete this one."
             )
-        index = _INDEX.validate_json(data)
+        checksum = raw.pop("checksum", None)
+        if checksum != zlib.crc32(orjson.dumps(raw)):
+            raise damaged(folder, f"{INDEX} is not what was written")
+        index = _INDEX.validate_python(raw, strict=False)
         _check_chain(index)
     except (orjson.JSONDecodeError, ValidationError, ValueError) as problem:
         if isinstance(problem, InputError):

@@ -40,10 +40,14 @@ def context_key(context: str) -> bytes:
     return hashlib.sha256(context.encode()).digest()
 
 
+Timed = dict[str, dict[int, float]]  # seconds by the conditions they were measured under, by tokens
+
+
 @dataclass(slots=True, eq=False)
 class Node:
-    """A block in the forest. `cold_seconds`: by machine and device, then by number of prompt tokens
-    from the text's first on, what computing them took a run that found none of them."""
+    """A block in the forest. `cold_seconds`: what computing the text up to this block's end took a
+    run that found none of it, its share of a pass where none ended there. `whole_seconds`: the same
+    of whole prompts whose last whole block this is, always measured."""
 
     key: bytes
     parent: Node | None
@@ -56,7 +60,8 @@ class Node:
     num_children: int = 0
     pins: int = 0
     is_kept: bool = True
-    cold_seconds: dict[str, dict[int, float]] = field(default_factory=dict)
+    cold_seconds: Timed = field(default_factory=dict)
+    whole_seconds: Timed = field(default_factory=dict)
 
     @property
     def is_loose(self) -> bool:
@@ -135,7 +140,7 @@ class PrefixStats:
 @dataclass(frozen=True, slots=True)
 class BlockView:
     """A block as it may be shown. `age` and `idle` in seconds; `turn`: how many blocks leave before
-    it, None where it is pinned or others go on from it."""
+    it, None where it or one that goes on from it is pinned. `num_children`: blocks right after."""
 
     key: str
     parent: str | None
@@ -146,12 +151,30 @@ class BlockView:
     age: float
     idle: float
     turn: int | None
+    num_children: int
+
+
+def _turns(nodes: Sequence[Node]) -> dict[bytes, int]:
+    """How many leave before each: the eviction played to its end, a parent joining the leaves once
+    its last child has left."""
+    left = {node.key: node.num_children for node in nodes}
+    loose = [(node.rank, number, node) for number, node in enumerate(nodes) if node.is_loose]
+    heapq.heapify(loose)
+    numbers = count(len(nodes))
+    turns: dict[bytes, int] = {}
+    while loose:
+        _, _, node = heapq.heappop(loose)
+        turns[node.key] = len(turns)
+        if (parent := node.parent) is not None:
+            left[parent.key] -= 1
+            if not left[parent.key] and not parent.pins:
+                heapq.heappush(loose, (parent.rank, next(numbers), parent))
+    return turns
 
 
 def views(nodes: Sequence[Node], now: float) -> list[BlockView]:
     """`nodes`, parents before their children, as they may be shown."""
-    loose = sorted((node for node in nodes if node.is_loose), key=lambda node: node.rank)
-    turns = {node.key: turn for turn, node in enumerate(loose)}
+    turns = _turns(nodes)
     depths: dict[bytes, int] = {}
     found = []
     for node in nodes:
@@ -168,6 +191,7 @@ def views(nodes: Sequence[Node], now: float) -> list[BlockView]:
                 age=now - node.born,
                 idle=now - node.used,
                 turn=turns.get(node.key),
+                num_children=node.num_children,
             )
         )
     return found

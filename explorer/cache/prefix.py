@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from statistics import median
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from explorer.cache.nodes import (
     Leaves,
     Node,
     PrefixStats,
+    Timed,
     block_key,
     context_key,
     views,
@@ -90,13 +91,21 @@ class PrefixCache:
             self._shrink()
             return self._evicted - before
 
-    def lease(self, context: str, token_ids: Sequence[int], min_tokens: int = 0) -> Lease:
-        """The longest beginning of `token_ids` that is here in whole blocks, pinned; none shorter
-        than `min_tokens`. The last token is never among it: somebody wants its logits."""
+    def lease(
+        self,
+        context: str,
+        token_ids: Sequence[int],
+        min_tokens: int = 0,
+        usable: Callable[[Sequence[Block]], int] = len,
+    ) -> Lease:
+        """The longest beginning of `token_ids` that is here in whole blocks, pinned: as many of
+        them as `usable` says, none shorter than `min_tokens`. The last token is never among it:
+        somebody wants its logits."""
         found = Lease(context, tuple(token_ids), [])
         keys = self._keys(found, (len(token_ids) - 1) // self.block_size)
         with self._lock:
             chain = list(self._walk(found, keys))
+            chain = chain[: usable([node.block for node in chain])]
             if len(chain) * self.block_size >= min_tokens:
                 self._hold(found, chain)
             found.num_hit = len(found.nodes)
@@ -133,7 +142,8 @@ class PrefixCache:
         parent: bytes | None,
         token_ids: Sequence[int],
         block: Block,
-        cold_seconds: Mapping[str, dict[int, float]],
+        cold_seconds: Timed,
+        whole_seconds: Timed,
     ) -> bool:
         """Put a block after the one whose key is `parent`. Returns whether it is here now."""
         with self._lock:
@@ -144,16 +154,32 @@ class PrefixCache:
             self._hold(lease, [] if before is None else [before])
             node = self._put(before, context, tuple(token_ids), block)
             if node is not None:
-                node.cold_seconds.update({where: dict(at) for where, at in cold_seconds.items()})
+                node.cold_seconds.update(cold_seconds)
+                node.whole_seconds.update(whole_seconds)
                 self._leaves.push(node)
             self._let_go(lease)
             return node is not None
+
+    def forget(self, node: Node) -> None:
+        """Let a block go that cannot be read, with all that goes on from it, whoever holds them."""
+        with self._lock:
+            gone = {node}
+            for other in self._nodes.values():  # parents before their children
+                if other.parent in gone:
+                    gone.add(other)
+            for each in [other for other in self._nodes.values() if other in gone][::-1]:
+                self._drop(each)
 
     def release(self, lease: Lease) -> None:
         """The run is over: its blocks may go. May be called twice."""
         with self._lock:
             self._let_go(lease)
             self._shrink()
+
+    def count_missed(self, num_tokens: int) -> None:
+        """A run read this many tokens of its prompt without a look."""
+        with self._lock:
+            self._queries += num_tokens
 
     def count_saved(self, seconds: float) -> None:
         """A run was faster by this much."""
@@ -234,6 +260,8 @@ class PrefixCache:
     ) -> Node | None:
         """The block's node, which may be an equal one that is here already; None without room, or
         where another text has this key."""
+        if parent is not None and not parent.is_kept:
+            return None
         key = self._key(parent.key if parent else context_key(context), token_ids)
         if (node := self._nodes.get(key)) is not None:
             return node if _is(node, parent, context, token_ids) else None

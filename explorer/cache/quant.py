@@ -273,13 +273,18 @@ def layer_types(config: RunConfig | None) -> Callable[[Pool, int], PoolLayer]:
     """How the pool of a run makes its layers; without a run, in the model's own number format."""
 
     def make(pool: Pool, layer_idx: int) -> PoolLayer:
-        if config is None:
+        storage = None if config is None else storage_of(config, layer_idx)
+        if storage is None:
             return PoolLayer(pool, layer_idx)
-        cache, given = config.cache, config.cache.kv_dtype
-        name = given if isinstance(given, str) else given[layer_idx]
-        if name == "model":
-            return PoolLayer(pool, layer_idx)
-        storage = Storage(name, cache.kv_group, cache.kv_recent, config.eviction.sinks)
         return QuantLayer(pool, layer_idx, storage)
 
     return make
+
+
+def storage_of(config: RunConfig, layer_idx: int) -> Storage | None:
+    """How a run stores a layer; None: in the model's own number format."""
+    cache, given = config.cache, config.cache.kv_dtype
+    name = given if isinstance(given, str) else given[layer_idx]
+    if name == "model":
+        return None
+    return Storage(name, cache.kv_group, cache.kv_recent, config.eviction.sinks)

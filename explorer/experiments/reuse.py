@@ -109,7 +109,8 @@ class Bench:
 
         def look_up() -> float:
             began = perf_counter()
-            lease = self.cache.lease(context(self.model, self.config), self.config.prompt_ids or ())
+            ids = self.config.prompt_ids or ()
+            lease = self.cache.lease(context(self.model, self.config, len(ids)), ids)
             spent = perf_counter() - began
             self.cache.release(lease)
             return spent

@@ -30,6 +30,7 @@ class Shown(Protocol):
     age: float
     idle: float
     turn: int | None
+    num_children: int
 
 
 def prefix(
@@ -71,7 +72,7 @@ def kind_of(block: Shown) -> str:
     """Which of `KINDS` a block is."""
     if block.pins:
         return "in use by a run"
-    if block.turn is None:
+    if block.num_children:
         return "others go on from it"
     return "a leaf" if block.turn else "leaves next"
 

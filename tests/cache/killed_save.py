@@ -27,7 +27,7 @@ def cache_of(number: int) -> PrefixCache:
     states = torch.full((2, 4, 3), float(number))
     block = Block.of([[Segment(FULL, torch.float32, (3, 3), 3, (states, states))]])
     cache = PrefixCache(4)
-    cache.add(OWNER.context("model"), None, (number,) * 4, block, {})
+    cache.add(OWNER.context("model"), None, (number,) * 4, block, {}, {})
     return cache
 
 

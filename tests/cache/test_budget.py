@@ -50,7 +50,7 @@ def test_a_pyramid_keeps_the_total_and_falls(budget: int, pyramid: float, layers
     ("changes", "words"),
     [
         ({"layer_budgets": (9, 9)}, "layer_budgets: give 4 of them, one for each layer"),
-        ({"budget": 0.02}, "budget: 1 tokens in the smallest layer must be more than"),
+        ({"budget": 0.02}, "budget: 1 token in the smallest layer must be more than"),
         ({"budget": 0.1, "pyramid": 0.8}, "lower sinks or recent or pyramid"),
     ],
 )

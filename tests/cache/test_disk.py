@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from explorer.cache import disk
+from explorer.cache.index import sealed
 from explorer.cache.prefix import PrefixCache
 from explorer.config import InputError, RunConfig
 from explorer.generate import run
@@ -90,10 +91,11 @@ def test_what_another_machine_took_says_nothing_of_this_one(
     llama: LoadedModel, tmp_path: Path
 ) -> None:
     disk.save(filled(llama), tmp_path, owner(llama))
-    index = orjson.loads((tmp_path / disk.INDEX).read_bytes())
+    index = read(tmp_path)
     for block in index["blocks"]:
-        block["cold_seconds"] = {"elsewhere": next(iter(block["cold_seconds"].values()))}
-    (tmp_path / disk.INDEX).write_bytes(orjson.dumps(index))
+        for name in ("cold_seconds", "whole_seconds"):
+            block[name] = dict.fromkeys(["elsewhere"], *block[name].values()) if block[name] else {}
+    (tmp_path / disk.INDEX).write_bytes(sealed(index))
     loaded = PrefixCache()
     disk.load(loaded, tmp_path, owner(llama))
     reused = run(llama, config(), prefix=loaded)[0].reused
@@ -141,18 +143,34 @@ def test_blocks_in_8_bits_are_smaller_and_off_by_what_the_index_says(
 # ---- refusals ----------------------------------------------------------------------------------
 
 
+def read(folder: Path) -> dict[str, Any]:
+    index: dict[str, Any] = orjson.loads((folder / disk.INDEX).read_bytes())
+    del index["checksum"]
+    return index
+
+
+def write(folder: Path, index: dict[str, Any]) -> None:
+    """By a hand that knows of the checksum."""
+    (folder / disk.INDEX).write_bytes(sealed(index))
+
+
 def edited(**changes: Any) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
-        index = orjson.loads((folder / disk.INDEX).read_bytes())
-        (folder / disk.INDEX).write_bytes(orjson.dumps(index | changes))
+        write(folder, read(folder) | changes)
 
     return edit
 
 
 def other_tokens(folder: Path) -> None:
-    index = orjson.loads((folder / disk.INDEX).read_bytes())
+    index = read(folder)
     index["blocks"][1]["tokens"][3] += 1
-    (folder / disk.INDEX).write_bytes(orjson.dumps(index))
+    write(folder, index)
+
+
+def other_layout(folder: Path) -> None:
+    index = (folder / disk.INDEX).read_bytes()
+    assert b'["float32",[2,16,8]]' in index
+    (folder / disk.INDEX).write_bytes(index.replace(b'["float32",[2,16,8]]', b'["bool",[2,16,8]]'))
 
 
 def data_of(folder: Path) -> Path:
@@ -182,10 +200,11 @@ def flipped(folder: Path) -> None:
         (flipped, "is not what was written"),
         (other_tokens, "has other tokens than its key says"),
         (edited(format="another"), "names no such format"),
-        (edited(version=2), "was saved as version 2 and this Forkscope reads version 1"),
+        (edited(version=1), "was saved as version 1 and this Forkscope reads version 2"),
         (edited(block_size=8), "in blocks of 8 tokens, not 16; take --prefix-block-size 8"),
         (edited(data="../blocks.safetensors"), "lies elsewhere"),
         (edited(contexts=["abc model"]), "is damaged"),
+        (other_layout, "is not what was written"),
         (edited(layouts=[]), "has no context or layout"),
     ],
 )
@@ -206,6 +225,45 @@ def test_a_damaged_or_foreign_folder_is_refused_in_a_sentence(
     assert len(str(refused.value).splitlines()) == 1
     assert str(tmp_path) in str(refused.value)
     assert loaded.stats().pinned_blocks == 0
+
+
+def lost_block(llama: LoadedModel, folder: Path) -> PrefixCache:
+    """A cache over a folder whose second block was damaged: of 4 blocks of a text and one more."""
+    disk.save(filled(llama), folder, owner(llama))
+    loaded = PrefixCache()
+    disk.load(loaded, folder, owner(llama))
+    data = bytearray(data_of(folder).read_bytes())
+    data[-3 * loaded.nodes[0].block.nbytes - 5] ^= 1
+    data_of(folder).write_bytes(data)
+    return loaded
+
+
+def test_a_damaged_block_is_refused_once_and_then_computed_anew(
+    llama: LoadedModel, tmp_path: Path
+) -> None:
+    loaded = lost_block(llama, tmp_path)
+    with pytest.raises(InputError, match="is not what was written"):
+        run(llama, config(), prefix=loaded)
+    loaded.check_integrity()
+    assert loaded.stats().pinned_blocks == 0
+    again = run(llama, config(), prefix=loaded)
+    assert again[0].reused is not None
+    assert again[0].reused.stored_blocks > 0
+    assert tree_digest(again) == tree_digest(run(llama, config()))
+    assert run(llama, config(), prefix=loaded)[0].positions == 4
+
+
+@pytest.mark.parametrize("kv_dtype", disk.DTYPES)
+def test_a_damaged_block_that_nobody_hits_is_left_out_of_a_save(
+    llama: LoadedModel, tmp_path: Path, kv_dtype: str
+) -> None:
+    loaded = lost_block(llama, tmp_path)
+    saved = disk.save(loaded, tmp_path, owner(llama), kv_dtype)
+    assert 0 < saved.blocks < 5
+    loaded.check_integrity()
+    back = PrefixCache()
+    disk.load(back, tmp_path, owner(llama))
+    assert states(back).keys() == {node.key for node in loaded.nodes}
 
 
 def test_another_model_s_folder_is_refused(llama: LoadedModel, tmp_path: Path) -> None:

@@ -287,13 +287,53 @@ def test_what_leaves_next_is_said_in_order() -> None:
     views = {view.token_ids: view for view in cache.views()}
     turns = {ids: (view.turn, view.depth, view.pins) for ids, view in views.items()}
     assert turns == {
-        (1, 2): (None, 0, 0),
+        (1, 2): (2, 0, 0),
         (3, 4): (0, 1, 0),
         (7, 7): (1, 1, 0),
         (8, 8): (None, 0, 1),
     }
     assert views[(3, 4)].parent == views[(1, 2)].key
     cache.release(held)
+
+
+@pytest.mark.parametrize("order", ["lru", "fifo"])
+@pytest.mark.parametrize("held_ids", [None, [1, 2, 0], [7, 8, 0]])
+def test_blocks_leave_in_the_order_that_was_said(order: str, held_ids: list[int] | None) -> None:
+    cache = PrefixCache(SIZE, order=order)
+    for ids in ([1, 2, 3, 4, 5], [7, 8, 9], [1, 2, 5, 6, 6, 6, 9]):
+        cache.release(read(cache, ids))
+    if held_ids is not None:
+        cache.lease(CONTEXT, held_ids)
+    said = {view.token_ids: view.turn for view in cache.views() if view.turn is not None}
+    left = []
+    for size in reversed(range(len(cache.nodes))):
+        before = {node.token_ids for node in cache.nodes}
+        cache.resize(None, size)
+        left += before - {node.token_ids for node in cache.nodes}
+    assert sorted(said, key=said.__getitem__) == left
+    assert len(left) == len(said) >= 3
+
+
+def test_a_parent_leaves_before_a_leaf_that_was_used_after_it() -> None:
+    cache = PrefixCache(SIZE)
+    for ids in ([1, 2, 3, 4, 5], [7, 8, 9]):
+        cache.release(read(cache, ids))
+    turns = {view.token_ids: view.turn for view in cache.views()}
+    assert turns == {(3, 4): 0, (1, 2): 1, (7, 8): 2}
+
+
+def test_what_is_forgotten_leaves_with_all_that_goes_on_from_it_whoever_holds_it() -> None:
+    cache = PrefixCache(SIZE)
+    held = read(cache, [1, 2, 3, 4, 5, 6, 7])
+    cache.release(read(cache, [1, 2, 8, 8, 7]))
+    cache.forget(held.nodes[1])
+    cache.check_integrity()
+    assert kept(cache) == {(1, 2), (1, 2, 8, 8)}
+    assert cache.extend(held, blocks) == (0, 0)
+    cache.release(held)
+    cache.release(read(cache, [1, 2, 3, 4, 5]))
+    cache.check_integrity()
+    assert kept(cache) == {(1, 2), (1, 2, 8, 8), (1, 2, 3, 4)}
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,12 @@ import threading
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
 
+from explorer import metrics
 from explorer.backends.cow import CowBackend
 from explorer.cache import prefix as prefix_module
 from explorer.cache.blocks import FULL, Block, Segment
@@ -113,10 +116,32 @@ def test_seconds_saved_are_those_of_the_cold_run_less_this_one_s(llama: LoadedMo
     assert reused.seconds > warmed[0].seconds
     assert reused.seconds_saved == reused.cold_seconds - reused.seconds
     assert cache.stats().seconds_saved == pytest.approx(reused.seconds_saved)
-    longer = run(llama, config(PROMPT[:40] + "x" * 30), prefix=cache)[0].reused
+    other = config(PROMPT[:40] + "x" * 30, prefill_chunk=32)
+    longer = metrics.reused(run(llama, other, prefix=cache))
     assert longer is not None
     assert (longer.hit_tokens, longer.cold_tokens) == (32, 32)
     assert longer.cold_seconds == pytest.approx(cold[0].seconds)  # the first pass read 32 tokens
+    assert metrics.reused_words(longer).startswith("32 of 70 prompt tokens reused, about ")
+    assert "about" not in metrics.reused_words(reused)
+
+
+def test_a_share_of_a_longer_prompt_s_pass_is_not_a_cold_run(llama: LoadedModel) -> None:
+    cache = PrefixCache()
+    run(llama, config(PROMPT * 2), prefix=cache)
+    reused = run(llama, config((PROMPT * 2)[:64]), prefix=cache)[0].reused
+    assert reused is not None
+    assert (reused.hit_tokens, reused.cold_tokens) == (48, 48)  # nobody read 64 tokens cold
+
+
+@pytest.mark.parametrize("changes", [{"prefill_chunk": 16}, {"attention_kernel": "math"}])
+def test_seconds_are_held_against_those_of_the_same_settings(
+    llama: LoadedModel, changes: dict[str, Any]
+) -> None:
+    cache = PrefixCache()
+    run(llama, config(), prefix=cache)
+    reused = metrics.reused(run(llama, config(**changes), prefix=cache))
+    assert reused is not None
+    assert (reused.hit_tokens, reused.cold_seconds, reused.seconds_saved) == (64, None, None)
 
 
 def test_what_a_run_says_of_reuse_survives_the_trace_s_file(
@@ -194,6 +219,7 @@ def test_a_run_may_only_read_or_leave_the_cache_alone(llama: LoadedModel) -> Non
     short = run(llama, config(prefix_min_tokens=65), prefix=cache)[0].reused
     assert short is not None
     assert short.hit_tokens == 0
+    assert short.reason == "64 tokens are there, less than prefix_min_tokens."
 
 
 def test_warmed_prompts_are_found(llama: LoadedModel) -> None:
@@ -310,11 +336,108 @@ def test_whole_runs_over_quantised_storage_reuse_evict_and_branch(llama: LoadedM
     assert second[0].reused is not None
     assert second[0].reused.hit_tokens == 64
     assert tree_digest(second) == tree_digest(third)
+    cold = run(llama, under)
+    assert tree_digest(first) == tree_digest(cold)
     for trace in (first, second):
         fullest = max(max(step.memory.layers) for step in trace)
         assert fullest <= 70 * 4
         assert any(step.evictions for step in trace)
-    assert second[0].memory.kv_live_nbytes <= 1.1 * first[0].memory.kv_live_nbytes
+    assert second[0].memory.kv_live_nbytes == cold[0].memory.kv_live_nbytes
+
+
+@pytest.mark.parametrize(
+    ("kv_dtype", "hit_tokens"),
+    [("int8", 32), ("int4", 32), ("adaptive", 0), (("model", "int8"), 32)],
+)
+def test_a_prompt_takes_nothing_in_fewer_bits_than_it_stores_itself(
+    llama: LoadedModel, kv_dtype: Any, hit_tokens: int
+) -> None:
+    """Of 230 tokens all but the last 32 were rounded, the oldest of adaptive to 4 bits; of 70 the
+    last 32 stay as they are and nothing is old."""
+    ids = tuple((31 * i + 7) % 256 for i in range(230))
+    under = RunConfig(prompt_ids=ids, kv_dtype=kv_dtype, max_new_tokens=2)
+    cache = PrefixCache()
+    run(llama, under, prefix=cache)
+    cold = run(llama, under.replace(prompt_ids=ids[:70]))
+    hit = run(llama, under.replace(prompt_ids=ids[:70]), prefix=cache)
+    assert hit[0].reused is not None
+    assert hit[0].reused.hit_tokens == hit_tokens
+    assert hit[0].memory.kv_live_nbytes >= cold[0].memory.kv_live_nbytes
+    assert ("in fewer bits" in hit[0].reused.reason) == (hit_tokens == 0)
+
+
+# ---- rotary tables that depend on the text's length --------------------------------------------
+
+
+def longrope() -> LoadedModel:
+    """A tiny Phi-3 whose table is another one beyond 32 tokens."""
+    torch.manual_seed(0)
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [4.0, 8.0, 16.0, 32.0],
+        "original_max_position_embeddings": 32,
+        "factor": 4.0,
+    }
+    config = Phi3Config(
+        vocab_size=128,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        original_max_position_embeddings=32,
+        pad_token_id=0,
+        eos_token_id=1,
+        initializer_range=0.3,
+        rope_parameters=rope,
+    )
+    return LoadedModel(Phi3ForCausalLM(config).eval())
+
+
+@pytest.mark.parametrize(
+    ("stored", "asked", "chunk", "hit_tokens"),
+    [
+        (50, 20, 512, 0),
+        (20, 50, 512, 0),
+        (20, 24, 512, 16),
+        (50, 45, 512, 0),
+        (60, 60, 16, 48),
+        (60, 60, 24, 48),
+        (60, 45, 24, 0),
+    ],
+)
+def test_a_prompt_on_the_other_side_of_a_rotary_table_s_change_is_read_anew(
+    stored: int, asked: int, chunk: int, hit_tokens: int
+) -> None:
+    model, cache = longrope(), PrefixCache()
+    ids = tuple((31 * i + 7) % 128 for i in range(60))
+    under = RunConfig(
+        prompt_ids=ids, prefill_chunk=chunk, max_new_tokens=6, max_paths=4, entropy_threshold=0.1
+    )
+    run(model, under.replace(prompt_ids=ids[:stored]), prefix=cache)
+    cold = run(model, under.replace(prompt_ids=ids[:asked]))
+    hit = run(model, under.replace(prompt_ids=ids[:asked]), prefix=cache)
+    reused = metrics.reused(hit)
+    assert reused is not None
+    assert reused.hit_tokens == hit_tokens
+    assert tree_digest(hit) == tree_digest(cold)
+
+
+def test_a_rotary_table_that_grows_with_the_text_is_not_reused(llama: LoadedModel) -> None:
+    given = llama.module.config.to_dict()
+    given["rope_parameters"] = {"rope_type": "dynamic", "rope_theta": 10000.0, "factor": 2.0}
+    model, cache = LoadedModel(LlamaForCausalLM(LlamaConfig(**given))), PrefixCache()
+    ids = tuple(range(3, 43))
+    for _ in range(2):
+        trace = run(model, RunConfig(prompt_ids=ids, max_new_tokens=1), prefix=cache)
+    reused = metrics.reused(trace)
+    assert reused is not None
+    assert "rotary table grows" in reused.reason
+    assert cache.stats().blocks == 0
+    assert cache.stats().queries == 80  # they count as missed
 
 
 def test_the_prompt_s_length_and_slots_are_those_of_the_header(llama: LoadedModel) -> None:

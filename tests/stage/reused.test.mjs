@@ -17,6 +17,7 @@ test("what was reused is a line", () => {
   assert.equal(words({}), "487 of 512 prompt tokens reused, 0.31 s saved");
   assert.equal(words({ seconds_saved: 0.0042 }), "487 of 512 prompt tokens reused, 4.2 ms saved");
   assert.equal(words({ seconds_saved: -0.0042 }), "487 of 512 prompt tokens reused, 4.2 ms lost");
+  assert.equal(words({ cold_tokens: 480 }), "487 of 512 prompt tokens reused, about 0.31 s saved");
   assert.equal(words({ seconds_saved: null }), "487 of 512 prompt tokens reused");
   assert.equal(words({ seconds_saved: null, max_abs_error: 0.01234 }), "487 of 512 prompt tokens reused; they lay in 8 bits, off by at most 0.012");
   assert.equal(words({ hit_tokens: 0, miss_tokens: 1512 }), "0 of 1,512 prompt tokens reused: none was in the prefix cache");

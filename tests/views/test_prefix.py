@@ -44,6 +44,8 @@ def test_what_a_block_says_stays_text() -> None:
     assert words.endswith("number 1 to leave")
     [held] = figure.data[1].customdata
     assert "held by 1 run, " in held
+    [trunk] = figure.data[4].customdata
+    assert trunk.endswith("number 3 to leave")
 
 
 def test_an_empty_cache_has_a_picture_too() -> None:
