@@ -155,7 +155,7 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     if found is not None:
         where = f"The cache is faster from about {found:,.0f} tokens on"
     elif last["speedup_decode"] < 1:
-        where = f"The cache is not faster at any end of {last['length']:,} tokens"
+        where = f"The cache is not faster at {last['length']:,} tokens, the longest text"
     else:
         where = f"The cache is faster at every length, from {first['length']:,} tokens on"
     at_last = f"at {last['length']:,} tokens a step takes {last['speedup_decode']:.2f} x as long"

@@ -31,7 +31,23 @@ class Records:
         self.failed: dict[str, dict[str, Any]] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            is_there = self.file.exists() and self.file.stat().st_size > 0
+            self._handle = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise InputError(f"Cannot write {self.file}: {error.strerror}.") from error
+        try:
+            self._begin(header, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, header: Mapping[str, Any], resume: bool) -> None:
+        if not locked(self._handle):
+            raise InputError(
+                f"out: another sweep is writing {self.file}; wait for its end, or take another "
+                "--out."
+            )
+        try:
+            is_there = self.file.stat().st_size > 0
             if is_there and not resume:
                 raise InputError(
                     f"out: {self.file} holds rows already; --resume goes on with them, another "
@@ -39,7 +55,6 @@ class Records:
                 )
             if is_there:
                 self._read(header)
-            self._handle = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise InputError(f"Cannot write {self.file}: {error.strerror}.") from error
         if not self.file.stat().st_size:
@@ -90,6 +105,20 @@ class Records:
 
     def close(self) -> None:
         os.close(self._handle)
+
+
+def locked(handle: int) -> bool:
+    """Whether an open file is now this one's to write until it is closed; on a system that has no
+    such locks it always is."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from explorer.config import RunConfig
+from explorer.config import InputError, RunConfig
 from explorer.experiments import axes
 from explorer.experiments.base import Axes, Measure, Pace, Point, Sweep
 from explorer.experiments.trial import (
@@ -32,7 +32,19 @@ def points(config: RunConfig, options: Mapping[str, int], over: Axes) -> list[Po
     given = "prompt" in over or "prompt_ids" in over
     if not given and not config.prompt.strip() and config.prompt_ids is None:
         config = config.replace(prompt=PROMPT)
-    return axes.points(config, over)
+    found = axes.points(config, over)
+    if options.get("naive") and not all(map(_can_be_sampled_alone, found)):
+        raise InputError(
+            "naive: independent samples keep every token in the model's number format, so none are "
+            "drawn beside a policy or a kv_dtype; give naive=0 (--no-naive)."
+        )
+    return found
+
+
+def _can_be_sampled_alone(point: Point) -> bool:
+    formats = point.config.cache.kv_dtype
+    given = {formats} if isinstance(formats, str) else set(formats)
+    return point.config.eviction.policy is None and given == {"model"}
 
 
 def prepare(model: LoadedModel, options: Mapping[str, int]) -> Mapping[str, int]:

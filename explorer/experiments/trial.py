@@ -8,6 +8,7 @@ a speed-up is cost per returned token against cost per returned token: prompt, p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from statistics import mean, median
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,8 @@ OPTIONS = {"repeats": 5, "naive": 0}
 
 def prompt_of(model: LoadedModel, config: RunConfig, length: int) -> tuple[int, ...]:
     """`length` token ids that end as the run's prompt does: its last ones, or all of them after
-    held-out text that fills the rest. Raises InputError where the model has no tokenizer."""
+    held-out text that fills the rest; what a tokenizer puts before every text stays at the front.
+    Raises InputError where the model has no tokenizer."""
     from explorer.quality.passages import held_out
 
     if model.tokenizer is None:
@@ -77,8 +79,10 @@ def prompt_of(model: LoadedModel, config: RunConfig, length: int) -> tuple[int, 
     ids = tuple(given if given is not None else model.tokenizer.encode(config.prompt))
     if len(ids) >= length:
         return ids[-length:]
-    filler = held_out(model.tokenizer, 1, length)[0].ids
-    return (*filler[: length - len(ids)], *ids)
+    special = set(model.tokenizer.all_special_ids)
+    begin = tuple(takewhile(special.__contains__, ids))
+    filler = held_out(model.tokenizer, 1, length)[0].ids[1 if begin else 0 :]  # it has a begin too
+    return (*begin, *filler[: length - len(ids)], *ids[len(begin) :])
 
 
 def warm_up(model: LoadedModel, config: RunConfig) -> None:

@@ -118,7 +118,7 @@ def test_the_crossing_lies_where_a_line_of_logarithms_passes_one() -> None:
     [
         (((64, 0.5), (256, 2.0)), "faster from about 128 tokens on; at 256 tokens a step takes 2."),
         (((64, 1.5), (256, 2.0)), "faster at every length, from 64 tokens on"),
-        (((64, 2.0), (256, 0.9)), "is not faster at any end of 256 tokens"),
+        (((64, 2.0), (256, 0.9)), "is not faster at 256 tokens, the longest text; at 256"),
     ],
 )
 def test_the_answer_says_from_where_on_a_cache_pays(pairs: Any, words: str) -> None:

@@ -129,6 +129,16 @@ def test_a_limit_takes_the_first_points_and_resuming_without_it_the_rest(
     assert [line.get("name") for line in lines_of(tmp_path)[1:]] == [f"row {i}" for i in range(8)]
 
 
+def test_two_sweeps_never_write_one_file(tmp_path: Path, model_folder: Path) -> None:
+    plan = plan_of(tmp_path, model_folder, resume=True)
+    with OpenSweep(plan) as sweep:
+        next(iter(sweep))
+        with pytest.raises(InputError, match=r"another sweep is writing .* another --out"):
+            run_sweep(plan)
+    assert len(squares(run_sweep(plan))) == 8
+    assert len(lines_of(tmp_path)) == 1 + 8
+
+
 def test_a_folder_with_rows_is_not_written_over(tmp_path: Path, model_folder: Path) -> None:
     run_sweep(plan_of(tmp_path, model_folder, limit=1))
     with pytest.raises(InputError, match="holds rows already; --resume goes on"):

@@ -15,13 +15,18 @@ from explorer.config import InputError, RunConfig
 from explorer.experiments import select, settings
 from explorer.experiments.base import Point
 from explorer.experiments.runner import Plan, run_sweep
-from explorer.experiments.trial import counted, row_of, trial, with_interval
+from explorer.experiments.trial import counted, prompt_of, row_of, trial, with_interval
 from explorer.generate import num_open, run
-from explorer.models import LoadedModel
+from explorer.models import LoadedModel, load_model
 from tests import seq2seq_models
 
 ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = dict(prompt="Once upon", max_new_tokens=5, max_paths=4, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def tiny() -> LoadedModel:
+    return load_model("tiny", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +105,24 @@ def test_a_prompt_of_some_length_has_it_and_ends_as_the_runs_own(
     own = [ord(letter) for letter in "Once upon"]
     end = min(length, len(own))
     assert row["_run"]["prompt_ids"][-end:] == own[-end:]
+
+
+def test_what_begins_every_text_stays_before_the_filler(tiny: LoadedModel) -> None:
+    begin, *words = tiny.tokenizer.encode("Once upon a time")  # type: ignore[union-attr]
+    ids = prompt_of(tiny, RunConfig(prompt="Once upon a time"), 64)
+    assert len(ids) == 64 and ids[0] == begin and list(ids[-len(words) :]) == words
+    assert ids[-len(words) - 1] != begin != ids[1]
+
+
+def test_independent_samples_beside_what_they_cannot_keep_are_refused_at_once() -> None:
+    options = {"repeats": 1, "naive": 1}
+    for changes in ({"policy": "h2o", "budget": 64}, {"kv_dtype": "int8"}):
+        config = RunConfig(**changes)
+        with pytest.raises(InputError, match=r"naive: .* give naive=0"):
+            settings.points(config, options, {"max_paths": (2, 4)})
+        assert len(settings.points(config, options | {"naive": 0}, {"max_paths": (2, 4)})) == 2
+    with pytest.raises(InputError, match="give naive=0"):
+        settings.points(RunConfig(), options, {"kv_dtype": ("model", "int4")})
 
 
 def test_kv_in_fewer_bits_is_held_against_the_same_run_unrounded(llama: LoadedModel) -> None:
