@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import zip_longest
 from typing import Annotated, NoReturn
 
 import typer
@@ -47,7 +48,7 @@ def _say(message: object) -> None:
 def _said_in_full(args: list[str]) -> list[str]:
     """`args` with the values that were left out."""
     whole: list[str] = []
-    for arg, following in zip(args, [*args[1:], "-"], strict=True):
+    for arg, following in zip_longest(args, args[1:], fillvalue="-"):
         whole += [arg, UNSAID[arg]] if arg in UNSAID and following.startswith("-") else [arg]
     return whole
 
