@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from explorer.events import PROMPT_NODE, Memory, Node, Reused
-from explorer.phases import phases
+from explorer.phases import first_token, phases
 from explorer.trace import Trace
 
 
@@ -190,15 +190,15 @@ def generated_tokens(trace: Trace) -> int:
 
 
 def seconds(trace: Trace) -> dict[str, float]:
-    """Seconds in prefill and decode forward passes, outside them, and to the first token."""
+    """Seconds in prefill and decode forward passes, outside them, and to the first token, 0 before
+    it; without those of what followed the run."""
     by_phase = {"prefill": 0.0, "decode": 0.0}
-    first = total = 0.0
+    total = 0.0
     for step in trace:
         by_phase[step.phase] += step.seconds
         total += step.seconds + step.overhead_seconds
-        if not first and step.nodes:
-            first = total
     overhead = sum(step.overhead_seconds for step in trace)
+    first = first_token(trace) or 0.0
     return {**by_phase, "overhead": overhead, "total": total, "first_token": first}
 
 
