@@ -25,6 +25,7 @@ from explorer.backends import BACKENDS, Backend, Forward, check_fit, num_open
 from explorer.cache.budget import layer_budgets
 from explorer.config import InputError, RunConfig
 from explorer.events import FORMAT, VERSION, Evicted, Header, Memory, Origin, Phase, Step
+from explorer.eviction import piece
 from explorer.kernels import execution
 from explorer.machine import rates
 from explorer.meter import Meter
@@ -53,8 +54,6 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
     """
     check_fit(model.info, config)
     ids, source = prompt_ids(model, config), source_ids(model, config)
-    if config.eviction.policy is not None:
-        layer_budgets(config.eviction, model.info.num_layers, len(ids))
     text = TextStream(model.tokenizer)
     return Header(
         format=FORMAT,
@@ -71,15 +70,19 @@ def prepare(model: LoadedModel, config: RunConfig, origin: Origin | None = None)
         source=prompt_tokens(text, source),
         origin=origin,
         rates=rates(model.info.device, model.info.dtype, torch.get_num_threads()),
-        execution=execution(model, config, _pieces(config, len(ids))),
+        execution=execution(model, config, _pieces(model, config, len(ids))),
     )
 
 
-def _pieces(config: RunConfig, num_prompt: int) -> list[int]:
-    """Lengths of the passes that read a prompt of which nothing is reused."""
+def _pieces(model: LoadedModel, config: RunConfig, num_prompt: int) -> list[int]:
+    """Lengths of the passes that read a prompt of which nothing is reused. Raises InputError where
+    a budget has no room."""
     chunk = num_prompt
     if BACKENDS[config.cache.backend].is_chunked:
         chunk = config.cache.prefill_chunk
+    if config.eviction.policy is not None:
+        budgets = layer_budgets(config.eviction, model.info.num_layers, num_prompt)
+        chunk = min(chunk, piece(budgets, num_prompt) or chunk)
     return [min(chunk, num_prompt - start) for start in range(0, num_prompt, chunk)]
 
 
@@ -144,11 +147,11 @@ def generate(
                 full = float32 if full is None else Both(full, float32)
             yield from engine.run(backend, ids, reuse, full)
         finally:
+            if reuse is not None:
+                reuse.close()  # first: its blocks are other runs' as well
             backend.close()
             if model.source is not None:
                 model.source.close()
-            if reuse is not None:
-                reuse.close()
             if full is not None:
                 full.close()
         if tree.is_enough:

@@ -55,6 +55,12 @@ def counters(eviction: Eviction) -> tuple[type[Policy], ...]:
     return (policy,)
 
 
+def piece(budgets: np.ndarray, num_prompt: int) -> int | None:
+    """Tokens of one pass at most, of a prompt beyond the smallest budget; None: it fits."""
+    smallest = int(budgets.min())
+    return None if num_prompt <= smallest else max(smallest // CHUNKS, 1)
+
+
 class Evictor:
     """Keeps every path of a pool within its layers' budgets, by the policy of `config`.
 
@@ -114,8 +120,7 @@ class Evictor:
     @property
     def chunk(self) -> int | None:
         """Tokens of one pass at most, of a prompt beyond the smallest budget; None: it fits."""
-        smallest = int(self.budgets.min())
-        return None if self._num_prompt <= smallest else max(smallest // CHUNKS, 1)
+        return piece(self.budgets, self._num_prompt)
 
     @property
     def nbytes(self) -> int:
