@@ -20,7 +20,16 @@ from explorer import metrics
 from explorer.config import InputError, RunConfig
 from explorer.experiments import axes
 from explorer.experiments.base import Axes, Measure, Pace, Point, Sweep
-from explorer.experiments.trial import COUNTED, DIVERSE, FIXED, PROMPT, TIMES, row_of, warm_up
+from explorer.experiments.trial import (
+    COUNTED,
+    DIVERSE,
+    FIXED,
+    PROMPT,
+    TIMES,
+    prepare,
+    row_of,
+    warm_up,
+)
 from explorer.trace import Trace
 
 if TYPE_CHECKING:
@@ -60,11 +69,6 @@ def points(config: RunConfig, options: Mapping[str, int], over: Axes) -> list[Po
     if "forward_tokens" not in over:
         raise InputError("axes: select needs forward_tokens, as in forward_tokens=256,512.")
     return axes.points(config.replace(entropy_threshold=0.0), over)
-
-
-def prepare(model: LoadedModel, options: Mapping[str, int]) -> Mapping[str, int]:
-    """The options themselves: a run needs no more."""
-    return options
 
 
 def measure(model: LoadedModel, point: Point, options: Mapping[str, int]) -> dict[str, Any]:

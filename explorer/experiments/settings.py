@@ -14,6 +14,7 @@ from explorer.experiments.trial import (
     PROMPT,
     SPEEDUPS,
     cost,
+    prepare,
     prompt_of,
     trial,
 )
@@ -45,11 +46,6 @@ def _can_be_sampled_alone(point: Point) -> bool:
     formats = point.config.cache.kv_dtype
     given = {formats} if isinstance(formats, str) else set(formats)
     return point.config.eviction.policy is None and given == {"model"}
-
-
-def prepare(model: LoadedModel, options: Mapping[str, int]) -> Mapping[str, int]:
-    """The options themselves: a run needs no more."""
-    return options
 
 
 def measure(model: LoadedModel, point: Point, options: Mapping[str, int]) -> dict[str, Any]:

@@ -67,6 +67,11 @@ MEASURES: Mapping[str, Measure] = COUNTED | DIVERSE | TIMES | FIXED
 OPTIONS = {"repeats": 5, "naive": 0}
 
 
+def prepare(model: LoadedModel, options: Mapping[str, int]) -> Mapping[str, int]:
+    """The options themselves: a run needs no more."""
+    return options
+
+
 def prompt_of(model: LoadedModel, config: RunConfig, length: int) -> tuple[int, ...]:
     """`length` token ids that end as the run's prompt does: its last ones, or all of them after
     held-out text that fills the rest; what a tokenizer puts before every text stays at the front.

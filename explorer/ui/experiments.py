@@ -232,7 +232,7 @@ def live(shared: Shared, kept: Kept, predicted: dict[str, Any], token: str | Non
             for row in sweep:
                 kept.rows[row["key"]] = row
                 kept.document = sweep.document()
-                yield message(kept, token, left=left(kept, predicted, began))
+                yield message(kept, token, left=left(kept, predicted))
         except Stopped:
             shared.store.check(token)
             assert limits is not None
@@ -247,7 +247,7 @@ def live(shared: Shared, kept: Kept, predicted: dict[str, Any], token: str | Non
         yield message(kept, token, done=True, summary=summary)
 
 
-def left(kept: Kept, predicted: dict[str, Any], began: float) -> float | None:
+def left(kept: Kept, predicted: dict[str, Any]) -> float | None:
     """Seconds to go: what the waiting rows were predicted to take, corrected by how long the rows
     took that are done."""
     spent = {key: row["seconds"] or 0.0 for key, row in kept.rows.items()}

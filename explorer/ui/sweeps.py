@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from explorer.config import InputError, RunConfig
+from explorer.config import GROUPS, InputError, RunConfig
 from explorer.experiments import SWEEPS, axes
 from explorer.experiments.base import Axes, Point, Sweep
 from explorer.experiments.recipe import Recipe, options_of
@@ -52,7 +52,7 @@ class Kept:
     def recipe(self) -> Recipe:
         """The same sweep for the command line."""
         config = self.plan.config.model_dump(mode="json", exclude_defaults=True)
-        for name in ("sampling", "branching", "cache", "eviction", "limits"):
+        for name in GROUPS:
             config |= config.pop(name, {})
         axes = self.plan.axes or self.sweep.axes
         return Recipe(self.sweep.name, config, axes, self.plan.options)

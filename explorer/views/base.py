@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from html import escape
 
 import plotly.graph_objects as go
 
@@ -67,3 +69,19 @@ def unit_of(nbytes: int) -> tuple[str, int]:
     while nbytes >= 1024 ** (power + 1) and power < len(_UNITS) - 1:
         power += 1
     return _UNITS[power], int(1024**power)
+
+
+def page_of(
+    title: str, figures: Iterable[go.Figure], theme: Theme, height: int = 440, width: int = 960
+) -> str:
+    """Figures one below the other as an HTML page that needs nothing from elsewhere; `height` of
+    each and `width` of the page in pixels."""
+    parts = []
+    for at, figure in enumerate(figures):
+        figure.update_layout(paper_bgcolor=theme.surface, plot_bgcolor=theme.surface)
+        parts.append(
+            figure.to_html(full_html=False, include_plotlyjs=at == 0, default_height=f"{height}px")
+        )
+    style = f"<style>body{{background:{theme.surface};margin:24px;max-width:{width}px}}</style>"
+    head = f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>{style}'
+    return head + "".join(parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from explorer.views.base import BACKEND_COLORS, LIGHT, Theme, blank, unit_of
+from explorer.views.base import BACKEND_COLORS, LIGHT, Theme, blank, page_of, unit_of
 
 SIDES = {"cached": "cow", "uncached": "recompute"}
 Row = Mapping[str, Any]
@@ -108,13 +108,5 @@ def _lengths(figure: go.Figure, rows: Sequence[Row]) -> go.Figure:
 
 def page(document: Mapping[str, Any], theme: Theme = LIGHT) -> str:
     """All three as one HTML page that needs nothing from elsewhere."""
-    parts = []
-    for at, draw in enumerate((speed, speedup, memory)):
-        figure = draw(document, theme)
-        figure.update_layout(paper_bgcolor=theme.surface, plot_bgcolor=theme.surface)
-        parts.append(
-            figure.to_html(full_html=False, include_plotlyjs=at == 0, default_height="440px")
-        )
-    style = f"<style>body{{background:{theme.surface};margin:24px;max-width:960px}}</style>"
-    title = "<title>Cached against uncached</title>"
-    return f'<!doctype html><meta charset="utf-8">{title}{style}{"".join(parts)}'
+    figures = (draw(document, theme) for draw in (speed, speedup, memory))
+    return page_of("Cached against uncached", figures, theme)

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from explorer.views.base import LIGHT, Theme, blank, unit_of
+from explorer.views.base import LIGHT, Theme, blank, page_of, unit_of
 
 # Okabe and Ito's: told apart by colour-blind eyes, on both grounds.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -122,13 +122,5 @@ def page(document: Mapping[str, Any], theme: Theme = LIGHT) -> str:
     known = [
         name for name in document["measures"] if any(row.get(name) is not None for row in rows)
     ]
-    parts = []
-    for at, name in enumerate(known[:SHOWN]):
-        figure = curve(document, name, theme)
-        figure.update_layout(paper_bgcolor=theme.surface, plot_bgcolor=theme.surface)
-        parts.append(
-            figure.to_html(full_html=False, include_plotlyjs=at == 0, default_height="440px")
-        )
-    style = f"<style>body{{background:{theme.surface};margin:24px;max-width:960px}}</style>"
-    title = f"<title>{document['name']}</title>"
-    return f'<!doctype html><meta charset="utf-8">{title}{style}{"".join(parts)}'
+    figures = (curve(document, name, theme) for name in known[:SHOWN])
+    return page_of(document["name"], figures, theme)

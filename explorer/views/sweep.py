@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from explorer.views.base import LIGHT, Theme, blank, unit_of
+from explorer.views.base import LIGHT, Theme, blank, page_of, unit_of
 
 # Told apart by colour-blind eyes, on both grounds; the sketch is the one colour that is not muted.
 COLORS = {
@@ -119,11 +119,4 @@ def _mean(rows: Iterable[Row]) -> float | None:
 def page(document: Mapping[str, Any], theme: Theme = LIGHT) -> str:
     """Both figures as one HTML page that needs nothing from elsewhere."""
     figures = [cost(document["rows"], theme), widths(document["rows"], theme)]
-    for figure in figures:
-        figure.update_layout(paper_bgcolor=theme.surface, plot_bgcolor=theme.surface)
-    parts = [
-        figure.to_html(full_html=False, include_plotlyjs=at == 0, default_height="540px")
-        for at, figure in enumerate(figures)
-    ]
-    style = f"<style>body{{background:{theme.surface};margin:24px;max-width:1080px}}</style>"
-    return f'<!doctype html><meta charset="utf-8"><title>Sketch grid</title>{style}{"".join(parts)}'
+    return page_of("Sketch grid", figures, theme, height=540, width=1080)
