@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
 import explorer
+from explorer.cache import disk
 from explorer.cache.prefix import PrefixCache
 from explorer.config import RunConfig
 from explorer.metrics import tree_digest
@@ -107,6 +110,62 @@ def test_a_folder_is_rewritten_only_for_what_is_new(
     more = cli(*args, "--prompt-file", prompts[3], "--prefix-disk", "int8").json(REUSE)["saved"]
     assert more["blocks"] == 5
     assert more["max_abs_error"] > 0
+
+
+@pytest.mark.parametrize("command", ["run", "reuse"])
+def test_a_run_is_shown_also_where_it_cannot_be_saved(
+    cli: Cli,
+    model_folder: Path,
+    prompts: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(disk, "_write", full)
+    folder = ("--prefix-cache", tmp_path / "kept")
+    done = cli(command, "--prompt-file", prompts[0], *options(model_folder, *folder))
+    assert done.status != 0
+    assert "No space left on device" in done.err
+    document = json.loads(done.out.splitlines()[-1])
+    [shown] = document["runs"] if command == "reuse" else [document]
+    assert shown["prefix"]["stored_blocks"] == 4
+
+
+@pytest.mark.parametrize("command", ["run", "reuse"])
+def test_a_folder_that_cannot_be_written_is_said_before_the_run_unless_it_is_only_read(
+    cli: Cli,
+    model_folder: Path,
+    prompts: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    folder = ("--prefix-cache", tmp_path / "kept")
+    arguments = command, "--prompt-file", prompts[0], *options(model_folder, *folder)
+    assert cli(*arguments).status == 0
+
+    def refusing(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(disk, "TemporaryFile", refusing)
+    assert cli(*arguments, "--prefix-use", "read").status == 0
+    for name in ("generate", "run"):  # none is begun
+        monkeypatch.setattr(sys.modules["explorer.generate"], name, None)
+    assert "Cannot write the prefix cache to" in cli(*arguments).refusal()
+
+
+def test_totals_are_those_of_the_runs_also_where_nothing_is_looked_up(
+    cli: Cli, model_folder: Path, prompts: list[Path]
+) -> None:
+    policy = ("--policy", "h2o", "--budget", 90)
+    document = cli("reuse", "--prompt-file", prompts[0], *options(model_folder, *policy)).json(
+        REUSE
+    )
+    assert document["runs"][0]["prefix"]["miss_tokens"] == 78
+    assert (document["prefix"]["miss_tokens"], document["prefix"]["queries"]) == (78, 78)
 
 
 def test_bounds_order_and_block_size_are_options(

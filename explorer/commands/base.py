@@ -74,9 +74,10 @@ def open_prefix(
     max_blocks: int | None,
     order: str,
     kv_dtype: str,
+    prefix_use: str,
 ) -> PrefixCache:
     """A prefix cache with what the folder holds, if it is there. Raises InputError, also where it
-    could not be saved in `kv_dtype` later."""
+    could not be saved in `kv_dtype` later; a folder that runs only read need not be writable."""
     from explorer.cache import disk, prefix
     from explorer.reuse import load_prefix
 
@@ -90,6 +91,8 @@ def open_prefix(
     cache = prefix.PrefixCache(block_size, nbytes, max_blocks, order)
     if folder is not None and is_there:
         load_prefix(cache, folder, model)
+    if folder is not None and not (is_there and prefix_use != "on"):
+        disk.check_folder(folder)
     return cache
 
 

@@ -61,27 +61,29 @@ def reuse(
         raise InputError("prompt_file: give at least one; a second may share its beginning.")
     console = base.console_for(as_json)
     model = base.load(next(iter(configs.values())), console)
-    bounds = prefix_block_size, prefix_max_nbytes, prefix_max_blocks, prefix_order, prefix_disk
-    cache = base.open_prefix(model, prefix_cache, *bounds)
+    bounds = prefix_block_size, prefix_max_nbytes, prefix_max_blocks, prefix_order
+    use = next(iter(configs.values())).cache.prefix_use
+    cache = base.open_prefix(model, prefix_cache, *bounds, prefix_disk, use)
     runs = []
     with console.status("reading") as status:
         for file in prompt_file or []:
             status.update(terminal.plain(str(file)))
             runs.append({"file": str(file)} | measured(model, configs[str(file)], cache))
-    saved = None
-    if prefix_cache is not None:
-        is_new = any(run["prefix"] and run["prefix"]["stored_blocks"] for run in runs)
-        kept = base.keep_prefix(model, cache, prefix_cache, prefix_disk, is_new)
-        saved = None if kept is None else asdict(kept)
-    document = {
+    document: dict[str, Any] = {
         "model": model.info.name,
         "runs": runs,
         "prefix": totals(cache),
-        "saved": saved,
+        "saved": None,
     }
-    console.print(report(document))
-    if as_json:
-        base.print_json(document)
+    try:
+        if prefix_cache is not None:
+            is_new = any(run["prefix"] and run["prefix"]["stored_blocks"] for run in runs)
+            kept = base.keep_prefix(model, cache, prefix_cache, prefix_disk, is_new)
+            document["saved"] = None if kept is None else asdict(kept)
+    finally:  # the runs are shown also where they cannot be saved
+        console.print(report(document))
+        if as_json:
+            base.print_json(document)
 
 
 def measured(model: LoadedModel, config: RunConfig, cache: PrefixCache) -> dict[str, Any]:

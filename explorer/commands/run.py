@@ -62,16 +62,13 @@ def run(
     model = base.load(config, console)
     prefix = None
     if prefix_cache is not None:
-        bounds = prefix_block_size, prefix_max_nbytes, prefix_max_blocks, prefix_order, prefix_disk
-        prefix = base.open_prefix(model, prefix_cache, *bounds)
+        bounds = prefix_block_size, prefix_max_nbytes, prefix_max_blocks, prefix_order
+        use = config.cache.prefix_use
+        prefix = base.open_prefix(model, prefix_cache, *bounds, prefix_disk, use)
     with Trace(prepare(model, config), trace_file) as trace:
         with _kept(trace, console, keep_pruned), terminal.growing(trace, console):
             for step in generate(model, config, prefix):
                 trace.append(step)
-    if prefix is not None and prefix_cache is not None:
-        found = metrics.reused(trace)
-        is_new = found is not None and found.stored_blocks > 0
-        base.keep_prefix(model, prefix, prefix_cache, prefix_disk, is_new)
     terminal.print_run(trace, console, keep_pruned)
     result = metrics.result(trace, keep_pruned)
     if shape is not None:
@@ -79,6 +76,10 @@ def run(
         print_projection(result["projected"], console)
     if as_json:
         base.print_json(result)
+    if prefix is not None and prefix_cache is not None:
+        found = metrics.reused(trace)
+        is_new = found is not None and found.stored_blocks > 0
+        base.keep_prefix(model, prefix, prefix_cache, prefix_disk, is_new)
 
 
 @contextmanager

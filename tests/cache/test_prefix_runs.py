@@ -204,6 +204,21 @@ def test_blocks_are_held_until_their_run_is_over(llama: LoadedModel) -> None:
     assert cache.stats().blocks == 0
 
 
+def test_blocks_are_let_go_also_where_the_backend_s_end_fails(
+    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(backend: CowBackend) -> None:
+        close(backend)
+        raise RuntimeError("the device is gone")
+
+    cache, close = PrefixCache(), CowBackend.close
+    monkeypatch.setattr(CowBackend, "close", failing)
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        run(llama, config(), prefix=cache)
+    assert cache.stats().blocks == 4
+    assert cache.stats().pinned_blocks == 0
+
+
 def test_a_run_may_only_read_or_leave_the_cache_alone(llama: LoadedModel) -> None:
     cache = PrefixCache()
     run(llama, config(prefix_use="read"), prefix=cache)
