@@ -279,6 +279,8 @@ def context(model: LoadedModel, config: RunConfig, num_tokens: int) -> str:
         storage = f"{of}, {config.eviction.sinks} sinks"
     if num_tokens > rope_length(model):
         storage += f", long, {cache.prefill_chunk} tokens a pass"
+    if config.against_float32:  # what rounding did is this kernel's own
+        storage += f", {config.attention_kernel}{' compiled' * config.compile}"
     return owner(model).context(storage)
 
 

@@ -122,8 +122,9 @@ def save(cache: PrefixCache, folder: Path, owner: Owner, kv_dtype: str = "model"
 
 
 def load(cache: PrefixCache, folder: Path, owner: Owner) -> Stored:
-    """Put the blocks of a folder into `cache`, mapped. Raises InputError, one sentence, for a
-    folder of another model, number format, block size or version, or a damaged one."""
+    """Put the blocks of a folder into `cache`, mapped, as far as there is room. Raises InputError,
+    one sentence, for a folder of another model, number format, block size or version, or a damaged
+    one."""
     began = perf_counter()
     index = read_index(folder)
     check(index, cache, folder, owner)
@@ -135,7 +136,8 @@ def load(cache: PrefixCache, folder: Path, owner: Owner) -> Stored:
         sizes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as problem:
         raise damaged(folder, f"{index.data}: {problem}") from problem
-    blocks = nbytes = 0
+    nbytes = 0
+    added: list[tuple[int, bytes]] = []
     for entry in index.blocks:
         block = Block(
             index.layouts[entry.layout], _reader(file, folder, entry), entry.max_abs_error
@@ -145,8 +147,10 @@ def load(cache: PrefixCache, folder: Path, owner: Owner) -> Stored:
         parent = None if entry.parent is None else bytes.fromhex(entry.parent)
         context = index.contexts[entry.context]
         if cache.add(context, parent, entry.tokens, block, entry.cold_seconds, entry.whole_seconds):
-            blocks, nbytes = blocks + 1, nbytes + block.nbytes
-    return Stored(blocks, nbytes, perf_counter() - began, _error(index))
+            added.append((entry.rank, bytes.fromhex(entry.key)))
+            nbytes += block.nbytes
+    cache.reorder(key for _, key in sorted(added))
+    return Stored(len(added), nbytes, perf_counter() - began, _error(index))
 
 
 def _readable(cache: PrefixCache, owner: Owner) -> list[Node]:
@@ -191,6 +195,7 @@ def _index(
             tokens=node.token_ids,
             layout=layouts.setdefault(block.layout, len(layouts)),
             checksum=checksum,
+            rank=node.rank,
             max_abs_error=block.max_abs_error,
             cold_seconds=node.cold_seconds,
             whole_seconds=node.whole_seconds,
@@ -255,8 +260,9 @@ def _replace(folder: Path, index: Index) -> None:
     part.replace(folder / INDEX)
     _sync(folder)
     for other in folder.glob("blocks-*"):
-        if other == old or (other != data and time() - other.stat().st_mtime > LEFT_SECONDS):
-            other.unlink(missing_ok=True)
+        with suppress(OSError):  # a system may keep what is mapped, or another process be faster
+            if other == old or (other != data and time() - other.stat().st_mtime > LEFT_SECONDS):
+                other.unlink(missing_ok=True)
 
 
 def _data_of(folder: Path) -> Path | None:

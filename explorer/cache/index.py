@@ -31,6 +31,7 @@ class Entry:
     tokens: tuple[int, ...]
     layout: int
     checksum: int  # CRC-32
+    rank: int  # the lowest leaves first
     max_abs_error: float
     cold_seconds: Timed
     whole_seconds: Timed

@@ -78,15 +78,17 @@ class Leaves:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Node]] = []
         self._numbers = count()
+        self._most = self.SPARE  # entries, before those out of date are sorted out
 
     def push(self, node: Node) -> None:
         """It may be evicted from now on, if nothing holds it."""
         if not node.is_loose:
             return
         heapq.heappush(self._heap, (node.rank, next(self._numbers), node))
-        if len(self._heap) > self.SPARE and len(self._heap) > 2 * len(current := self.current()):
-            self._heap = [(node.rank, next(self._numbers), node) for node in current]
+        if len(self._heap) > self._most:
+            self._heap = [(node.rank, next(self._numbers), node) for node in self.current()]
             heapq.heapify(self._heap)
+            self._most = self.SPARE + 2 * len(self._heap)
 
     def pop(self) -> Node | None:
         """The one that leaves first; None: all are held."""

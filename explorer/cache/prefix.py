@@ -17,7 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from statistics import median
 from typing import TYPE_CHECKING
@@ -69,6 +69,7 @@ class PrefixCache:
         self.block_size = block_size
         self.order = order
         self.nbytes = 0
+        self._held = (0, 0)  # bytes and blocks that are pinned
         self._key, self._clock = key, clock
         self._lock = threading.RLock()
         self._nodes: dict[bytes, Node] = {}
@@ -126,15 +127,17 @@ class PrefixCache:
         keys, start = keys[len(chain) :], len(lease.nodes)
         if not keys:
             return 0, 0
-        stored, before = 0, self._evicted
+        stored = evicted = 0
         for number, block in enumerate(make(start, start + len(keys)), start):
             with self._lock:
+                before = self._evicted
                 node = self._put(lease.last, lease.context, self._ids(lease, number), block)
+                evicted += self._evicted - before
                 if node is None:
                     break
                 stored += node.block is block
                 self._hold(lease, [node])
-        return stored, self._evicted - before
+        return stored, evicted
 
     def add(
         self,
@@ -145,10 +148,14 @@ class PrefixCache:
         cold_seconds: Timed,
         whole_seconds: Timed,
     ) -> bool:
-        """Put a block after the one whose key is `parent`. Returns whether it is here now."""
+        """Put a block after the one whose key is `parent`, where nothing must leave for it. Returns
+        whether it is here now."""
         with self._lock:
             before = None if parent is None else self._nodes.get(parent)
             if before is None and parent is not None:
+                return False
+            key = self._key(parent or context_key(context), token_ids)
+            if key not in self._nodes and self._is_over(block.nbytes, 1):
                 return False
             lease = Lease(context, (), [])
             self._hold(lease, [] if before is None else [before])
@@ -159,6 +166,14 @@ class PrefixCache:
                 self._leaves.push(node)
             self._let_go(lease)
             return node is not None
+
+    def reorder(self, keys: Iterable[bytes]) -> None:
+        """The blocks of these keys are the last to leave now, the first of them before the next."""
+        with self._lock:
+            for key in keys:
+                if (node := self._nodes.get(key)) is not None:
+                    node.rank = next(self._ranks)
+                    self._leaves.push(node)
 
     def forget(self, node: Node) -> None:
         """Let a block go that cannot be read, with all that goes on from it, whoever holds them."""
@@ -229,6 +244,8 @@ class PrefixCache:
                 assert node.parent is None or node.parent.pins >= 0
                 assert node.num_children == sum(other.parent is node for other in kept)
                 seen.add(node.key)
+            pinned = [node.block.nbytes for node in kept if node.pins]
+            assert self._held == (sum(pinned), len(pinned))
             assert self.nbytes == sum(node.block.nbytes for node in kept)
             assert {node for node in kept if node.is_loose} <= self._leaves.current(), "a lost leaf"
             assert not self._is_over() or not any(node.is_loose for node in kept), "too much kept"
@@ -278,6 +295,8 @@ class PrefixCache:
     def _hold(self, lease: Lease, chain: Sequence[Node]) -> None:
         """Pin `chain`, which follows what the lease has, and count it as used."""
         for node in chain:
+            if not node.pins and node.is_kept:
+                self._count_held(node, 1)
             node.pins += 1
             node.used = self._clock()
             if self.order == "lru":
@@ -288,6 +307,8 @@ class PrefixCache:
         chain, lease.nodes = lease.nodes, []
         for node in chain:
             node.pins -= 1
+            if not node.pins and node.is_kept:
+                self._count_held(node, -1)
             self._leaves.push(node)
 
     def _is_over(self, nbytes: int = 0, blocks: int = 0) -> bool:
@@ -300,8 +321,11 @@ class PrefixCache:
         )
 
     def _make_room(self, nbytes: int) -> bool:
-        """Evict until a block of `nbytes` fits; False where it never will."""
-        if self.capacity_nbytes is not None and nbytes > self.capacity_nbytes:
+        """Evict until a block of `nbytes` fits; False, and nothing leaves, where it never will."""
+        held_nbytes, held_blocks = self._held
+        if self.capacity_nbytes is not None and held_nbytes + nbytes > self.capacity_nbytes:
+            return False
+        if self.capacity_blocks is not None and held_blocks + 1 > self.capacity_blocks:
             return False
         return self._shrink(nbytes, 1)
 
@@ -317,7 +341,13 @@ class PrefixCache:
             self._drop(node)
         return True
 
+    def _count_held(self, node: Node, sign: int) -> None:
+        nbytes, blocks = self._held
+        self._held = nbytes + sign * node.block.nbytes, blocks + sign
+
     def _drop(self, node: Node) -> None:
+        if node.pins:
+            self._count_held(node, -1)
         del self._nodes[node.key]
         node.is_kept = False
         self.nbytes -= node.block.nbytes

@@ -331,9 +331,40 @@ def test_a_sync_that_fails_after_the_move_keeps_the_new_cache(
 def test_a_folder_larger_than_the_cache_fills_it(llama: LoadedModel, tmp_path: Path) -> None:
     disk.save(filled(llama), tmp_path, owner(llama))
     loaded = PrefixCache(capacity_blocks=2)
-    disk.load(loaded, tmp_path, owner(llama))
-    assert loaded.stats().blocks == 2
+    found = disk.load(loaded, tmp_path, owner(llama))
+    assert loaded.stats().blocks == found.blocks == 2
+    assert (loaded.stats().nbytes, loaded.stats().evicted_blocks) == (found.nbytes, 0)
     loaded.check_integrity()
+
+
+def test_what_was_used_last_leaves_last_also_after_it_was_loaded(
+    llama: LoadedModel, tmp_path: Path
+) -> None:
+    cache = filled(llama)
+    run(llama, config(), prefix=cache)  # the first text is the last that was used
+    disk.save(cache, tmp_path, owner(llama))
+    loaded = PrefixCache()
+    disk.load(loaded, tmp_path, owner(llama))
+
+    def order(of: PrefixCache) -> list[str]:
+        turns = {view.key: view.turn for view in of.views()}
+        return sorted(turns, key=lambda key: turns[key] or 0)
+
+    assert order(loaded) == order(cache)
+    loaded.check_integrity()
+
+
+def test_an_old_file_that_cannot_be_removed_is_left(
+    llama: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.save(filled(llama), tmp_path, owner(llama))
+
+    def mapped(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr(Path, "unlink", mapped)
+    assert disk.save(PrefixCache(), tmp_path, owner(llama)).blocks == 0
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
 
 
 # ---- a crash -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from explorer.cache.blocks import Block
-from explorer.cache.nodes import Lease, block_key
+from explorer.cache.nodes import Lease, Leaves, block_key
 from explorer.cache.prefix import PrefixCache
 from explorer.config import InputError
 
@@ -104,8 +104,9 @@ class Plain:
         ]
 
     def shrink(self, more: int = 0) -> bool:
-        if self.capacity == 0 and more:
-            return False
+        pinned = sum(about.pins > 0 for about in self.known.values())
+        if more and self.capacity is not None and pinned + more > self.capacity:
+            return False  # and nothing leaves for it
         while self.capacity is not None and len(self.known) + more > self.capacity:
             leaves = self.leaves()
             if not leaves:
@@ -254,6 +255,41 @@ def test_a_prompt_larger_than_the_cache_keeps_its_beginning() -> None:
     assert cache.extend(lease, blocks) == (2, 1)
     cache.release(lease)
     assert kept(cache) == {(0, 1), (0, 1, 2, 3)}
+
+
+def test_nothing_leaves_for_a_block_that_will_not_fit() -> None:
+    cache = PrefixCache(SIZE, capacity_nbytes=100)
+    held = cache.lease(CONTEXT, [1, 1, 1])
+    cache.extend(held, lambda first, end: [block(60)])
+    for number in range(4):
+        cache.release(read(cache, [9 + number] * 3))
+    lease = cache.lease(CONTEXT, [5, 5, 5])
+    assert cache.extend(lease, lambda first, end: [block(50)]) == (0, 0)
+    assert cache.stats().blocks == 5
+    cache.release(held)
+    assert cache.extend(lease, lambda first, end: [block(50)]) == (1, 1)
+
+
+def test_only_what_left_for_a_prompt_is_counted_as_evicted_by_it() -> None:
+    cache = PrefixCache(SIZE, capacity_nbytes=None, capacity_blocks=4)
+    for number in range(4):
+        cache.release(read(cache, [number] * 3))
+
+    def slowly(first: int, end: int) -> list[Block]:
+        cache.release(read(cache, [7] * 5))  # another run, meanwhile
+        return blocks(first, end)
+
+    assert cache.extend(cache.lease(CONTEXT, [8] * 3), slowly) == (1, 1)
+    assert cache.stats().evicted_blocks == 3
+
+
+def test_leaves_are_sorted_out_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, sorted_out, current = PrefixCache(SIZE, None, 1000), [], Leaves.current
+    monkeypatch.setattr(Leaves, "current", lambda self: sorted_out.append(1) or current(self))
+    for number in range(3000):
+        cache.release(read(cache, [number] * 3))
+    assert 0 < len(sorted_out) < 20
+    cache.check_integrity()
 
 
 def test_a_beginning_shorter_than_the_least_worth_reusing_is_no_hit() -> None:

@@ -133,6 +133,15 @@ def test_a_share_of_a_longer_prompt_s_pass_is_not_a_cold_run(llama: LoadedModel)
     assert (reused.hit_tokens, reused.cold_tokens) == (48, 48)  # nobody read 64 tokens cold
 
 
+def test_a_run_beside_float32_takes_nothing_that_another_kernel_computed(
+    llama: LoadedModel,
+) -> None:
+    cache, beside = PrefixCache(), config(against_float32=True, attention_kernel="math")
+    run(llama, config(), prefix=cache)
+    found = [metrics.reused(run(llama, beside, prefix=cache)) for _ in range(2)]
+    assert [reused and reused.hit_tokens for reused in found] == [0, 64]
+
+
 @pytest.mark.parametrize("changes", [{"prefill_chunk": 16}, {"attention_kernel": "math"}])
 def test_seconds_are_held_against_those_of_the_same_settings(
     llama: LoadedModel, changes: dict[str, Any]
