@@ -61,7 +61,9 @@ class Reuse:
         self._config, self._backend, self._ids = config, backend, ids
         self.reason = "" if is_off else why_not(model, config, backend)
         self._context = "" if is_off or self.reason else context(model, config, len(ids))
-        self._is_long = rope_length(model) < len(ids)
+        length, chunk = rope_length(model), config.cache.prefill_chunk
+        self._is_long = length < len(ids)
+        self._changes = int(length) // chunk * chunk if self._is_long else 0  # the rotary table
         self._storages = [storage_of(config, layer) for layer in range(model.info.num_layers)]
         self._lease: Lease | None = None
         self._where = conditions(model, config)
@@ -109,9 +111,8 @@ class Reuse:
             ):
                 break
             usable = number + 1
-        if self._is_long:
-            while usable * size % self._config.cache.prefill_chunk:
-                usable -= 1
+        while usable * size < self._changes and usable * size % self._config.cache.prefill_chunk:
+            usable -= 1
         if blocks and not usable:
             self.reason = "What is there lies in fewer bits than this run stores it in."
             if self._is_long:

@@ -427,10 +427,10 @@ def longrope() -> LoadedModel:
         (50, 20, 512, 0),
         (20, 50, 512, 0),
         (20, 24, 512, 16),
-        (50, 45, 512, 0),
+        (50, 45, 512, 32),
         (60, 60, 16, 48),
         (60, 60, 24, 48),
-        (60, 45, 24, 0),
+        (60, 45, 24, 32),
     ],
 )
 def test_a_prompt_on_the_other_side_of_a_rotary_table_s_change_is_read_anew(
@@ -448,6 +448,20 @@ def test_a_prompt_on_the_other_side_of_a_rotary_table_s_change_is_read_anew(
     assert reused is not None
     assert reused.hit_tokens == hit_tokens
     assert tree_digest(hit) == tree_digest(cold)
+
+
+def test_a_hit_that_would_shift_where_a_rotary_table_changes_is_not_taken() -> None:
+    """In pieces of 24 tokens the table of 32 changes at 24; after a hit of 16 it would at 16."""
+    model, cache = longrope(), PrefixCache()
+    ids = tuple((31 * i + 7) % 128 for i in range(60))
+    under = RunConfig(prompt_ids=ids, prefill_chunk=24, max_new_tokens=6)
+    run(model, under, prefix=cache)
+    other = under.replace(prompt_ids=ids[:16] + ids[:15:-1])
+    hit = run(model, other, prefix=cache)
+    reused = metrics.reused(hit)
+    assert reused is not None
+    assert (reused.hit_tokens, "first pass" in reused.reason) == (0, True)
+    assert tree_digest(hit) == tree_digest(run(model, other))
 
 
 def test_a_rotary_table_that_grows_with_the_text_is_not_reused(llama: LoadedModel) -> None:
