@@ -130,4 +130,5 @@ def test_another_sweep_brings_its_own_axes(tab: Page) -> None:
     expect(axes).to_have_value(
         "select = sample, top, gumbel, arithmetic\nforward_tokens = 256, 512, 1024"
     )
-    expect(tab.locator("#fs-sweep-options :is(input, textarea)")).to_have_value("repeats=3")
+    options = tab.locator("#fs-sweep-options :is(input, textarea)")
+    expect(options).to_have_value("repeats=3, most_paths=64")
