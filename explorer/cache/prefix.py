@@ -219,6 +219,7 @@ class PrefixCache:
             return views(self.nodes, self._clock())
 
     def stats(self) -> PrefixStats:
+        """The figures since the cache was made, as of now; medians of blocks that have left."""
         with self._lock:
             lifetimes, idles = [age for age, _ in self._ages], [idle for _, idle in self._ages]
             return PrefixStats(

@@ -36,7 +36,7 @@ def _facts(figures: Mapping[str, Any]) -> str:
         "Held-out perplexity": f"{held_out['perplexity']:.3f} "
         f"({held_out['nats_per_token']:.3f} nats per token)",
     }
-    return _table(("", ""), [list(row) for row in rows.items()])
+    return table(("", ""), [list(row) for row in rows.items()])
 
 
 def _verdict(figures: Mapping[str, Any]) -> str:
@@ -78,7 +78,7 @@ def _kinds(figures: Mapping[str, Any]) -> str:
         for group in ("open", "forced")
         for row in sorted(figures[group].values(), key=lambda row: (row["options"], row["kind"]))
     ]
-    return _table(("choice", "places", "true", "model", "error"), rows)
+    return table(("choice", "places", "true", "model", "error"), rows)
 
 
 def _name(row: Mapping[str, Any]) -> str:
@@ -91,11 +91,12 @@ def _recall(figures: Mapping[str, Any]) -> str:
         [f"{row['from']} to {row['to'] - 1}", f"{row['count']:,}", f"{row['accuracy']:.1%}"]
         for row in figures["recall"]
     ]
-    table = _table(("distance in tokens", "questions", "right"), rows)
-    return "\n## Recall\n\n" + RECALL + "\n\n" + table
+    shown = table(("distance in tokens", "questions", "right"), rows)
+    return "\n## Recall\n\n" + RECALL + "\n\n" + shown
 
 
-def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+def table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    """A Markdown table: a heading a column, then the rows."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

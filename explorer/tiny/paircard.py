@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from explorer.tiny.card import table
+
 ONE, SEVERAL = ("copy", "reverse", "sort"), ("shuffle", "pick", "rephrase")
 
 
@@ -33,7 +35,7 @@ def _facts(figures: Mapping[str, Any]) -> str:
         f"{training['step']:,} steps, {training['seconds'] / 60:.0f} minutes on one thread of a "
         "busy CPU",
     }
-    return _table(("", ""), [list(row) for row in rows.items()])
+    return table(("", ""), [list(row) for row in rows.items()])
 
 
 def _tasks(figures: Mapping[str, Any]) -> str:
@@ -41,8 +43,8 @@ def _tasks(figures: Mapping[str, Any]) -> str:
         [task, "one" if task in ONE else "several", f"{row['count']:,}", f"{row['right']:.1%}"]
         for task, row in figures["tasks"].items()
     ]
-    table = _table(("task", "right answers", "held-out sources", "exactly right"), rows)
-    return "\n## Accuracy\n\n" + ACCURACY + "\n\n" + table
+    shown = table(("task", "right answers", "held-out sources", "exactly right"), rows)
+    return "\n## Accuracy\n\n" + ACCURACY + "\n\n" + shown
 
 
 def _choices(figures: Mapping[str, Any]) -> str:
@@ -61,13 +63,8 @@ def _choices(figures: Mapping[str, Any]) -> str:
         for group in ("open", "forced")
         for row in sorted(figures[group].values(), key=lambda row: (row["options"], row["kind"]))
     ]
-    table = _table(("choice", "places", "true", "model", "error"), rows)
-    return "\n## Calibration\n\n" + CALIBRATION + "\n\n" + lines + "\n\n" + table
-
-
-def _table(head: tuple[str, ...], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    shown = table(("choice", "places", "true", "model", "error"), rows)
+    return "\n## Calibration\n\n" + CALIBRATION + "\n\n" + lines + "\n\n" + shown
 
 
 HEAD = """---
