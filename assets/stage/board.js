@@ -28,14 +28,14 @@ export class Board {
   /**
    * `name`: of the stage, and of the field of a message that holds its board's id. `parts`: `root`, `badge`, `heading`,
    * `note`, `alert`, `status`, `player`, `modes`; a `timeline` scrubs in the place of the player's range. `words`: how
-   * BoardWords names its states. `area`: whose size matters.
+   * BoardWords names its states. `area`: whose size matters. `time`: `unit` and `pace` of the player.
    */
-  constructor(host, { name, parts, heal, words, area = parts.root }) {
+  constructor(host, { name, parts, heal, words, area = parts.root, time = {} }) {
     Object.assign(this, { name, parts, all: [], id: null, frame: 0 });
     host.append(parts.root);
     this.healing = new Healing(heal);
     this.words = new BoardWords(parts, words);
-    this.cursor = new Cursor(parts, { moved: () => this.moved(), active: () => this.active, hasJumps: Boolean(parts.timeline) });
+    this.cursor = new Cursor(parts, { moved: () => this.moved(), active: () => this.active, hasJumps: Boolean(parts.timeline), ...time });
     new ResizeObserver(() => this.resized()).observe(area);
     watchTheme(() => {
       this.colors = null;
@@ -74,7 +74,7 @@ export class Board {
       if (this.isRunning) this.finish(message.failed ? "failed" : "stopped");
       else this.words.giveUp("Nothing was run; what you saw before is still here.");
     }
-    if (message[this.name]) this.#news(message);
+    if (message[this.name]) this.news(message);
   }
 
   /** What this tab alone is told in a message. */
@@ -191,7 +191,8 @@ export class Board {
     say(line, words);
   }
 
-  #news(message) {
+  /** News of a board's runs, batch by batch; a tab that is told of something else has its own. */
+  news(message) {
     if (message[this.name] !== this.id) {
       this.id = message[this.name];
       this.start(message);

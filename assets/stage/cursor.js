@@ -9,14 +9,16 @@ export class Cursor {
   /**
    * `parts`: `player`, `modes` of the board; `moved()` is called when a panel stands elsewhere; `active()` is
    * the panel whose forks and ends the keys jump between; `hasJumps`: there are buttons for them, and no range.
+   * `unit` and `pace` are the player's.
    */
-  constructor(parts, { moved, active, hasJumps = false }) {
+  constructor(parts, { moved, active, hasJumps = false, unit = "step", pace }) {
     this.moved = moved;
+    this.unit = unit;
     this.modes = parts.modes;
     this.mode = "step";
     this.panels = []; // those that are shown
     this.player = new Player(parts.player, () => this.#seekAll(), (at, length) => this.#words(at, length),
-      hasJumps ? { marks: () => this.#marks(active()) } : {});
+      { unit, pace, ...(hasJumps ? { marks: () => this.#marks(active()) } : {}) });
     this.player.marks = () => this.#marks(active());
     for (const [name, button] of Object.entries(this.modes)) button.addEventListener("click", () => this.#setMode(name));
   }
@@ -47,9 +49,10 @@ export class Cursor {
     if (this.player.length) this.#stay(held);
   }
 
-  /** What happened in a run, where the cursor stands at it. */
+  /** What happened in a run, or its own `jumps`, where the cursor stands at it. */
   #marks(panel) {
-    return panel?.log ? marks(panel.log).map((mark) => ({ ...mark, step: placeOf(panel, this.panels, mark.step, this.mode) })) : [];
+    const own = panel?.jumps ?? (panel?.log ? marks(panel.log) : []);
+    return own.map((mark) => ({ ...mark, step: placeOf(panel, this.panels, mark.step, this.mode) }));
   }
 
   #setMode(mode) {
@@ -82,6 +85,6 @@ export class Cursor {
 
   #words(at, length) {
     if (this.mode === "second") return `${seconds(secondsAt(this.panels, at))} of ${seconds(secondsAt(this.panels, length - 1))}`;
-    return `step ${at} of ${length - 1}`;
+    return `${this.unit} ${at} of ${length - 1}`;
   }
 }

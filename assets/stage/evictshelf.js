@@ -5,9 +5,9 @@ import { parseTrace } from "./log.js";
 import { textOf } from "./runs.js";
 
 export class EvictShelf {
-  /** `boards`: `[{name, title, caption, runs: [{title, path}]}]`; `show(board, runs)` gets `[{title, log}]` and says whether they are shown; `run(name)` runs one live. */
-  constructor(host, boards, { show, run, refuse }) {
-    Object.assign(this, { boards, show, run, refuse });
+  /** `boards`: `[{name, title, caption, runs: [{title, path}]}]`; `show(board, runs)` gets `[{title, log}]` and says whether they are shown; `run(name)` runs one live; `parse(text, title)` reads a file. */
+  constructor(host, boards, { show, run, refuse, parse = parseTrace }) {
+    Object.assign(this, { boards, show, run, refuse, parse });
     this.isOpening = false;
     this.turn = 0; // what was asked for last is what is shown
     this.shown = null;
@@ -36,7 +36,7 @@ export class EvictShelf {
     this.isOpening = true;
     this.#mark(name);
     try {
-      const runs = await Promise.all(board.runs.map(async (run) => ({ title: run.title, log: parseTrace(await textOf(run), run.title) })));
+      const runs = await Promise.all(board.runs.map(async (run) => ({ title: run.title, log: this.parse(await textOf(run), run.title) })));
       if (turn === this.turn && !this.show(board, runs)) this.forget();
     } catch (error) {
       if (turn !== this.turn) return;

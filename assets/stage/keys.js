@@ -27,7 +27,7 @@ export const KEYS = [
     { keys: ". ,", words: "one step on, one step back", deed: (stage, { key }) => stage.player.step(key === "." ? 1 : -1) },
     { keys: "Home", words: "first step", deed: (stage) => stage.player.seek(0) },
     { keys: "End l", words: "newest step, back to live", deed: (stage) => stage.player.toLive() },
-    { keys: "n p", words: "next, previous fork", deed: (stage, { key }) => stage.player.jump(["fork"], key === "n" ? 1 : -1) },
+    { keys: "n p", words: "next, previous fork; in Reuse: request", deed: (stage, { key }) => stage.player.jump(["fork", "request"], key === "n" ? 1 : -1) },
     { keys: "y Y", words: "next, previous copy", deed: (stage, { key }) => stage.player.jump(["copy"], key === "y" ? 1 : -1) },
     { keys: "x X", words: "next, previous prune or finish", deed: (stage, { key }) => stage.player.jump(["prune", "finish"], key === "x" ? 1 : -1) },
     { keys: "e E", words: "next, previous eviction", deed: (stage, { key }) => stage.player.jump(["evict"], key === "e" ? 1 : -1) },

@@ -178,7 +178,7 @@ export function showRunState() {
   const [run, stop] = ["#fs-run", "#fs-stop"].map((id) => document.querySelector(id));
   if (run) run.disabled = state !== "idle";
   if (stop) stop.disabled = state === "idle";
-  for (const name of ["compare", "evict", "experiments"]) {
+  for (const name of Object.keys(page.stages)) {
     const own = document.querySelector(`#fs-${name}-run`);
     if (own) own.disabled = page.requests.isOpen(name);
   }

@@ -1,33 +1,20 @@
 // A trace file, read with distrust: every field that the page goes by is held against what it must be, before
 // anything of the run is shown. Pure; what it lets through, log.js can take.
 
-const MOST = 2 ** 53 - 1;
-const FAR = 1e9; // for numbers that no run comes near to
+import { COUNT, FAR, check, fault, flag, isObject, maybe, number, oneOf, text, whole } from "./fields.js";
+
 const ROOM = 2 ** 28; // bytes that a page keeps of who sees which slot
 const PATHS = 4096;
 
-const check = (words, holds) => Object.assign(holds, { words });
-const whole = (least, most = MOST) => check(
-  most === MOST ? `a whole number from ${least} on` : `a whole number from ${least} to ${most}`,
-  (value) => Number.isInteger(value) && value >= least && value <= most,
-);
-const number = (least = -FAR, most = FAR) => check(
-  `a number from ${least} to ${most}`,
-  (value) => Number.isFinite(value) && value >= least && value <= most * (1 + 1e-6), // sums of floats
-);
-const text = check("a text", (value) => typeof value === "string");
-const flag = check("yes or no", (value) => typeof value === "boolean");
-const oneOf = (...values) => check(`one of ${values.join(", ")}`, (value) => values.includes(value));
-const maybe = (spec) => ({ maybe: spec }); // may be null, or missing
-
-const COUNT = whole(0);
 const ID = whole(-1, 2 ** 31 - 1); // of a node; -1: the end of the prompt
 const PATH = whole(0, 2 ** 31 - 1);
 const TOKEN = whole(0, 2 ** 31 - 1);
 const SHARE = number(0, 1);
 
+const versions = check("a list of versions", (value) => isObject(value) && Object.values(value).every((one) => typeof one === "string"));
+
 const HEADER = {
-  software: check("a list of versions", (value) => isObject(value) && Object.values(value).every((one) => typeof one === "string")),
+  software: versions,
   created: text,
   config: {
     prompt: text, prompt_ids: maybe([TOKEN]), prefix_ids: maybe([TOKEN]), chat_template: flag, model: text, device: text, dtype: text,
@@ -187,33 +174,6 @@ class Order {
     }
     return ends.some(({ node }) => node >= known) ? "ends names a node that is not there" : null;
   }
-}
-
-/** The first field of `value` that is not as `spec` has it, in words; null: none. */
-function fault(value, spec, where) {
-  if (spec.maybe) return value === null || value === undefined ? null : fault(value, spec.maybe, where);
-  if (value === undefined) return `${where} is missing`;
-  if (typeof spec === "function") return spec(value) ? null : `${where} is not ${spec.words}`;
-  if (Array.isArray(spec)) {
-    if (!Array.isArray(value)) return `${where} is not a list`;
-    const isPlain = typeof spec[0] === "function"; // thousands of numbers in a row: no words for those that hold
-    for (let at = 0; at < value.length; at++) {
-      if (isPlain && spec[0](value[at])) continue;
-      const wrong = fault(value[at], spec[0], `${where}[${at}]`);
-      if (wrong) return wrong;
-    }
-    return null;
-  }
-  if (!isObject(value)) return `${where} is not an object`;
-  for (const name of Object.keys(spec)) {
-    const wrong = fault(value[name], spec[name], where === "the line" ? name : `${where}.${name}`);
-    if (wrong) return wrong;
-  }
-  return null;
-}
-
-function isObject(value) {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
 function parsed(line) {

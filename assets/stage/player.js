@@ -5,7 +5,7 @@ import { count } from "./format.js";
 import { KINDS, next } from "./marks.js";
 
 export const SPEEDS = [0.25, 0.5, 1, 2, 4, 10];
-const STEPS_PER_SECOND = 5; // at speed 1
+const STEPS_PER_SECOND = 5; // at speed 1, unless who owns it says so
 
 const ICONS = {
   first: "M2.5 2.5h2v11h-2zM13.5 2.5v11L5.5 8z", back: "M11.5 2.5v11L3.5 8z",
@@ -21,19 +21,17 @@ function icon(name) {
   return svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
 }
 
-function stepOf(cursor, length) {
-  return `step ${cursor} of ${length - 1}`;
-}
-
 export class Player {
   /**
    * `changed(cursor)` is called whenever the cursor moved; `place(cursor, length)` says where it stands. With
    * `marks()`, the marks of marks.js, there are buttons that jump between them, and no range: a timeline scrubs.
-   * `isDrawn`: who owns it calls `draw` when time has gone on.
+   * `isDrawn`: who owns it calls `draw` when time has gone on. `unit`: what it steps by, `pace` of them a second at speed 1.
    */
-  constructor(host, changed, place = stepOf, { marks = null, isDrawn = false } = {}) {
+  constructor(host, changed, place = null, { marks = null, isDrawn = false, unit = "step", pace = STEPS_PER_SECOND } = {}) {
     this.changed = changed;
-    this.words = place;
+    this.words = place ?? ((cursor, length) => `${unit} ${cursor} of ${length - 1}`);
+    this.unit = unit;
+    this.pace = pace;
     this.marks = marks;
     this.isDrawn = isDrawn;
     this.length = 0;
@@ -164,7 +162,7 @@ export class Player {
 
   #tick(now) {
     if (!this.playing) return;
-    this.debt += ((now - this.last) / 1000) * STEPS_PER_SECOND * this.speed;
+    this.debt += ((now - this.last) / 1000) * this.pace * this.speed;
     this.last = now;
     const whole = Math.floor(this.debt);
     if (whole) {
@@ -194,16 +192,16 @@ export class Player {
     this.live = button("live", "Back to live (l, End)", () => this.toLive());
     if (this.marks) this.jumps = new Map(Object.keys(KINDS).map((kind) => [kind, this.#jumper(kind)]));
     else {
-      this.range = el("input", { type: "range", class: "fs-range", min: 0, max: 0, step: 1, "aria-label": "Step" });
+      this.range = el("input", { type: "range", class: "fs-range", min: 0, max: 0, step: 1, "aria-label": `${this.unit[0].toUpperCase()}${this.unit.slice(1)}` });
       this.range.addEventListener("input", () => this.seek(Number(this.range.value)));
     }
     host.append(
       el("div", { class: "fs-transport" },
-        button("first", "First step (Home)", () => this.seek(0)),
-        button("back", "One step back (,)", () => this.step(-1)),
+        button("first", `First ${this.unit} (Home)`, () => this.seek(0)),
+        button("back", `One ${this.unit} back (,)`, () => this.step(-1)),
         this.playButton,
-        button("ahead", "One step on (.)", () => this.step(1)),
-        button("end", "Newest step (End)", () => this.toLive())),
+        button("ahead", `One ${this.unit} on (.)`, () => this.step(1)),
+        button("end", `Newest ${this.unit} (End)`, () => this.toLive())),
       ...(this.range ? [this.range] : []),
       el("div", { class: "fs-pace" }, this.place, this.select, this.live),
       ...(this.jumps ? [el("div", { class: "fs-jumps", role: "group", "aria-label": "Jump to" },
@@ -244,7 +242,7 @@ export class Player {
       this.range.max = String(Math.max(0, this.length - 1));
       this.range.value = String(Math.max(0, this.cursor));
     }
-    say(this.place, this.length ? this.words(this.cursor, this.length) : "no steps");
+    say(this.place, this.length ? this.words(this.cursor, this.length) : `no ${this.unit}s`);
     if (this.live.hidden === this.isLive) this.live.hidden = !this.isLive;
     this.live.classList.toggle("is-on", this.following);
     say(this.live, this.following ? "● live" : "back to live");
