@@ -90,10 +90,12 @@ def live(
     store: RunStore,
     limits: Limits | None = None,
     token: str | None = None,
+    kind: str = NAME,
 ) -> Iterator[str]:
     """Load, then run every backend in `order`; a summary after each of them.
 
-    Raises Left when the page that asked for it under `token` has left it.
+    `kind` names the board that is told. Raises Left when the page that asked for it under `token`
+    has left it.
     """
     if models.peek(config.model, config.device, config.dtype) is None:
         yield told({"status": f"Loading {config.model} …"}, token)
@@ -102,7 +104,7 @@ def live(
 
     store.check(token)
     yield told({"status": f"Warming up {TITLES[order[0]].lower()} …"}, token)
-    board, traces = Board("compare", order, token), dict[str, Trace]()
+    board, traces = Board(kind, order, token), dict[str, Trace]()
     most = limits.num_samples if limits else compare.MAX_SAMPLES
     parts = compare.stream(model, config, order, most)
     try:

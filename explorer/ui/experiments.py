@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from explorer.models import LoadedModel
 
 NAME = "experiments"
+TAB = "Experiments"
 LOG = logging.getLogger("forkscope")
 FIRST = "temperature"
 # less than the command line's
@@ -95,6 +97,9 @@ def build(shared: Shared) -> None:
         **QUIET,
     )
     stopping(stop, shared.stop, events, NAME)
+    for sweep, button in shared.sweeps.items():
+        to_sweep = partial(lambda chosen: (gr.Tabs(selected=TAB), chosen), sweep)
+        button.click(to_sweep, None, [shared.tabs, name], **QUIET)
 
 
 def options_text(name: str) -> str:

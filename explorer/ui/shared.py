@@ -62,6 +62,7 @@ class Shared:
     variants: gr.Dropdown | None = None  # the runs of the Evict tab; set by it
     budget: gr.Number | None = None  # theirs, where they name none; set by it
     parts: SidebarParts | None = None  # set by the sidebar
+    sweeps: dict[str, gr.Button] = field(default_factory=dict)  # buttons that lead to a sweep
     prefix: PrefixCache = field(default_factory=PrefixCache)  # of all runs in Explore
 
     def config(self, values: Sequence[Any]) -> RunConfig:

@@ -59,7 +59,7 @@ def build(
     models: ModelCache, store: RunStore, entries: list[dict[str, Any]], limits: Limits | None
 ) -> Shared:
     """Lay the sidebar out; the tabs wire its Run and Stop, `start` the rest of it."""
-    own = [ASSETS / "stage", TRACES / "evict"]
+    own = [ASSETS / "stage", TRACES / "evict", TRACES / "reuse"]
     gr.set_static_paths([*own, *(entry["path"] for entry in entries)])
     config = first_config(entries)
     cards = gr.HTML(
