@@ -47,6 +47,8 @@ class Records:
                 "--out."
             )
         try:
+            if self._is_bare(header):
+                os.truncate(self.file, 0)
             is_there = self.file.stat().st_size > 0
             if is_there and not resume:
                 raise InputError(
@@ -59,6 +61,15 @@ class Records:
             raise InputError(f"Cannot write {self.file}: {error.strerror}.") from error
         if not self.file.stat().st_size:
             self._write(dict(header))
+
+    def _is_bare(self, header: Mapping[str, Any]) -> bool:
+        """Whether a sweep has written its first line here and no row."""
+        first, *others = self.file.read_bytes().splitlines() or [b""]
+        try:
+            begun = orjson.loads(first)
+        except orjson.JSONDecodeError:
+            return False
+        return not others and isinstance(begun, dict) and begun.keys() == header.keys()
 
     def _read(self, header: Mapping[str, Any]) -> None:
         data = self.file.read_bytes()

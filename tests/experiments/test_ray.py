@@ -1,8 +1,12 @@
-"""Rows on a Ray that is started here: the table of one process, lost workers and all."""
+"""Rows on a Ray that starts here or runs already: the table of one process, lost workers too."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,6 +49,39 @@ def test_rows_are_those_of_one_process_and_a_lost_workers_row_is_run_again(
     lines = (tmp_path / "out" / "rows.jsonl").read_bytes().splitlines()
     assert len(lines) == 1 + 5
     assert str(os.getpid()).encode() not in b"".join(lines)
+
+
+@pytest.fixture
+def cluster_address() -> Iterator[str]:
+    """A Ray that runs already, as somebody else has started it."""
+    ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
+    head = ["--head", "--node-ip-address=127.0.0.1", "--port=6391", "--num-cpus=2"]
+    told = subprocess.run(
+        [*ray, "start", *head, "--include-dashboard=false", "--disable-usage-stats"],
+        env=os.environ | {"RAY_AUTH_MODE": "disabled"},
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    yield "127.0.0.1:6391"
+    subprocess.run([*ray, "stop"], capture_output=True, check=True)
+
+
+@needs_ray
+def test_a_running_cluster_is_joined_by_its_address(tmp_path: Path, cluster_address: str) -> None:
+    axis = ["--axis", "temperature=0.5,1.0", "--max-new-tokens", "2", "--out", str(tmp_path / "o")]
+    sweep = sys.executable, "-m", "explorer", "sweep"
+    done = subprocess.run(
+        [*sweep, "temperature", *axis, "--json", "--ray", cluster_address],
+        env=os.environ | {"RAY_AUTH_MODE": "disabled"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert f"2 workers on Ray ({cluster_address})" in done.stderr
+    document = json.loads(done.stdout)
+    assert document["failed"] == []
+    assert [row["temperature"] for row in document["rows"]] == [0.5, 1.0]
 
 
 @needs_ray

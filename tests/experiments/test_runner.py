@@ -145,6 +145,24 @@ def test_a_folder_with_rows_is_not_written_over(tmp_path: Path, model_folder: Pa
         run_sweep(plan_of(tmp_path, model_folder))
 
 
+def test_a_sweep_that_ended_before_its_first_row_leaves_its_folder_free(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    with OpenSweep(plan_of(tmp_path, model_folder)):
+        pass
+    assert len(lines_of(tmp_path)) == 1
+    run_sweep(plan_of(tmp_path, model_folder, limit=1, options={"scale": 2}))
+    assert len(lines_of(tmp_path)) == 1 + 1
+
+
+def test_a_file_of_somebody_elses_is_not_written_over(tmp_path: Path, model_folder: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"somebody": "else"}\n')
+    with pytest.raises(InputError, match="holds rows already"):
+        run_sweep(plan_of(tmp_path, model_folder))
+    assert file.read_text() == '{"somebody": "else"}\n'
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"options": {"scale": 2}}, {"config": RunConfig(model="other")}],
