@@ -21,9 +21,9 @@ ARROWS: dict[str, set[str]] = {
     "cli": {"commands"},
     "commands": {
         *("experiments", "generate", "tiny", "ui", "views"),
-        *("terminal", "options", "catalogue", "export", "shapes"),
+        *("terminal", "options", "catalogue", "export", "shapes", "serving", "moments"),
     },
-    "ui": {"experiments", "generate", "catalogue", "export", "shapes"},
+    "ui": {"experiments", "generate", "catalogue", "export", "shapes", "serving", "moments"},
     "views": {"trace", "metrics"},
     "experiments": {"quality", "diversity", "generate", "machine", "browser"},
     "quality": {"generate", "metrics", "tiny"},
@@ -35,6 +35,9 @@ ARROWS: dict[str, set[str]] = {
     "diversity": {"metrics"},
     "metrics": {"phases", "trace"},
     "phases": {"trace", "events"},
+    "serving": {"generate", "metrics", "text", "workloads"},
+    "moments": {"cache"},
+    "workloads": {"cache", "config"},
     "generate": {
         *("against", "backends", "kernels", "precision", "reuse", "tree"),
         *("meter", "machine", "trace", "prompt"),
@@ -105,7 +108,7 @@ TORCHLESS = {
 # Families, and what of them each member may import: the base, and what several are made of.
 FAMILIES: dict[str, set[str]] = {
     "backends": {"base"},
-    "cache": {"base", "blocks", "codes", "index", "nodes", "storage", "tables"},
+    "cache": {"base", "blocks", "codes", "index", "nodes", "prefix", "storage", "tables"},
     "policies": {"base"},
     "experiments": {"base", "records", "answers", "axes", "trial", "workers", "cluster"},
     "views": {"base"},

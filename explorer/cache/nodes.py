@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import heapq
 from array import array
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from explorer.cache.blocks import Block
@@ -40,6 +41,7 @@ def context_key(context: str) -> bytes:
     return hashlib.sha256(context.encode()).digest()
 
 
+Key = TypeVar("Key", bound=Hashable)
 Timed = dict[str, dict[int, float]]  # seconds by the conditions they were measured under, by tokens
 
 
@@ -156,27 +158,37 @@ class BlockView:
     num_children: int
 
 
-def _turns(nodes: Sequence[Node]) -> dict[bytes, int]:
-    """How many leave before each: the eviction played to its end, a parent joining the leaves once
-    its last child has left."""
-    left = {node.key: node.num_children for node in nodes}
-    loose = [(node.rank, number, node) for number, node in enumerate(nodes) if node.is_loose]
+def turns(blocks: Iterable[tuple[Key, Key | None, int, int]]) -> dict[Key, int]:
+    """How many leave before each of the blocks `(key, parent's key, rank, pins)`: the eviction
+    played to its end, a parent joining the leaves once its last child has left."""
+    known = {key: (parent, rank, pins) for key, parent, rank, pins in blocks}
+    left = Counter(parent for parent, _, _ in known.values())
+    numbers = count()
+    loose = [
+        (rank, next(numbers), key)
+        for key, (_, rank, pins) in known.items()
+        if not left[key] and not pins
+    ]
     heapq.heapify(loose)
-    numbers = count(len(nodes))
-    turns: dict[bytes, int] = {}
+    found: dict[Key, int] = {}
     while loose:
-        _, _, node = heapq.heappop(loose)
-        turns[node.key] = len(turns)
-        if (parent := node.parent) is not None:
-            left[parent.key] -= 1
-            if not left[parent.key] and not parent.pins:
-                heapq.heappush(loose, (parent.rank, next(numbers), parent))
-    return turns
+        _, _, key = heapq.heappop(loose)
+        found[key] = len(found)
+        parent = known[key][0]
+        if parent is not None:
+            left[parent] -= 1
+            _, rank, pins = known[parent]
+            if not left[parent] and not pins:
+                heapq.heappush(loose, (rank, next(numbers), parent))
+    return found
 
 
 def views(nodes: Sequence[Node], now: float) -> list[BlockView]:
     """`nodes`, parents before their children, as they may be shown."""
-    turns = _turns(nodes)
+    left_before = turns(
+        (node.key, None if node.parent is None else node.parent.key, node.rank, node.pins)
+        for node in nodes
+    )
     depths: dict[bytes, int] = {}
     found = []
     for node in nodes:
@@ -192,7 +204,7 @@ def views(nodes: Sequence[Node], now: float) -> list[BlockView]:
                 nbytes=node.block.nbytes,
                 age=now - node.born,
                 idle=now - node.used,
-                turn=turns.get(node.key),
+                turn=left_before.get(node.key),
                 num_children=node.num_children,
             )
         )

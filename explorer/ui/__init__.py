@@ -13,7 +13,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is i
 import gradio as gr
 
 from explorer.config import InputError
-from explorer.ui import compare, evict, experiments, explore, sidebar
+from explorer.ui import compare, evict, experiments, explore, reuse, sidebar
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore
@@ -25,6 +25,7 @@ TABS: dict[str, Callable[[Shared], None]] = {
     "Explore": explore.build,
     "Compare": compare.build,
     "Evict": evict.build,
+    "Reuse": reuse.build,
     "Experiments": experiments.build,
 }
 BAR = (ASSETS / "stage" / "bar.html").read_text()

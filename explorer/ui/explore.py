@@ -11,11 +11,12 @@ import gradio as gr
 from pydantic import TypeAdapter, ValidationError
 
 from explorer import metrics
-from explorer.cache.prefix import PrefixCache
+from explorer.cache.watched import WatchedCache
 from explorer.config import InputError, RunConfig, explain
 from explorer.events import Origin
 from explorer.trace import Trace
 from explorer.ui import estimate, stage
+from explorer.ui.caches import LOCAL
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore, guarded, token_of, told
@@ -32,13 +33,15 @@ def build(shared: Shared) -> None:
     """The stage, what Run and Stop do, and what the stage itself asks for."""
     host = stage.host(NAME, shared.store)
 
-    def run(*values: Any) -> Iterator[str]:
+    def run(request: gr.Request, *values: Any) -> Iterator[str]:
         *form, token = values
-        yield from stream(shared, lambda: (shared.config(form), None), token_of(token))
+        visitor = shared.caches.visitor(request)
+        yield from stream(shared, lambda: (shared.config(form), None), token_of(token), visitor)
 
-    def run_asked(event: gr.EventData) -> Iterator[str]:
+    def run_asked(event: gr.EventData, request: gr.Request) -> Iterator[str]:
         token = event._data.get("token") if isinstance(event._data, dict) else None
-        yield from stream(shared, lambda: asked(event._data, shared.limits), token_of(token))
+        read = lambda: asked(event._data, shared.limits)  # noqa: E731
+        yield from stream(shared, read, token_of(token), shared.caches.visitor(request))
 
     def fill(event: gr.EventData) -> list[Any]:
         try:
@@ -87,14 +90,14 @@ def stream(
     shared: Shared,
     read: Callable[[], tuple[RunConfig, Origin | None]],
     token: str | None = None,
+    visitor: str = LOCAL,
 ) -> Iterator[str]:
     """Batches of the live run that `read` describes, each with the page's name for the request."""
 
     def batches() -> Iterator[str]:
         config, origin = read()
-        yield from live(
-            config, shared.models, shared.store, shared.limits, origin, token, shared.prefix
-        )
+        prefix = shared.caches.of(visitor)
+        yield from live(config, shared.models, shared.store, shared.limits, origin, token, prefix)
 
     return guarded(batches, "run", shared.store, token)
 
@@ -106,7 +109,7 @@ def live(
     limits: Limits | None = None,
     origin: Origin | None = None,
     token: str | None = None,
-    prefix: PrefixCache | None = None,
+    prefix: WatchedCache | None = None,
 ) -> Iterator[str]:
     """Load, run and finish one run, as batches; what people are told is in their `status`.
 
@@ -118,6 +121,7 @@ def live(
     if models.peek(config.model, config.device, config.dtype) is None:
         yield told({"status": f"Loading {config.model} …"}, token)
     model = models.get(config.model, config.device, config.dtype)
+    from explorer import serving
     from explorer.generate import generate, num_open, prepare
 
     store.check(token)
@@ -125,6 +129,10 @@ def live(
     run = store.open(header, stage.title_of(header), _note(config), token)
     trace = Trace(header)
     steps = generate(model, config, prefix)
+    if prefix is not None:
+        steps = serving.noted(
+            serving.opened(prefix, header, model, run.title, "explore"), steps, header
+        )
     parts = store.wanted(stage.within(steps, limits), token)
     try:
         sent = yield from stage.batches(run, stage.recorded(parts, trace))

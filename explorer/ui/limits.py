@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from explorer.config import InputError, RunConfig
@@ -42,10 +42,25 @@ class Limits:
     prompt_characters: int = 8_000
     prompt_ids: int = 8_000
     prefix_ids: int = 2_000
+    prompts: int = 16  # of a workload, one after another
+    prefix_nbytes: int = 32 * 2**20  # of a visitor's prefix cache
+    prefix_caches: int = 32  # visitors who have one
     sweep_rows: int = 48
     sweep_options: Mapping[str, int] = field(default_factory=lambda: MOST)
     seconds: float = 120.0  # of one run or sweep, so that a line of visitors moves
     models: tuple[str, ...] = field(default_factory=_offered)
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        """Raises InputError where a workload is longer than a visitor's may be."""
+        if len(prompts) > self.prompts:
+            raise InputError(
+                f"This public page runs up to {self.prompts} prompts one after another, "
+                f"not {len(prompts)}."
+            )
+        if max(map(len, prompts), default=0) > self.prompt_characters:
+            raise InputError(
+                f"This public page takes prompts of up to {self.prompt_characters:,} characters."
+            )
 
     def check(self, config: RunConfig) -> None:
         """Raises InputError, one sentence, where `config` asks for more."""

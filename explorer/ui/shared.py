@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from explorer.cache.prefix import PrefixCache
 from explorer.config import RunConfig
+from explorer.ui.caches import Caches
 from explorer.ui.forms import Form
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
@@ -63,7 +63,10 @@ class Shared:
     budget: gr.Number | None = None  # theirs, where they name none; set by it
     parts: SidebarParts | None = None  # set by the sidebar
     sweeps: dict[str, gr.Button] = field(default_factory=dict)  # buttons that lead to a sweep
-    prefix: PrefixCache = field(default_factory=PrefixCache)  # of all runs in Explore
+    caches: Caches = field(init=False)  # of prompts, for all runs in Explore and Reuse
+
+    def __post_init__(self) -> None:
+        self.caches = Caches(self.limits)
 
     def config(self, values: Sequence[Any]) -> RunConfig:
         """The run that the form's `values` describe. Raises InputError, one sentence."""

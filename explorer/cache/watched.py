@@ -1,0 +1,319 @@
+"""A prefix cache that keeps its moments: after every change, what it holds and what was new.
+
+    look   a run's beginning was looked up; what it hits is pinned
+    keep   the run's other blocks were stored, others evicted for them
+    end    the run let go of its pins
+
+Whatever else changes the cache (`warm`, `load`, `clear`, `resize`) is one moment as well, and the
+first of a record, `new`, is what was there when it began. Taking a moment copies a few numbers a
+block; texts and turns are worked out by those who show it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from explorer.cache.nodes import Lease, Node, PrefixStats, Timed
+from explorer.cache.prefix import PrefixCache
+
+if TYPE_CHECKING:
+    from explorer.cache.blocks import Block
+    from explorer.events import Reused
+
+MOST_MOMENTS = 3_000
+MOST_HELD = 300_000  # blocks counted once a moment: what a record takes of memory
+
+Ids = tuple[int, ...]
+Reader = Callable[[Sequence[int]], list[str]]  # what each of the tokens adds to their text
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A block that was in the cache at some time; its id is its place among them. `parent` is the
+    id of the block before it, `depth` how many are before it."""
+
+    key: bytes
+    parent: int | None
+    depth: int
+    tokens: Ids
+    nbytes: int
+    read: Reader | None  # None: nobody has said how its tokens are read
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A block in the cache at a moment; `born` and `used` in seconds since the record began."""
+
+    id: int
+    pins: int
+    rank: int
+    born: float
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the cache was after a change; `hit`, `new` and `gone` are ids of blocks, the last in the
+    order in which they left."""
+
+    kind: str
+    request: int | None
+    time: float  # seconds since the record began
+    hit: Ids
+    new: Ids
+    gone: Ids
+    held: tuple[Held, ...]  # parents before their children
+    stats: PrefixStats
+    capacity_nbytes: int | None
+    capacity_blocks: int | None
+    order: str
+    words: str = ""  # of what a button did; those of runs are made of their figures
+
+
+@dataclass(eq=False)
+class Request:
+    """A run over the cache. Its figures are filled in when they are known."""
+
+    n: int
+    title: str
+    source: str  # workload, explore or warm
+    texts: tuple[str, ...]  # of the prompt's tokens
+    ids: Ids = ()  # of the blocks that the prompt's whole blocks are, as far as they were kept
+    num_hit: int = 0  # blocks
+    hit: Ids = ()
+    cold: tuple[str, float] | None = None  # the conditions, and what reading it cold took
+    reused: Reused | None = None
+    prefill_seconds: float = 0.0  # of its passes over the prompt
+    first_token_seconds: float | None = None
+    reply: str = ""
+    tree_digest: str | None = None
+    done: bool = False
+
+
+@dataclass
+class Record:
+    """The moments of a cache since it was made, or was begun anew. Ids cannot be guessed."""
+
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    began: float = 0.0  # the cache's clock
+    seen: list[Seen] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
+    start: dict[str, Any] = field(default_factory=dict)  # what whoever began it says of it
+
+    def __post_init__(self) -> None:
+        self.places = {one.key: place for place, one in enumerate(self.seen)}
+        self.num_held = 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.moments) >= MOST_MOMENTS or self.num_held >= MOST_HELD
+
+
+class WatchedCache(PrefixCache):
+    """A PrefixCache with a `record` of its moments. When that is full, a new one begins, with what
+    is held, before the next request."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        self.record = Record()
+        self._new: list[int] = []
+        self._gone: list[int] = []
+        self._hit: list[int] = []
+        self._open: dict[int, Request | None] = {}  # by the lease that a run holds
+        self._now: Request | None = None
+        self._reader: Reader | None = None
+        self._readers: dict[str, Reader] = {}  # by context
+        self._is_quiet = True  # until the cache is made
+        super().__init__(*args, **settings)
+        self._is_quiet = False
+        self.begin_record()
+
+    def begin_record(self, **start: Any) -> Record:
+        """Forget all moments; the first of the new record is what is held now."""
+        with self._lock:
+            self.record = Record(began=self._clock(), start=start or dict(self.record.start))
+            self._new, self._gone, self._hit = [], [], []
+            for node in self.nodes:
+                self._see(node)
+            self._new = []
+            self._take("new", None)
+            return self.record
+
+    def request(self, title: str, source: str, texts: Sequence[str], read: Reader) -> Request:
+        """The next run that looks for its beginning is this one, of a model whose tokens `read`
+        reads."""
+        with self._lock:
+            if self.record.is_full and not self._open:
+                self.begin_record()
+            made = Request(len(self.record.requests), title, source, tuple(texts))
+            self.record.requests.append(made)
+            self._now, self._reader = made, read
+            return made
+
+    @contextmanager
+    def doing(self, kind: str, read: Reader | None = None) -> Iterator[list[str]]:
+        """What changes within it is one moment of this kind; the list is given its words."""
+        words: list[str] = []
+        with self._lock:
+            self._is_quiet = True
+            self._reader = read or self._reader
+        try:
+            yield words
+        finally:
+            with self._lock:
+                self._is_quiet = False
+                if words or self._new or self._gone:
+                    self._take(kind, None, " ".join(words))
+
+    def rank_by(self, order: str) -> None:
+        """Who leaves first from now on, of what is here as well: the least recently used (`lru`) or
+        the oldest (`fifo`)."""
+        with self._lock:
+            by = (lambda node: node.used) if order == "lru" else (lambda node: node.born)
+            self.order = order
+            self.reorder([node.key for node in sorted(self.nodes, key=by)])
+
+    # ---- what runs and buttons do, each followed by its moment ---------------------------------
+
+    def lease(
+        self,
+        context: str,
+        token_ids: Sequence[int],
+        min_tokens: int = 0,
+        usable: Callable[[Sequence[Block]], int] = len,
+    ) -> Lease:
+        with self._lock:
+            request = self._current
+            if self._reader is not None:
+                self._readers.setdefault(context, self._reader)
+        found = super().lease(context, token_ids, min_tokens, usable)
+        with self._lock:
+            hit = [self.record.places[node.key] for node in found.nodes]
+            self._open[id(found)] = request
+            if request is not None:
+                request.hit, request.num_hit = tuple(hit), len(hit)
+                request.ids = request.hit
+            self._hit = hit
+            self._moment("look", request)
+        return found
+
+    def extend(self, lease: Lease, make: Callable[[int, int], list[Block]]) -> tuple[int, int]:
+        done = super().extend(lease, make)
+        with self._lock:
+            request = self._open.get(id(lease))
+            if request is not None:
+                request.ids = tuple(self.record.places[node.key] for node in lease.nodes)
+                if request.cold is not None and lease.last is not None:
+                    where, seconds = request.cold
+                    lease.last.whole_seconds.setdefault(where, {})[len(lease.token_ids)] = seconds
+            self._moment("keep", request)
+        return done
+
+    def release(self, lease: Lease) -> None:
+        super().release(lease)
+        with self._lock:
+            if id(lease) in self._open:
+                request = self._open.pop(id(lease))
+                is_warm = request is not None and request.source == "warm"
+                self._take("warm" if is_warm else "end", request)
+
+    def count_missed(self, num_tokens: int) -> None:
+        super().count_missed(num_tokens)
+        with self._lock:
+            self._moment("look", self._current)
+
+    def clear(self) -> None:
+        super().clear()
+        self._take("clear", None, "Everything that no run holds was let go.")
+
+    def resize(self, capacity_nbytes: int | None, capacity_blocks: int | None = None) -> int:
+        gone = super().resize(capacity_nbytes, capacity_blocks)
+        self._take("resize", None)
+        return gone
+
+    def add(
+        self,
+        context: str,
+        parent: bytes | None,
+        token_ids: Sequence[int],
+        block: Block,
+        cold_seconds: Timed,
+        whole_seconds: Timed,
+    ) -> bool:
+        if self._reader is not None:
+            self._readers.setdefault(context, self._reader)
+        return super().add(context, parent, token_ids, block, cold_seconds, whole_seconds)
+
+    @property
+    def _current(self) -> Request | None:
+        """Whose look the next one is."""
+        return None if self._now is None or self._now.done else self._now
+
+    # ---- moments -------------------------------------------------------------------------------
+
+    def _moment(self, kind: str, request: Request | None) -> None:
+        """A run's moment; those of a prompt that is warmed are one, at its end."""
+        if request is None or request.source != "warm":
+            self._take(kind, request)
+
+    def _take(self, kind: str, request: Request | None, words: str = "") -> None:
+        with self._lock:
+            if self._is_quiet:
+                return
+            record, places = self.record, self.record.places
+            began = record.began
+            held = tuple(
+                Held(places[key], node.pins, node.rank, node.born - began, node.used - began)
+                for key, node in self._nodes.items()
+            )
+            record.moments.append(
+                Moment(
+                    kind=kind,
+                    request=None if request is None else request.n,
+                    time=self._clock() - began,
+                    hit=tuple(self._hit),
+                    new=tuple(self._new),
+                    gone=tuple(self._gone),
+                    held=held,
+                    stats=self.stats(),
+                    capacity_nbytes=self.capacity_nbytes,
+                    capacity_blocks=self.capacity_blocks,
+                    order=self.order,
+                    words=words,
+                )
+            )
+            record.num_held += len(held)
+            self._new, self._gone, self._hit = [], [], []
+
+    def _put(
+        self, parent: Node | None, context: str, token_ids: tuple[int, ...], block: Block
+    ) -> Node | None:
+        node = super()._put(parent, context, token_ids, block)
+        if node is not None and node.block is block:
+            self._see(node)
+        return node
+
+    def _drop(self, node: Node) -> None:
+        super()._drop(node)
+        place = self.record.places[node.key]
+        if place in self._new:  # came and went between two moments
+            self._new.remove(place)
+        else:
+            self._gone.append(place)
+
+    def _see(self, node: Node) -> None:
+        """The block is in the cache now: what comes back is the block that it was."""
+        record = self.record
+        place = record.places.get(node.key)
+        if place is None:
+            place = record.places[node.key] = len(record.seen)
+            parent = None if node.parent is None else record.places[node.parent.key]
+            depth = 0 if parent is None else record.seen[parent].depth + 1
+            read = self._readers.get(node.context)
+            tokens, nbytes = node.token_ids, node.block.nbytes
+            record.seen.append(Seen(node.key, parent, depth, tokens, nbytes, read))
+        self._new.append(place)

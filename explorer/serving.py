@@ -1,0 +1,117 @@
+"""Requests over a watched prefix cache: real runs one after another, their figures noted."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from explorer import metrics
+from explorer.cache.watched import Reader, Request, WatchedCache
+from explorer.config import RunConfig
+from explorer.events import Header, Step
+from explorer.generate import generate, prepare, run
+from explorer.reuse import conditions
+from explorer.text import TextStream
+from explorer.trace import Trace
+from explorer.workloads import Workload
+
+if TYPE_CHECKING:
+    from explorer.models import LoadedModel
+
+
+def reader(model: LoadedModel) -> Reader:
+    """What each token of a text adds to it."""
+    return TextStream(model.tokenizer).prompt_texts
+
+
+def opened(
+    cache: WatchedCache, header: Header, model: LoadedModel, title: str, source: str
+) -> Request:
+    """The run of `header` as the cache's next request."""
+    texts = [token.text for token in header.prompt]
+    return cache.request(title, source, texts, reader(model))
+
+
+def noted(request: Request, steps: Iterator[Step], header: Header) -> Generator[Step, None, None]:
+    """`steps` as they come; what they tell of the request is noted. Closes them."""
+    trace = Trace(header)
+    try:
+        for step in steps:
+            trace.append(step)
+            if step.phase == "prefill":
+                request.prefill_seconds += step.seconds
+            request.reused = step.reused or request.reused
+            if request.first_token_seconds is None:
+                request.first_token_seconds = metrics.first_token(trace)
+            request.reply = reply(trace)
+            yield step
+        request.tree_digest = metrics.tree_digest(trace)
+    finally:
+        request.done = True
+        steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
+
+
+def reply(trace: Trace) -> str:
+    """The text that a run wrote: of several paths the likeliest."""
+    found = metrics.leaves(trace)
+    return max(found, key=lambda leaf: sum(node.logprob for node in leaf.nodes)).text
+
+
+def serve(
+    model: LoadedModel, cache: WatchedCache, config: RunConfig, title: str, source: str = "workload"
+) -> Generator[Step, None, Trace]:
+    """One request, step by step; returns its trace. Before a workload's the prompt is read once
+    without the cache, to measure what that takes. Raises InputError."""
+    header = prepare(model, config)
+    request = opened(cache, header, model, title, source)
+    if source == "workload":
+        request.cold = conditions(model, config), cold_seconds(model, config)
+    trace = Trace(header)
+    with closing(noted(request, generate(model, config, cache), header)) as steps:
+        for step in steps:
+            trace.append(step)
+            yield step
+    return trace
+
+
+def cold_seconds(model: LoadedModel, config: RunConfig) -> float:
+    """What the passes over the prompt take a run that finds nothing."""
+    trace = run(model, config.replace(max_new_tokens=1, max_paths=1, against_float32=False))
+    return metrics.seconds(trace)["prefill"]
+
+
+def play(
+    model: LoadedModel, cache: WatchedCache, workload: Workload, base: RunConfig
+) -> Generator[Step, None, list[Trace]]:
+    """The workload's requests one after another, step by step; returns their traces."""
+    said: list[str] = []
+    traces = []
+    for number, turn in enumerate(workload.turns):
+        prompt = workload.prompt(number, said)
+        trace = yield from serve(model, cache, workload.config(base, prompt), turn.title)
+        said.append(workload.spoken(prompt, reply(trace)))
+        traces.append(trace)
+    return traces
+
+
+def warm(
+    model: LoadedModel, cache: WatchedCache, workload: Workload, base: RunConfig
+) -> Iterator[Step]:
+    """Read the prompts in that are known before anything was answered; nothing is written."""
+    for turn in workload.known():
+        config = workload.config(base, turn.text).replace(max_new_tokens=1)
+        yield from serve(model, cache, config, turn.title, "warm")
+
+
+def start(model: LoadedModel, name: str | None, title: str, caption: str = "") -> dict[str, Any]:
+    """What a record says of itself at its beginning."""
+    return {
+        "title": title,
+        "caption": caption,
+        "workload": name,
+        "model": model.info.name,
+        "dtype": model.info.dtype,
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }

@@ -1,0 +1,180 @@
+"""What the Reuse tab asks of a visitor's prefix cache, and what the page is told meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from explorer.cache.prefix import ORDERS
+from explorer.cache.watched import WatchedCache
+from explorer.config import InputError, RunConfig
+from explorer.moments import Teller
+from explorer.ui import stage
+from explorer.ui.runs import encode, guarded, told
+from explorer.ui.shared import Shared
+from explorer.workloads import OWN, WORKLOADS, Workload, own
+
+if TYPE_CHECKING:
+    from explorer.models import LoadedModel
+
+LOG = logging.getLogger("forkscope")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of a visitor's cache. `capacity_blocks` None: no bound in blocks."""
+
+    visitor: str
+    name: str  # of the workload
+    workload: Workload
+    base: RunConfig
+    is_empty: bool
+    capacity_blocks: int | None
+    order: str
+    preset: str | None = None
+
+
+def blocks(given: Any) -> int | None:
+    """What the number's input says. Raises InputError."""
+    if given in (None, "", 0):
+        return None
+    if not isinstance(given, int | float) or given != int(given) or given < 0:
+        raise InputError(f"Most blocks: give a whole number from 0, not {given!r}.")
+    return int(given)
+
+
+def workload_of(name: Any, typed: Any) -> Workload:
+    """The workload that is asked for. Raises InputError."""
+    if name != OWN:
+        if name not in WORKLOADS:
+            raise InputError(f"Workload: choose {', '.join(WORKLOADS)} or {OWN}, not {name!r}.")
+        return WORKLOADS[name]
+    prompts = [line for line in str(typed or "").splitlines() if line.strip()]
+    if not prompts:
+        raise InputError("Prompts: type at least one, each on a line of its own.")
+    return own(prompts)
+
+
+def asked(data: dict[str, Any], visitor: str) -> Plan:
+    """The recorded workload that a page wants to see live. Raises InputError."""
+    name = data.get("preset")
+    if name not in WORKLOADS:
+        raise InputError("The page did not say which workload to run; reload it and try again.")
+    workload = WORKLOADS[str(name)]
+    base = RunConfig().replace(**workload.settings())
+    return Plan(visitor, str(name), workload, base, True, workload.capacity_blocks, "lru", name)
+
+
+def checked(shared: Shared, plan: Plan) -> Plan:
+    """The plan, if the page allows it. Raises InputError."""
+    if shared.limits is not None:
+        shared.limits.check_prompts([turn.text for turn in plan.workload.turns])
+        shared.limits.check(plan.base)
+    if plan.order not in ORDERS:
+        raise InputError(f"Leaves first: choose {' or '.join(ORDERS)}, not {plan.order!r}.")
+    return plan
+
+
+Act = Callable[[Shared, Plan, str | None], Iterator[str]]
+
+
+def stream(
+    shared: Shared, read: Callable[[], Plan], act: Act, token: str | None = None
+) -> Iterator[str]:
+    """Messages to the board of what `act` does with the plan that `read` gives."""
+    return guarded(lambda: act(shared, read(), token), "workload", shared.store, token)
+
+
+def live(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
+    """Load, then one request after another. Raises Left when the page has left it."""
+    model = yield from loaded(shared, plan, token)
+    from explorer import serving
+    from explorer.generate import prepare
+
+    for turn in plan.workload.known():  # before the page gives up what it shows
+        prepare(model, plan.workload.config(plan.base, turn.text))
+    title, caption = plan.workload.title, plan.workload.sentence
+    start = serving.start(model, plan.name, title, caption)
+    if plan.is_empty:
+        cache = shared.caches.renew(
+            plan.visitor, capacity_blocks=plan.capacity_blocks, order=plan.order, **start
+        )
+        teller = Teller(cache)
+    else:
+        cache = shared.caches.of(plan.visitor)
+        teller = Teller.from_now(cache)
+        rebound(cache, plan.capacity_blocks, plan.order)
+    steps = serving.play(model, cache, plan.workload, plan.base)
+    yield from telling(shared, steps, teller, token, {"preset": plan.preset})
+
+
+def warmed(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
+    """Load, then read in the prompts that are known before anything was answered."""
+    model = yield from loaded(shared, plan, token)
+    from explorer import serving
+
+    cache = shared.caches.of(plan.visitor)
+    steps = serving.warm(model, cache, plan.workload, plan.base)
+    yield from telling(shared, steps, Teller.from_now(cache), token, {})
+
+
+def loaded(shared: Shared, plan: Plan, token: str | None) -> Generator[str, None, LoadedModel]:
+    """The plan's model; a message where it has to be loaded first."""
+    key = plan.base.model, plan.base.device, plan.base.dtype
+    if shared.models.peek(*key) is None:
+        yield told({"status": f"Loading {plan.base.model} …"}, token)
+    model = shared.models.get(*key)
+    shared.store.check(token)
+    return model
+
+
+def telling(
+    shared: Shared, steps: Any, teller: Teller, token: str | None, more: dict[str, Any]
+) -> Iterator[str]:
+    """Drain `steps`; a message at once, one every INTERVAL, and the last, which is `done`."""
+    from explorer.generate import num_open
+
+    try:
+        yield told(teller.news() | more, token)
+        due = time.monotonic() + stage.INTERVAL
+        for _ in shared.store.wanted(stage.within(steps, shared.limits), token):
+            if time.monotonic() >= due:
+                yield told(teller.news() | more, token)
+                due = time.monotonic() + stage.INTERVAL
+    finally:
+        steps.close()
+        LOG.info("a workload ended; caches open: %d", num_open())
+    yield told(teller.news() | more | {"done": True}, token)
+
+
+def rebound(cache: WatchedCache, capacity_blocks: int | None, order: str) -> None:
+    """New bounds of a visitor's cache, where they are other ones."""
+    if order != cache.order:
+        cache.rank_by(order)
+    if capacity_blocks != cache.capacity_blocks:
+        cache.resize(cache.capacity_nbytes, capacity_blocks)
+
+
+def changed(shared: Shared, request: gr.Request, change: Callable[[WatchedCache], object]) -> str:
+    """Do what a button says to the visitor's cache at once, and tell of it."""
+    cache = shared.caches.of(shared.caches.visitor(request))
+    teller = Teller.from_now(cache)
+    try:
+        change(cache)
+    except InputError as error:
+        return told({"alert": str(error)}, None)
+    return told(teller.news() | {"done": True}, None)
+
+
+def since(shared: Shared, data: Any, session: str) -> str:
+    """What a page asks for that missed something: `{id, seq}`; all of it for another record."""
+    asked = data if isinstance(data, dict) else {}
+    seq, local = asked.get("seq"), shared.limits is None
+    cache = shared.caches.of("local" if local else session)
+    seq = seq if isinstance(seq, int) and seq > 0 else 0
+    return encode(Teller(cache, asked.get("id"), seq).news())
