@@ -200,9 +200,10 @@ class Runs {
   }
 }
 
-/** The trace of a recorded run. */
+/** The trace of a recorded run; a long one is compressed. */
 export async function textOf(entry) {
   const answer = await fetch(fileUrl(entry.path));
   if (!answer.ok) throw new Error(`The recorded run “${entry.title}” is not there.`);
-  return answer.text();
+  if (!entry.path.endsWith(".gz")) return answer.text();
+  return new Response(answer.body.pipeThrough(new DecompressionStream("gzip"))).text();
 }
