@@ -17,6 +17,11 @@ from explorer.cache.watched import Moment, Request, Seen, WatchedCache
 
 FORMAT = "forkscope-reuse"
 VERSION = 1
+# What a record says of itself where nobody told it.
+START: dict[str, Any] = dict.fromkeys(("workload", "model", "dtype", "created")) | {
+    "title": "The prefix cache of this page",
+    "caption": "What runs in Explore left of their prompts.",
+}
 KEY_CHARACTERS = 16  # of a block's key that are shown
 
 
@@ -54,8 +59,13 @@ class Teller:
         moments, seen = record.moments[self._seq :], record.seen[self._blocks :]
         fields: dict[str, Any] = {"reuse": record.id, "seq": self._seq}
         if not self._seq:
-            fields["start"] = record.start | bounds(record.moments[0], self._cache.block_size)
-        requests = {n: shown_request(one, self._cache) for n, one in enumerate(record.requests)}
+            first = bounds(record.moments[0], self._cache.block_size)
+            fields["start"] = START | record.start | first
+        requests = {
+            one.n: shown_request(one, self._cache)
+            for one in record.requests
+            if not self._requests.get(one.n, {}).get("done")
+        }
         changed = [one for n, one in requests.items() if self._requests.get(n) != one]
         fields |= {
             "first_block": self._blocks,
@@ -121,7 +131,7 @@ def shown_request(request: Request, cache: WatchedCache) -> dict[str, Any]:
         "cold_tokens": 0 if reused is None else reused.cold_tokens,
         "seconds_saved": None if reused is None else reused.seconds_saved,
         "reason": "" if reused is None else reused.reason,
-        "reply": request.reply,
+        "reply": request.reply if request.writing is None else request.writing(),
         "tree_digest": request.tree_digest,
         "done": request.done,
     }
@@ -157,7 +167,7 @@ def words(moment: Moment, seen: Sequence[Seen], requests: Sequence[Request]) -> 
     gone, new = len(moment.gone), len(moment.new)
     found = sum(len(seen[place].tokens) for place in moment.hit)
     said = {
-        "new": f"The cache holds {blocks(len(moment.held))}.",
+        "new": f"The cache holds {blocks(len(moment.held))}. {bounded(moment)}",
         "look": f"{who} found {found:,} of its {total:,} prompt tokens."
         if total
         else f"{who} found {found:,} tokens of its prompt.",
@@ -165,11 +175,22 @@ def words(moment: Moment, seen: Sequence[Seen], requests: Sequence[Request]) -> 
         "end": f"{who} is done and holds nothing any more.",
         "warm": f"A prompt of {total:,} tokens was read in: {found:,} were there, "
         f"{blocks(new, 'new ')}.",
-        "resize": "The bounds were changed.",
+        "load": f"A folder was read as far as it could be: {blocks(new, 'new ')}.",
+        "save": "The blocks were written to a folder.",
+        "clear": "Everything that no run holds was let go.",
+        "resize": bounded(moment),
     }[moment.kind]
     if gone:
         said = f"{said[:-1]}; {blocks(gone)} left to make room."
     return said
+
+
+def bounded(moment: Moment) -> str:
+    """The cache's bounds, a sentence."""
+    most = moment.capacity_blocks
+    room = "as many blocks as its bytes allow" if most is None else f"at most {blocks(most)}"
+    first = {"lru": "the least recently used", "fifo": "the oldest"}[moment.order]
+    return f"The cache keeps {room}; {first} leaf leaves first."
 
 
 def blocks(count: int, kind: str = "") -> str:

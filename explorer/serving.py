@@ -45,18 +45,19 @@ def noted(request: Request, steps: Iterator[Step], header: Header) -> Generator[
             request.reused = step.reused or request.reused
             if request.first_token_seconds is None:
                 request.first_token_seconds = metrics.first_token(trace)
-            request.reply = reply(trace)
+            request.writing = lambda: reply(trace)
             yield step
         request.tree_digest = metrics.tree_digest(trace)
     finally:
-        request.done = True
+        request.reply, request.writing, request.done = reply(trace), None, True
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
 
 
 def reply(trace: Trace) -> str:
     """The text that a run wrote: of several paths the likeliest."""
     found = metrics.leaves(trace)
-    return max(found, key=lambda leaf: sum(node.logprob for node in leaf.nodes)).text
+    likeliest = max(found, key=lambda leaf: sum(node.logprob for node in leaf.nodes), default=None)
+    return "" if likeliest is None else likeliest.text
 
 
 def serve(

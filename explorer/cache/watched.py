@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from explorer.cache.nodes import Lease, Node, PrefixStats, Timed
-from explorer.cache.prefix import PrefixCache
+from explorer.cache.prefix import ORDERS, PrefixCache
+from explorer.config import InputError
 
 if TYPE_CHECKING:
     from explorer.cache.blocks import Block
@@ -90,6 +91,7 @@ class Request:
     prefill_seconds: float = 0.0  # of its passes over the prompt
     first_token_seconds: float | None = None
     reply: str = ""
+    writing: Callable[[], str] | None = None  # gives the reply while it grows
     tree_digest: str | None = None
     done: bool = False
 
@@ -123,6 +125,7 @@ class WatchedCache(PrefixCache):
         self._new: list[int] = []
         self._gone: list[int] = []
         self._hit: list[int] = []
+        self._last: dict[int, Held] = {}  # of the newest moment
         self._open: dict[int, Request | None] = {}  # by the lease that a run holds
         self._now: Request | None = None
         self._reader: Reader | None = None
@@ -136,7 +139,7 @@ class WatchedCache(PrefixCache):
         """Forget all moments; the first of the new record is what is held now."""
         with self._lock:
             self.record = Record(began=self._clock(), start=start or dict(self.record.start))
-            self._new, self._gone, self._hit = [], [], []
+            self._new, self._gone, self._hit, self._last = [], [], [], {}
             for node in self.nodes:
                 self._see(node)
             self._new = []
@@ -171,11 +174,14 @@ class WatchedCache(PrefixCache):
 
     def rank_by(self, order: str) -> None:
         """Who leaves first from now on, of what is here as well: the least recently used (`lru`) or
-        the oldest (`fifo`)."""
+        the oldest (`fifo`). Raises InputError."""
+        if order not in ORDERS:
+            raise InputError(f"prefix_order: choose from {', '.join(ORDERS)}, not {order!r}.")
         with self._lock:
             by = (lambda node: node.used) if order == "lru" else (lambda node: node.born)
             self.order = order
             self.reorder([node.key for node in sorted(self.nodes, key=by)])
+            self._take("resize", None)
 
     # ---- what runs and buttons do, each followed by its moment ---------------------------------
 
@@ -228,7 +234,7 @@ class WatchedCache(PrefixCache):
 
     def clear(self) -> None:
         super().clear()
-        self._take("clear", None, "Everything that no run holds was let go.")
+        self._take("clear", None)
 
     def resize(self, capacity_nbytes: int | None, capacity_blocks: int | None = None) -> int:
         gone = super().resize(capacity_nbytes, capacity_blocks)
@@ -267,9 +273,12 @@ class WatchedCache(PrefixCache):
             record, places = self.record, self.record.places
             began = record.began
             held = tuple(
-                Held(places[key], node.pins, node.rank, node.born - began, node.used - began)
+                self._as_before(
+                    Held(places[key], node.pins, node.rank, node.born - began, node.used - began)
+                )
                 for key, node in self._nodes.items()
             )
+            self._last = {one.id: one for one in held}
             record.moments.append(
                 Moment(
                     kind=kind,
@@ -288,6 +297,11 @@ class WatchedCache(PrefixCache):
             )
             record.num_held += len(held)
             self._new, self._gone, self._hit = [], [], []
+
+    def _as_before(self, held: Held) -> Held:
+        """What the moment before has of this block, where nothing has changed: one object."""
+        before = self._last.get(held.id)
+        return held if before is None or before != held else before
 
     def _put(
         self, parent: Node | None, context: str, token_ids: tuple[int, ...], block: Block

@@ -46,8 +46,18 @@ def build(trace: str | None = None, limits: Limits | None = None) -> gr.Blocks:
                         with gr.Tab(name, id=name):
                             build_tab(shared)
         sidebar.start(page, shared, entries)
+        page.unload(leaving(shared))
     page.queue(max_size=16)
     return page
+
+
+def leaving(shared: Shared) -> Callable[[gr.Request], None]:
+    """What is done when a visitor closes the page."""
+
+    def leave(request: gr.Request) -> None:
+        shared.caches.leave(shared.caches.visitor(request))
+
+    return leave
 
 
 def launch(

@@ -16,7 +16,6 @@ from explorer.cache.prefix import BLOCK_SIZE, CAPACITY_NBYTES
 from explorer.cache.watched import WatchedCache
 from explorer.ui.limits import Limits
 
-TITLE = "The prefix cache of this page"
 LOCAL = "local"  # who asks where the page is for its own machine only
 
 
@@ -45,7 +44,12 @@ class Caches:
             if cache is not None:
                 self._caches.move_to_end(visitor)
                 return cache
-        return self.renew(visitor, title=TITLE)
+        return self.renew(visitor)
+
+    def peek(self, visitor: str) -> WatchedCache | None:
+        """The visitor's cache if there is one; nobody else loses theirs for it."""
+        with self._lock:
+            return self._caches.get(visitor)
 
     def renew(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,18 @@ from explorer.ui import cached, crossed, stage
 from explorer.ui.runs import encode, token_of
 from explorer.ui.shared import COMPUTING, QUIET, Shared, asking, stopping
 from explorer.ui.workload import (
+    Keep,
     Plan,
     asked,
+    based,
     blocks,
     changed,
     checked,
+    filled,
+    keep,
     live,
     rebound,
+    saved,
     since,
     stream,
     warmed,
@@ -105,7 +110,10 @@ def build_prefix(shared: Shared) -> None:
         resize = gr.Button("Resize", elem_id="fs-reuse-resize", min_width=72)
         clear = gr.Button("Clear", elem_id="fs-reuse-clear", min_width=72)
     gr.HTML(html_template=HINT, apply_default_css=False, elem_id="fs-reuse-hint")
+    kept = None if shared.limits is not None else folder_row()
     host = board_host(shared)
+    if kept is not None:
+        keeping(shared, host, *kept)
     settings = [*form.components, workload, prompts, empty, capacity, order]
     inputs = [*settings, gr.Textbox(visible=False)]
 
@@ -113,12 +121,9 @@ def build_prefix(shared: Shared) -> None:
         *given, name, typed, is_empty, most, first, _ = values
         visitor = shared.caches.visitor(request)
         chosen = workload_of(name, typed)
-        base = form.config(given)
-        if name != OWN:
-            base = base.replace(**chosen.settings())
-        return checked(
-            shared, Plan(visitor, name, chosen, base, bool(is_empty), blocks(most), first)
-        )
+        base = based(form.config(given), name, chosen)
+        plan = Plan(visitor, name, chosen, base, bool(is_empty), blocks(most), first)
+        return checked(shared, plan)
 
     def run(request: gr.Request, *values: Any) -> Iterator[str]:
         yield from stream(shared, lambda: read(request, values), live, token_of(values[-1]))
@@ -147,6 +152,35 @@ def build_prefix(shared: Shared) -> None:
     clear.click(empty_it, None, host, **QUIET)
     workload.change(suggested, workload, [prompts, capacity], **QUIET)
     stopping(stop, shared.stop, events, NAME)
+
+
+def folder_row() -> tuple[gr.Textbox, gr.Button, gr.Button]:
+    """What a page for its own machine has beside: a folder, Save and Load."""
+    with gr.Row(elem_id="fs-reuse-keep", equal_height=True):
+        folder = gr.Textbox(
+            "", label="Folder", placeholder="kept", max_lines=1, elem_id="fs-reuse-folder"
+        )
+        save = gr.Button("Save", elem_id="fs-reuse-save", min_width=72)
+        load = gr.Button("Load", elem_id="fs-reuse-load", min_width=72)
+    return folder, save, load
+
+
+def keeping(
+    shared: Shared, host: gr.HTML, folder: gr.Textbox, save: gr.Button, load: gr.Button
+) -> None:
+    """Wire Save and Load: the blocks of the sidebar's model."""
+    inputs = [*shared.form.components, folder, gr.Textbox(visible=False)]
+
+    def doing(act: Keep) -> Callable[..., Iterator[str]]:
+        def run(*values: Any) -> Iterator[str]:
+            *given, name, token = values
+            read = lambda: shared.form.config(given)  # noqa: E731
+            yield from keep(shared, read, act, name, token_of(token))
+
+        return run
+
+    for button, act in ((save, saved), (load, filled)):
+        button.click(doing(act), inputs, host, js=asking(NAME), **COMPUTING)
 
 
 def board_host(shared: Shared) -> gr.HTML:

@@ -6,20 +6,24 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from pydantic import ValidationError
 
 from explorer.cache.prefix import ORDERS
 from explorer.cache.watched import WatchedCache
-from explorer.config import InputError, RunConfig
+from explorer.config import InputError, RunConfig, explain
 from explorer.moments import Teller
-from explorer.ui import stage
-from explorer.ui.runs import encode, guarded, told
+from explorer.ui import estimate, stage
+from explorer.ui.caches import LOCAL
+from explorer.ui.runs import Left, encode, guarded, told
 from explorer.ui.shared import Shared
 from explorer.workloads import OWN, WORKLOADS, Workload, own
 
 if TYPE_CHECKING:
+    from explorer.cache.disk import Stored
     from explorer.models import LoadedModel
 
 LOG = logging.getLogger("forkscope")
@@ -46,6 +50,17 @@ def blocks(given: Any) -> int | None:
     if not isinstance(given, int | float) or given != int(given) or given < 0:
         raise InputError(f"Most blocks: give a whole number from 0, not {given!r}.")
     return int(given)
+
+
+def based(base: RunConfig, name: str, workload: Workload) -> RunConfig:
+    """The settings of a workload's runs: its own are fixed, but for prompts that somebody typed.
+    Raises InputError."""
+    if name == OWN:
+        return base
+    try:
+        return base.replace(**workload.settings())
+    except ValidationError as error:
+        raise InputError(f"{explain(error)}.".replace("..", ".")) from error
 
 
 def workload_of(name: Any, typed: Any) -> Workload:
@@ -92,7 +107,7 @@ def stream(
 
 def live(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
     """Load, then one request after another. Raises Left when the page has left it."""
-    model = yield from loaded(shared, plan, token)
+    model = yield from loaded(shared, plan.base, token)
     from explorer import serving
     from explorer.generate import prepare
 
@@ -115,7 +130,7 @@ def live(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
 
 def warmed(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
     """Load, then read in the prompts that are known before anything was answered."""
-    model = yield from loaded(shared, plan, token)
+    model = yield from loaded(shared, plan.base, token)
     from explorer import serving
 
     cache = shared.caches.of(plan.visitor)
@@ -123,14 +138,66 @@ def warmed(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
     yield from telling(shared, steps, Teller.from_now(cache), token, {})
 
 
-def loaded(shared: Shared, plan: Plan, token: str | None) -> Generator[str, None, LoadedModel]:
-    """The plan's model; a message where it has to be loaded first."""
-    key = plan.base.model, plan.base.device, plan.base.dtype
+def loaded(
+    shared: Shared, config: RunConfig, token: str | None
+) -> Generator[str, None, LoadedModel]:
+    """The model of a run; a message where it has to be loaded first."""
+    key = config.model, config.device, config.dtype
     if shared.models.peek(*key) is None:
-        yield told({"status": f"Loading {plan.base.model} …"}, token)
+        yield told({"status": f"Loading {config.model} …"}, token)
     model = shared.models.get(*key)
     shared.store.check(token)
     return model
+
+
+Keep = Callable[[WatchedCache, Path, Any], Any]  # cache, folder, model -> the moment's words
+
+
+def keep(
+    shared: Shared, read: Callable[[], RunConfig], act: Keep, folder: str, token: str | None
+) -> Iterator[str]:
+    """Save or load the blocks of a model; one message tells of it."""
+
+    def messages() -> Iterator[str]:
+        config, path = read(), named(folder)
+        model = yield from loaded(shared, config, token)
+        cache = shared.caches.of(LOCAL)
+        teller = Teller.from_now(cache)
+        words = act(cache, path, model)
+        yield told(teller.news() | {"status": words, "done": True}, token)
+
+    return guarded(messages, "folder", shared.store, token)
+
+
+def saved(cache: WatchedCache, folder: Path, model: LoadedModel) -> str:
+    """Write the blocks of `model` to a folder. Raises InputError."""
+    from explorer.reuse import save_prefix
+
+    with cache.doing("save") as words:
+        words.append(f"{_amount(save_prefix(cache, folder, model))} written to {folder}.")
+    return words[0]
+
+
+def filled(cache: WatchedCache, folder: Path, model: LoadedModel) -> str:
+    """Put the blocks of a folder into the cache, as far as there is room. Raises InputError."""
+    from explorer import serving
+    from explorer.reuse import load_prefix
+
+    with cache.doing("load", serving.reader(model)) as words:
+        words.append(f"{_amount(load_prefix(cache, folder, model))} read from {folder}.")
+    return words[0]
+
+
+def named(folder: str) -> Path:
+    """The folder that somebody typed. Raises InputError."""
+    if not folder.strip():
+        raise InputError("Folder: name one on this machine, such as kept.")
+    return Path(folder.strip()).expanduser()
+
+
+def _amount(stored: Stored) -> str:
+    count, nbytes = estimate.plural(stored.blocks, "block"), estimate.show_nbytes(stored.nbytes)
+    return f"{count}, {nbytes},"
 
 
 def telling(
@@ -146,6 +213,12 @@ def telling(
             if time.monotonic() >= due:
                 yield told(teller.news() | more, token)
                 due = time.monotonic() + stage.INTERVAL
+    except Left:
+        raise
+    except Exception:
+        steps.close()
+        yield told(teller.news() | more, token)
+        raise
     finally:
         steps.close()
         LOG.info("a workload ended; caches open: %d", num_open())
@@ -172,9 +245,12 @@ def changed(shared: Shared, request: gr.Request, change: Callable[[WatchedCache]
 
 
 def since(shared: Shared, data: Any, session: str) -> str:
-    """What a page asks for that missed something: `{id, seq}`; all of it for another record."""
+    """What a page asks for that missed something: `{id, seq}`; all of it for another record,
+    nothing where its visitor has no cache yet."""
     asked = data if isinstance(data, dict) else {}
     seq, local = asked.get("seq"), shared.limits is None
-    cache = shared.caches.of("local" if local else session)
+    cache = shared.caches.of(LOCAL) if local else shared.caches.peek(session)
+    if cache is None:
+        return encode({})
     seq = seq if isinstance(seq, int) and seq > 0 else 0
     return encode(Teller(cache, asked.get("id"), seq).news())
