@@ -11,6 +11,8 @@ import { PROMPT } from "./log.js";
 import { KEYS as IN_MULTIVERSE } from "./multiverse.js";
 import { KEYS as IN_PANELS } from "./paneltools.js";
 import { KEYS as IN_POOL } from "./pool.js";
+import { KEYS as IN_BLOCKS } from "./reuseforest.js";
+import { KEYS as IN_REQUESTS } from "./reuserequests.js";
 import { KEYS as IN_TABLE } from "./rows.js";
 import { KEYS as IN_SCATTER } from "./scatter.js";
 import { KEYS as IN_COUNTERS } from "./sketchgrid.js";
@@ -99,7 +101,7 @@ function brought(rows) {
 
 const IN_EVICT = [ON_CARDS, IN_CONTEXT, IN_EVICT_LAYERS, ON_QUALITY, IN_COUNTERS, IN_SCATTER, IN_EVICTIONS];
 
-export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS, ...IN_EVICT].flatMap(brought), ...ELSEWHERE, PAGE];
+export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS, ...IN_EVICT, IN_BLOCKS, IN_REQUESTS].flatMap(brought), ...ELSEWHERE, PAGE];
 
 const NAMES = { Space: " " };
 const deedsOf = (groups) => new Map(groups.flatMap(([, rows]) =>

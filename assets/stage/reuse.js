@@ -1,0 +1,258 @@
+// The Reuse tab's first view: a prefix cache as a forest of blocks, moment by moment, recorded or this page's own.
+
+import { Board, attachBoard } from "./board.js";
+import { el, say } from "./dom.js";
+import { EvictShelf } from "./evictshelf.js";
+import { plural } from "./format.js";
+import { page } from "./page.js";
+import { Forest } from "./reuseforest.js";
+import { HistoryChart } from "./reusehistory.js";
+import { EMPTY, WORDS, build } from "./reuseparts.js";
+import { Record, parseRecord } from "./reuserecord.js";
+import { Prompt, Requests } from "./reuserequests.js";
+import { chainOf, stateAt, usersOf } from "./reusestate.js";
+import { BlockTable } from "./reusetable.js";
+import { figuresOf, noteOf, sentenceOf } from "./reusewords.js";
+import { listenToTabs, markTab } from "./tabs.js";
+
+const PACE = 0.9; // moments a second
+const ENDS = { done: "Done.", stopped: "Stopped. What came stays here, and in the cache.", failed: "Broken off. What came stays here." };
+
+/** `examples`: the recorded ones, `[{name, title, caption, path}]`. */
+export function attach(host, examples) {
+  const run = (name) => host.trigger("select", { preset: name, token: page.asked("reuse") });
+  const since = async (id, seq) => JSON.parse(await host.server.record_since({ id, seq }));
+  attachBoard("reuse", host, (element) => new ReuseBoard(element, { examples, run, since }));
+}
+
+class ReuseBoard extends Board {
+  constructor(host, { examples, run, since }) {
+    super(host, { name: "reuse", parts: build(), words: WORDS, time: { unit: "moment", pace: PACE } });
+    this.since = since;
+    this.live = null; // the record of this page's cache, as far as it is known
+    this.record = null; // the one that is shown
+    this.view = "picture";
+    this.pinned = this.pointed = this.pointedRequest = null; // a block, a block, a request
+    const { parts } = this;
+    const actions = {
+      invalidate: () => this.invalidate(), seek: (moment) => this.player.seek(moment), focused: () => this.pointed ?? this.pinned,
+      point: (id) => this.#point({ pointed: id }), pointRequest: (n) => this.#point({ pointedRequest: n }), pin: (id) => this.select(id),
+    };
+    this.forest = new Forest(parts.forest, actions);
+    this.table = new BlockTable(parts.table);
+    this.requests = new Requests(parts.requests, actions);
+    this.prompt = new Prompt(parts.prompt, parts.promptNote, actions);
+    this.history = new HistoryChart(parts.history, actions);
+    const boards = examples.map((example) => ({ ...example, runs: [{ title: example.title, path: example.path }] }));
+    this.shelf = new EvictShelf(parts.shelf, boards, {
+      show: ({ name }, [{ log }]) => this.#open(log, { name }), run, refuse: (words) => this.words.alert(words), parse: parseRecord,
+    });
+    this.show("picture");
+    listenToTabs(parts.tabs, (view) => this.show(view));
+    parts.live.addEventListener("click", () => this.#showLive());
+    parts.save.addEventListener("click", () => this.#save());
+    parts.file.addEventListener("change", async () => {
+      await this.open([...parts.file.files]);
+      parts.file.value = "";
+    });
+  }
+
+  get active() {
+    return this.record;
+  }
+
+  // ---- what the server tells ------------------------------------------------------------------
+
+  /** What is new in this page's cache: it is shown, whoever asked for it, here. */
+  news(message) {
+    const { reuse: id, seq, start } = message;
+    if (this.live?.id !== id && start && seq === 0) this.live = new Record(start, id);
+    if (this.live?.id === id && this.live.apply(message)) this.#told(message);
+    else this.#catchUp().then(() => this.live && this.#told(message));
+  }
+
+  /** This page's cache is up to date: `token` where a request of this board is what it tells of, `done` at its end. */
+  #told({ token, done }) {
+    const isOn = token !== undefined && !done;
+    const last = this.live.moments.at(-1);
+    if (this.record !== this.live) this.#put(this.live, { live: isOn });
+    else if (isOn && !this.isRunning) this.player.reset({ live: true });
+    this.grown();
+    if (isOn) {
+      this.words.stand("live");
+      this.words.say(`Running request ${this.live.requests.length} …`);
+    } else if (token !== undefined) this.finish("done");
+    else if (!this.isRunning) {
+      this.words.restAt("shared");
+      this.words.say(last.words);
+      this.player.seek(this.player.length - 1);
+    }
+  }
+
+  /** Moments that never came, or that runs in Explore have made, are asked for. Whether there are any. */
+  async #catchUp() {
+    const before = this.live;
+    const length = before?.length ?? 0;
+    this.asking ??= this.since(before?.id ?? "", length).finally(() => (this.asking = null));
+    try {
+      const message = await this.asking;
+      if (message.reuse !== this.live?.id && message.start && message.seq === 0) this.live = new Record(message.start, message.reuse);
+      if (!message.reuse || message.reuse !== this.live?.id) return false;
+      this.live.apply(message);
+      if (this.record === this.live) this.grown();
+      return this.live !== before || this.live.length > length;
+    } catch {
+      return false; // the next message, or the next visit of the tab, asks again
+    }
+  }
+
+  finish(how) {
+    super.finish(how);
+    this.words.say(ENDS[how]);
+    this.player.seek(this.player.length - 1);
+  }
+
+  leave() {
+    this.shelf.forget();
+    super.leave();
+  }
+
+  // ---- what is shown --------------------------------------------------------------------------
+
+  /** The tab came to the front: what has happened in this page's cache since then, else the first example plays. */
+  async #arrive() {
+    const isNew = await this.#catchUp();
+    if (this.isRunning || page.requests.isOpen("reuse") || this.shelf.isOpening) return;
+    const isWorth = this.record ? this.#hasLived : this.live?.moments.at(-1)?.held.length > 0; // before anything is shown: not an empty one
+    if (isNew && isWorth && this.record !== this.live) this.#showLive();
+    else if (!this.record && this.shelf.boards.length) this.shelf.open(this.shelf.boards[0].name);
+    this.invalidate();
+  }
+
+  get #hasLived() {
+    const last = this.live?.moments.at(-1);
+    return Boolean(last && (this.live.requests.length || last.held.length || this.live.length > 1));
+  }
+
+  #showLive() {
+    this.#put(this.live, { live: false });
+    this.words.stand("shared");
+    this.words.say("What runs of this page have left in the cache.");
+    this.grown();
+    this.player.seek(this.player.length - 1);
+  }
+
+  /** A record that is whole, played from its first moment. Whether it is shown. */
+  #open(record, { name = null } = {}) {
+    if (!this.admit([{ log: record }], { least: 1, most: 1, few: "This record has no moment." })) return false;
+    this.#put(record, { live: false }, name);
+    this.words.stand("recorded");
+    this.words.say(`${plural(record.requests.length, "request")} in ${plural(record.length, "moment")}.`);
+    this.grown();
+    this.player.autoplay();
+    return true;
+  }
+
+  #put(record, how, name = null) {
+    this.record = record;
+    this.pinned = this.pointed = this.pointedRequest = null;
+    this.shelf.settle(name);
+    this.begin([record], how);
+    this.cursor.show([record]);
+    this.forest.reset();
+    this.requests.reset();
+    const { caption } = record.start;
+    this.parts.caption.textContent = caption;
+    this.parts.caption.hidden = !caption;
+  }
+
+  /** A record file of this computer, read in the browser. */
+  async open([file]) {
+    if (!file) return;
+    try {
+      this.#open(parseRecord(await file.text(), file.name));
+    } catch (error) {
+      this.words.alert(`${error.message} Open a .json file that was saved here, or by the command line's reuse --record.`);
+    }
+  }
+
+  #save() {
+    const url = URL.createObjectURL(new Blob([this.record.file], { type: "application/json" }));
+    el("a", { href: url, download: `reuse-${this.record.start.workload ?? "record"}.json` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  }
+
+  /** "picture" or "table". */
+  show(view) {
+    this.view = view;
+    this.parts.forest.hidden = view !== "picture";
+    this.parts.table.hidden = view !== "table";
+    markTab(this.parts.tabs, view);
+    this.invalidate();
+  }
+
+  nextView() {
+    this.show(this.view === "picture" ? "table" : "picture");
+  }
+
+  /** Escape, and a click beside the blocks: none is kept. */
+  select(id) {
+    this.pinned = this.pinned === id ? null : id;
+    this.pointed = null;
+    this.invalidate();
+  }
+
+  #point(to) {
+    Object.assign(this, { pointed: null, pointedRequest: null }, to);
+    this.invalidate();
+  }
+
+  paint() {
+    const { record, colors, parts } = this;
+    parts.live.hidden = this.record === this.live || !this.#hasLived || this.isRunning;
+    parts.save.hidden = !record || this.isRunning;
+    if (!record) return;
+    const state = stateAt(record, record.cursor);
+    const scene = { record, state, colors, ...this.#focus(record, state) };
+    const title = record.start.title || EMPTY.title;
+    say(parts.heading, title);
+    say(parts.note, noteOf(record, state.moment));
+    this.#figures(state);
+    if (this.view === "picture") this.forest.draw(scene);
+    else this.table.draw(scene);
+    const reached = state.moment ? record.spans.filter((span) => span && (span.look ?? span.keep ?? span.end) <= state.cursor).length : 0;
+    say(parts.requestsNote, `${reached} of ${plural(record.requests.length, "request")} so far`);
+    this.requests.draw(scene);
+    this.prompt.draw(scene);
+    this.history.draw(scene);
+    this.tell(parts.narration, sentenceOf(record, state));
+  }
+
+  /** What is lit: the text up to a block and the requests that have it, or the blocks of a request. */
+  #focus(record, state) {
+    const at = this.pointed ?? (this.pointedRequest === null ? this.pinned : null);
+    if (at !== null && at < record.blocks.length) return { at, lit: new Set(chainOf(record, at)), litRequests: new Set(usersOf(record, at, state.cursor)) };
+    if (this.pointedRequest !== null) return { at: null, lit: new Set(record.requests[this.pointedRequest]?.ids), litRequests: new Set([this.pointedRequest]) };
+    return { at: null, lit: null, litRequests: null };
+  }
+
+  #figures(state) {
+    const { figures } = this.parts;
+    for (const [name, label, value, about] of figuresOf(state)) {
+      let shown = figures.querySelector(`[data-fact="${name}"]`);
+      if (!shown) {
+        shown = el("dd", { "data-fact": name });
+        figures.append(el("div", { title: about }, el("dt", { text: label }), shown));
+      }
+      say(shown, value);
+    }
+  }
+
+  /** The tab may have come to the front. */
+  resized() {
+    const isVisible = this.isVisible();
+    if (isVisible && !this.wasVisible) this.#arrive();
+    this.wasVisible = isVisible;
+    this.invalidate();
+  }
+}

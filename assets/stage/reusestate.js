@@ -1,0 +1,123 @@
+// What a prefix cache was at a moment of its record, and where its blocks stand in the picture. Pure functions.
+
+const MANY = 240; // rows beyond which only what is there at the moment has a place
+
+/**
+ * The cache at `cursor`: `{cursor, moment, time, request, held, found, fresh, gone, pending}`. `held`: block -> `{pins,
+ * turn, born, used, idle, pale}`, pale from 0 to 1: idle as a share of the oldest block's age. `request`: the one whose moment
+ * it is, or null; of it `found` are the blocks it took, `fresh` those it left, `pending` those that it will leave, where
+ * that is known.
+ */
+export function stateAt(record, cursor) {
+  const moment = record.moments[cursor] ?? null;
+  if (!moment) return { cursor, moment, time: 0, request: null, held: new Map(), found: new Set(), fresh: new Set(), gone: [], pending: [] };
+  const { time } = moment;
+  const oldest = time - moment.held.reduce((first, one) => Math.min(first, one[3]), time);
+  const held = new Map(moment.held.map(([id, pins, turn, born, used]) => {
+    const idle = Math.max(0, time - used);
+    return [id, { pins, turn, born, used, idle, pale: oldest > 0 ? Math.min(1, idle / oldest) : 0 }];
+  }));
+  const request = record.requests[moment.request] ?? null;
+  const isUnderWay = request !== null && moment.kind !== "end";
+  const chain = isUnderWay ? request.ids : [];
+  const found = moment.hit.length || !isUnderWay ? moment.hit : chain.slice(0, request.hit_blocks);
+  return {
+    cursor, moment, time, request, held,
+    found: new Set(found.filter((id) => held.has(id))),
+    fresh: new Set(moment.new.filter((id) => held.has(id))),
+    gone: moment.gone.filter((id) => !held.has(id)),
+    pending: moment.kind === "look" ? chain.filter((id) => !held.has(id)) : [],
+  };
+}
+
+/** How far `request` has come at `cursor`: "ahead", "looked", "kept" or "ended". */
+export function progressOf(record, n, cursor) {
+  const { look = null, keep = null, end = null } = record.spans[n] ?? {};
+  const first = look ?? keep ?? end;
+  if (first === null || first > cursor) return "ahead";
+  if (end !== null && end <= cursor) return "ended";
+  return keep !== null && keep <= cursor ? "kept" : "looked";
+}
+
+/** Blocks that have left before the moment, as far as they would have been shown: none where there are very many. */
+export function pastOf(record, state) {
+  if (record.blocks.length > MANY) return [];
+  return [...record.blocks.keys()].filter((id) => !state.held.has(id) && !state.gone.includes(id) && record.firsts.get(id) < state.cursor);
+}
+
+/** Requests up to `cursor` whose prompt `id` is part of. */
+export function usersOf(record, id, cursor) {
+  return (record.users.get(id) ?? []).filter((n) => progressOf(record, n, cursor) !== "ahead");
+}
+
+/** The blocks from the first one to `id`. */
+export function chainOf(record, id) {
+  const chain = [];
+  for (let at = id; at !== null && at !== undefined; at = record.blocks[at].parent) chain.unshift(at);
+  return chain;
+}
+
+/** Block -> requests up to `cursor` that find it as the last of theirs that is still there. */
+export function endsAt(record, state) {
+  const ends = new Map();
+  for (const { n, ids } of record.requests) {
+    if (progressOf(record, n, state.cursor) === "ahead") continue;
+    const last = ids.findLast((id) => state.held.has(id));
+    if (last !== undefined) ends.set(last, [...(ends.get(last) ?? []), n]);
+  }
+  return ends;
+}
+
+/**
+ * Places of blocks: `{at, rows, tokens}`, `at` a Map of a block to `{row, from, tokens}`, tokens of the text before it and
+ * its own. A parent stands in the row of its first child; every other child begins a row below all that the first ones have.
+ */
+export function layoutOf(record, state) {
+  const all = placed(record, record.blocks.keys());
+  return all.rows <= MANY ? all : placed(record, [...state.held.keys(), ...state.gone, ...state.pending].sort((a, b) => a - b));
+}
+
+function placed(record, ids) {
+  const at = new Map();
+  const children = new Map([[null, []]]);
+  for (const id of ids) {
+    const parent = record.blocks[id].parent ?? null;
+    children.set(id, []);
+    (children.get(parent) ?? children.get(null)).push(id);
+  }
+  let rows = 0;
+  let widest = 0;
+  const waiting = children.get(null).map((id) => ({ id, from: beforeOf(record, id), isFirst: false })).reverse();
+  while (waiting.length) {
+    const { id, from, row: own } = waiting.pop();
+    const row = own ?? rows++;
+    const { tokens } = record.blocks[id];
+    at.set(id, { row, from, tokens });
+    widest = Math.max(widest, from + tokens);
+    const next = children.get(id);
+    for (let place = next.length - 1; place >= 0; place--) waiting.push({ id: next[place], from: from + tokens, ...(place ? {} : { row }) });
+  }
+  return { at, rows, tokens: widest };
+}
+
+function beforeOf(record, id) {
+  return chainOf(record, id).slice(0, -1).reduce((sum, one) => sum + record.blocks[one].tokens, 0);
+}
+
+/** What is new over time: `{bars, line, bytes}`: a bar a request up to `cursor`, hit rate and bytes a moment. */
+export function historyOf(record) {
+  const looks = record.spans.flatMap((span, n) => (span ? [{ n, at: span.look ?? span.keep ?? span.end, end: span.end ?? span.keep ?? span.look }] : []));
+  return {
+    bars: looks.map(({ n, at, end }) => ({ n, at, end, hit: record.requests[n].hit_tokens, miss: record.requests[n].miss_tokens })),
+    rates: record.moments.map(({ stats }) => (stats.queries ? stats.hit_rate : null)),
+    bytes: record.moments.map(({ stats }) => stats.nbytes),
+    bounds: record.moments.map(boundOf),
+  };
+}
+
+/** Bytes that a moment's cache may hold, where blocks of one size make a bound in blocks one in bytes; null: no bound. */
+export function boundOf({ capacity_nbytes: nbytes, capacity_blocks: blocks, stats }) {
+  const each = stats.blocks ? stats.nbytes / stats.blocks : null;
+  const bounds = [nbytes, blocks !== null && blocks !== undefined && each ? blocks * each : null].filter((one) => typeof one === "number");
+  return bounds.length ? Math.min(...bounds) : null;
+}
