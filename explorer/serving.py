@@ -84,17 +84,37 @@ def cold_seconds(model: LoadedModel, config: RunConfig) -> float:
 
 
 def play(
-    model: LoadedModel, cache: WatchedCache, workload: Workload, base: RunConfig
+    model: LoadedModel,
+    cache: WatchedCache,
+    workload: Workload,
+    base: RunConfig,
+    source: str = "workload",
 ) -> Generator[Step, None, list[Trace]]:
     """The workload's requests one after another, step by step; returns their traces."""
     said: list[str] = []
     traces = []
     for number, turn in enumerate(workload.turns):
         prompt = workload.prompt(number, said)
-        trace = yield from serve(model, cache, workload.config(base, prompt), turn.title)
+        trace = yield from serve(model, cache, workload.config(base, prompt), turn.title, source)
         said.append(workload.spoken(prompt, reply(trace)))
         traces.append(trace)
     return traces
+
+
+def played(
+    model: LoadedModel,
+    cache: WatchedCache,
+    workload: Workload,
+    base: RunConfig,
+    source: str = "workload",
+) -> list[Trace]:
+    """The traces of a workload's requests, once all are done. Raises InputError."""
+    steps = play(model, cache, workload, base, source)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return list(end.value)
 
 
 def warm(

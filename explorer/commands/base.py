@@ -17,6 +17,7 @@ from explorer.config import InputError, RunConfig
 if TYPE_CHECKING:
     from explorer.cache.disk import Stored
     from explorer.cache.prefix import PrefixCache
+    from explorer.cache.watched import WatchedCache
     from explorer.models import LoadedModel
 
 AsJson = Annotated[bool, typer.Option("--json", help="Last line of stdout: one JSON document")]
@@ -75,10 +76,11 @@ def open_prefix(
     order: str,
     kv_dtype: str,
     prefix_use: str,
-) -> PrefixCache:
+) -> WatchedCache:
     """A prefix cache with what the folder holds, if it is there. Raises InputError, also where it
     could not be saved in `kv_dtype` later; a folder that runs only read need not be writable."""
-    from explorer.cache import disk, prefix
+    from explorer import serving
+    from explorer.cache import disk, prefix, watched
     from explorer.reuse import load_prefix
 
     disk.check_dtype(kv_dtype)
@@ -88,9 +90,10 @@ def open_prefix(
         if folder is not None and is_there:
             block_size = disk.block_size(folder)
     nbytes = prefix.CAPACITY_NBYTES if max_nbytes is None else max_nbytes
-    cache = prefix.PrefixCache(block_size, nbytes, max_blocks, order)
+    cache = watched.WatchedCache(block_size, nbytes, max_blocks, order)
     if folder is not None and is_there:
-        load_prefix(cache, folder, model)
+        with cache.doing("load", serving.reader(model)):
+            load_prefix(cache, folder, model)
     if folder is not None and not (is_there and prefix_use != "on"):
         disk.check_folder(folder)
     return cache

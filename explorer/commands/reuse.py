@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
 from rich.console import Group
 from rich.table import Table
@@ -26,14 +27,23 @@ from explorer.commands.base import (
 from explorer.config import InputError, RunConfig
 from explorer.options import Settings, read_config, with_settings
 from explorer.terminal import amount
+from explorer.trace import Trace
+from explorer.workloads import WORKLOADS, Turn, Workload
 
 if TYPE_CHECKING:
     from explorer.cache.prefix import PrefixCache
-    from explorer.models import LoadedModel
 
 PromptFiles = Annotated[
     list[Path] | None,
     typer.Option(metavar="FILE", help="A prompt, a UTF-8 text file; once for each, in this order"),
+]
+WorkloadName = Annotated[
+    str | None,
+    typer.Option("--workload", metavar="|".join(WORKLOADS), help="Prompts that share beginnings"),
+]
+RecordFile = Annotated[
+    Path | None,
+    typer.Option("--record", metavar="FILE", help="The cache's moments, for the page to play"),
 ]
 
 
@@ -41,6 +51,8 @@ PromptFiles = Annotated[
 def reuse(
     settings: Settings,
     prompt_file: PromptFiles = None,
+    workload: WorkloadName = None,
+    record: RecordFile = None,
     prefix_cache: PrefixFolder = None,
     prefix_block_size: PrefixBlockSize = None,
     prefix_max_nbytes: PrefixMaxNbytes = None,
@@ -51,31 +63,39 @@ def reuse(
 ) -> None:
     """Run prompts one after another over one prefix cache: hits, misses, seconds saved.
 
-    Without --prefix-cache the cache begins empty and is gone at the end.
+    Without --prefix-cache the cache begins empty and is gone at the end. A workload brings prompts
+    and settings of its own (greedy, one path, room for so many blocks), unless options here say
+    otherwise. Each of its prompts is also read once without the cache, to measure what that takes.
     """
+    from explorer import moments, serving
+
     for name in ("prompt", "prompt_ids"):
         if settings.get(name) is not None:
             raise InputError(f"{name}: reuse reads its prompts from files; give --prompt-file.")
-    configs = {str(file): read_config(settings, file) for file in prompt_file or []}
-    if not configs:
-        raise InputError("prompt_file: give at least one; a second may share its beginning.")
+    config, plan = planned(settings, prompt_file or [], workload)
     console = base.console_for(as_json)
-    model = base.load(next(iter(configs.values())), console)
-    bounds = prefix_block_size, prefix_max_nbytes, prefix_max_blocks, prefix_order
-    use = next(iter(configs.values())).cache.prefix_use
-    cache = base.open_prefix(model, prefix_cache, *bounds, prefix_disk, use)
-    runs = []
-    with console.status("reading") as status:
-        for file in prompt_file or []:
-            status.update(terminal.plain(str(file)))
-            runs.append({"file": str(file)} | measured(model, configs[str(file)], cache))
+    model = base.load(config, console)
+    most = plan.capacity_blocks if prefix_max_blocks is None else prefix_max_blocks
+    bounds = prefix_block_size, prefix_max_nbytes, most, prefix_order
+    cache = base.open_prefix(model, prefix_cache, *bounds, prefix_disk, config.cache.prefix_use)
+    cache.record.start = serving.start(model, workload, plan.title, plan.sentence)
+    with console.status("reading"):
+        source = "file" if workload is None else "workload"
+        traces = serving.played(model, cache, plan, config, source)
+    runs = [
+        ({"file": turn.title} if workload is None else {}) | {"title": turn.title} | shown(trace)
+        for turn, trace in zip(plan.turns, traces, strict=True)
+    ]
     document: dict[str, Any] = {
+        "workload": workload,
         "model": model.info.name,
         "runs": runs,
         "prefix": totals(cache),
         "saved": None,
     }
     try:
+        if record is not None:
+            base.write(record, orjson.dumps(moments.document(cache)))
         if prefix_cache is not None:
             is_new = any(run["prefix"] and run["prefix"]["stored_blocks"] for run in runs)
             kept = base.keep_prefix(model, cache, prefix_cache, prefix_disk, is_new)
@@ -86,13 +106,27 @@ def reuse(
             base.print_json(document)
 
 
-def measured(model: LoadedModel, config: RunConfig, cache: PrefixCache) -> dict[str, Any]:
-    """One run over the cache: what it hit, how long it took, and its tree."""
-    from explorer.generate import run
+def planned(
+    settings: Settings, files: Sequence[Path], name: str | None
+) -> tuple[RunConfig, Workload]:
+    """The settings of all runs, and their prompts. Raises InputError."""
+    if name is None:
+        turns = tuple(Turn(str(file), read_config(settings, file).prompt) for file in files)
+        if not turns:
+            words = "give at least one, or a --workload; a second may share its beginning."
+            raise InputError(f"prompt_file: {words}")
+        return read_config(settings), Workload("Prompts from files", "", turns, 0)
+    if files:
+        raise InputError("workload: it has prompts of its own; leave --prompt-file out.")
+    if name not in WORKLOADS:
+        raise InputError(f"workload: choose from {', '.join(WORKLOADS)}, not {name!r}.")
+    own = {field: str(value) for field, value in WORKLOADS[name].settings().items()}
+    return read_config(own | settings), WORKLOADS[name]
 
-    trace = run(model, config, prefix=cache)
-    result = metrics.result(trace)
-    found = metrics.reused(trace)
+
+def shown(trace: Trace) -> dict[str, Any]:
+    """What a run hit, how long it took, and its tree."""
+    result, found = metrics.result(trace), metrics.reused(trace)
     return {
         "prompt_tokens": len(trace.header.prompt),
         "prefix": result.get("prefix"),
@@ -123,7 +157,7 @@ def report(document: Mapping[str, Any]) -> Group:
         table.add_column(name, justify="left" if name in ("prompt", "reuse") else "right")
     for run in document["runs"]:
         first = f"{run['seconds']['first_token']:.3f} s"
-        cells = terminal.plain(run["file"]), f"{run['prompt_tokens']:,}", first, run["words"]
+        cells = terminal.plain(run["title"]), f"{run['prompt_tokens']:,}", first, run["words"]
         table.add_row(*map(Text, cells))
     cache = document["prefix"]
     lines = [
