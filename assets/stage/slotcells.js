@@ -72,6 +72,11 @@ export class SlotCells {
       box(context, x, y, cell - gap, roundness(refs[slot], cell));
       context.fill();
     }
+    for (let slot = this.looks.length - 1; slot >= state.capacity; slot--) { // an earlier moment: the pool had not grown yet
+      const [x, y] = layout.at(slot);
+      context.clearRect(x - gap / 2, y - gap / 2, cell, cell);
+      this.looks.pop();
+    }
     context.globalAlpha = 1;
   }
 
