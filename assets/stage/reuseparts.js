@@ -51,7 +51,7 @@ export function build() {
     el("p", { text: "Watch one of the examples above, run one, or run any prompt in Explore: what it leaves in the cache is shown here." }));
   const legend = el("div", { class: "fs-keys fs-reuse-legend" },
     swatch("private", "in one prompt"), swatch("shared-1", "in 2 or more"), swatch("shared-2", "4 or more"), swatch("shared-3", "8 or more"), swatch("paled", "paler: idle for longer"),
-    swatch("found", "found now"), swatch("fresh", "new now"), swatch("pinned", "held by a run"), swatch("next", "leaves next"), swatch("left", "leaves now"), swatch("past", "left before"));
+    swatch("found", "found now"), swatch("fresh", "new now"), swatch("pinned", "held by a run"), swatch("next", "leaves next"), swatch("left", "leaves now"), swatch("past", "left before"), swatch("tail", "computed, not kept"));
   parts.root = el("div", { class: "fs-stage fs-reuse is-empty", "data-state": "empty" },
     parts.shelf,
     el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note),

@@ -57,11 +57,38 @@ export function chainOf(record, id) {
   return chain;
 }
 
-/** Block -> requests up to `cursor` that find it as the last of theirs that is still there. */
-export function endsAt(record, state) {
+/**
+ * What prompts have behind their blocks: computed and not kept, for it fills no block or there was no room. `[{key, parent,
+ * from, tokens, text, requests}]`, equal ones once; `parent`: the block before it, or null.
+ */
+export function tailsOf(record) {
+  if (record.requests.length > MANY) return [];
+  const found = new Map();
+  for (const { n, ids, parts } of record.requests) {
+    const { keep = null, end = null } = record.spans[n] ?? {};
+    const rest = parts.slice(ids.length);
+    if ((keep ?? end) === null || !rest.length) continue;
+    const sum = (some) => some.reduce((total, { tokens }) => total + tokens, 0);
+    const text = rest.map((part) => part.text).join("");
+    const parent = ids.at(-1) ?? null;
+    const key = `${parent}:${text}`;
+    if (!found.has(key)) found.set(key, { key, parent, from: sum(parts.slice(0, ids.length)), tokens: sum(rest), text, requests: [] });
+    found.get(key).requests.push(n);
+  }
+  return [...found.values()];
+}
+
+/** Those of `tails` that are shown at a moment: `[tail, requests]`, requests of it up to then whose blocks are there. */
+export function tailsAt(record, state, tails) {
+  const isDone = (n) => ["kept", "ended"].includes(progressOf(record, n, state.cursor));
+  return tails.filter(({ parent }) => parent === null || state.held.has(parent)).map((tail) => [tail, tail.requests.filter(isDone)]).filter(([, requests]) => requests.length);
+}
+
+/** Block -> requests up to `cursor`, but those in `shown`, that find it as the last of theirs that is still there. */
+export function endsAt(record, state, shown) {
   const ends = new Map();
   for (const { n, ids } of record.requests) {
-    if (progressOf(record, n, state.cursor) === "ahead") continue;
+    if (shown.has(n) || progressOf(record, n, state.cursor) === "ahead") continue;
     const last = ids.findLast((id) => state.held.has(id));
     if (last !== undefined) ends.set(last, [...(ends.get(last) ?? []), n]);
   }
@@ -69,33 +96,34 @@ export function endsAt(record, state) {
 }
 
 /**
- * Places of blocks: `{at, rows, tokens}`, `at` a Map of a block to `{row, from, tokens}`, tokens of the text before it and
- * its own. A parent stands in the row of its first child; every other child begins a row below all that the first ones have.
+ * Places of blocks and tails: `{at, rows, tokens}`, `at` a Map of a block, or of a tail's key, to `{row, from, tokens}`,
+ * tokens of the text before it and its own. A parent stands in the row of its first child; every other child begins a row
+ * below all that the first ones have.
  */
-export function layoutOf(record, state) {
-  const all = placed(record, record.blocks.keys());
-  return all.rows <= MANY ? all : placed(record, [...state.held.keys(), ...state.gone, ...state.pending].sort((a, b) => a - b));
+export function layoutOf(record, state, tails) {
+  const all = placed(record, record.blocks.keys(), tails);
+  return all.rows <= MANY ? all : placed(record, [...state.held.keys(), ...state.gone, ...state.pending].sort((a, b) => a - b), []);
 }
 
-function placed(record, ids) {
+function placed(record, ids, tails) {
   const at = new Map();
   const children = new Map([[null, []]]);
+  const add = (key, parent, from, tokens) => (children.get(parent) ?? children.get(null)).push({ key, from, tokens });
   for (const id of ids) {
-    const parent = record.blocks[id].parent ?? null;
     children.set(id, []);
-    (children.get(parent) ?? children.get(null)).push(id);
+    add(id, record.blocks[id].parent ?? null, beforeOf(record, id), record.blocks[id].tokens);
   }
+  for (const { key, parent, from, tokens } of tails) add(key, parent, from, tokens);
   let rows = 0;
   let widest = 0;
-  const waiting = children.get(null).map((id) => ({ id, from: beforeOf(record, id), isFirst: false })).reverse();
+  const waiting = [...children.get(null)].reverse();
   while (waiting.length) {
-    const { id, from, row: own } = waiting.pop();
+    const { key, from, tokens, row: own } = waiting.pop();
     const row = own ?? rows++;
-    const { tokens } = record.blocks[id];
-    at.set(id, { row, from, tokens });
+    at.set(key, { row, from, tokens });
     widest = Math.max(widest, from + tokens);
-    const next = children.get(id);
-    for (let place = next.length - 1; place >= 0; place--) waiting.push({ id: next[place], from: from + tokens, ...(place ? {} : { row }) });
+    const next = children.get(key) ?? [];
+    for (let place = next.length - 1; place >= 0; place--) waiting.push({ ...next[place], ...(place ? {} : { row }) });
   }
   return { at, rows, tokens: widest };
 }
