@@ -167,7 +167,7 @@ def words(moment: Moment, seen: Sequence[Seen], requests: Sequence[Request]) -> 
     gone, new = len(moment.gone), len(moment.new)
     found = sum(len(seen[place].tokens) for place in moment.hit)
     said = {
-        "new": f"The cache holds {blocks(len(moment.held))}. {bounded(moment)}",
+        "new": f"There {are(len(moment.held))} in the cache. {bounded(moment)}",
         "look": f"{who} found {found:,} of its {total:,} prompt tokens."
         if total
         else f"{who} found {found:,} tokens of its prompt.",
@@ -193,5 +193,9 @@ def bounded(moment: Moment) -> str:
     return f"The cache keeps {room}; {first} leaf leaves first."
 
 
+def are(count: int) -> str:
+    return f"{'is' if count == 1 else 'are'} {blocks(count)}"
+
+
 def blocks(count: int, kind: str = "") -> str:
-    return f"{count:,} {kind}block{'' if count == 1 else 's'}" if count else f"no {kind}block"
+    return f"{count:,} {kind}block{'' if count == 1 else 's'}" if count else f"no {kind}blocks"

@@ -41,6 +41,7 @@ VIEWS = {
     "cached": "Cached against uncached",
     "cross": "Self and cross",
 }
+ORDERED = {"lru": "Least recently used", "fifo": "Oldest"}
 # One of the views is shown; those that were not have to be measured anew.
 SHOW = """(view) => {
   document.getElementById("fs-reuse").dataset.view = view;
@@ -92,7 +93,11 @@ def build_prefix(shared: Shared) -> None:
             elem_id="fs-reuse-capacity",
         )
         order = gr.Dropdown(
-            list(ORDERS), value="lru", label="Leaves first", min_width=90, elem_id="fs-reuse-order"
+            [(ORDERED[name], name) for name in ORDERS],
+            value="lru",
+            label="Leaves first",
+            min_width=90,
+            elem_id="fs-reuse-order",
         )
         empty = gr.Checkbox(True, label="Start empty", container=False, elem_id="fs-reuse-empty")
     prompts = gr.Textbox(

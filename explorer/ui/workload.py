@@ -77,12 +77,12 @@ def workload_of(name: Any, typed: Any) -> Workload:
 
 def asked(data: dict[str, Any], visitor: str) -> Plan:
     """The recorded workload that a page wants to see live. Raises InputError."""
-    name = data.get("preset")
+    name = str(data.get("preset"))
     if name not in WORKLOADS:
         raise InputError("The page did not say which workload to run; reload it and try again.")
-    workload = WORKLOADS[str(name)]
+    workload = WORKLOADS[name]
     base = RunConfig().replace(**workload.settings())
-    return Plan(visitor, str(name), workload, base, True, workload.capacity_blocks, "lru", name)
+    return Plan(visitor, name, workload, base, True, workload.capacity_blocks, "lru", name)
 
 
 def checked(shared: Shared, plan: Plan) -> Plan:

@@ -1,0 +1,441 @@
+"""The Reuse tab's prefix cache: workloads live and recorded, what is told, bounded and freed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from explorer import metrics, serving, ui
+from explorer.cache.watched import WatchedCache
+from explorer.config import InputError, RunConfig
+from explorer.generate import num_open
+from explorer.models import LoadedModel
+from explorer.trace import Trace
+from explorer.ui import explore, reuse, stage, workload
+from explorer.ui.caches import LOCAL, Caches
+from explorer.ui.limits import Limits
+from explorer.ui.models import ModelCache
+from explorer.ui.runs import RunStore
+from explorer.ui.workload import Plan
+from explorer.workloads import OWN, SHUFFLED, WORKLOADS, own
+from tests.test_cli import Cli, cli
+
+__all__ = ["cli"]  # the fixture
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def models() -> ModelCache:
+    return ModelCache()
+
+
+@pytest.fixture(scope="module")
+def tiny(models: ModelCache) -> LoadedModel:
+    return models.get("tiny", "auto", "auto")
+
+
+def page(models: ModelCache, limits: Limits | None = None) -> Any:
+    return SimpleNamespace(models=models, store=RunStore(), limits=limits, caches=Caches(limits))
+
+
+def plan(prompts: Sequence[str], is_empty: bool = True, visitor: str = LOCAL, **more: Any) -> Plan:
+    base = RunConfig(prompt="", **({"max_new_tokens": 3, "max_paths": 1} | more))
+    return Plan(visitor, OWN, own(prompts), base, is_empty, None, "lru")
+
+
+def messages(shared: Any, asked: Plan, act: Any = workload.live, token: Any = None) -> list[Any]:
+    return [json.loads(text) for text in workload.stream(shared, lambda: asked, act, token)]
+
+
+def recorded() -> dict[str, Any]:
+    return {one["name"]: json.loads(Path(one["path"]).read_text()) for one in reuse.recorded()}
+
+
+def possible(traces: Sequence[Trace]) -> list[int]:
+    """Tokens of each prompt in whole blocks with which an earlier prompt began as well; the last
+    token never counts."""
+    seen: set[tuple[int, ...]] = set()
+    found = []
+    for trace in traces:
+        ids = tuple(token.token for token in trace.header.prompt)
+        ends = range(SIZE, len(ids) + 1, SIZE)
+        found.append(max((end for end in ends if end < len(ids) and ids[:end] in seen), default=0))
+        seen |= {ids[:end] for end in ends}
+    return found
+
+
+def is_free(cache: WatchedCache) -> bool:
+    cache.check_integrity()
+    return num_open() == 0 and cache.stats().pinned_blocks == 0
+
+
+# ---- workloads ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_workload_hits_what_its_prompts_have_in_common_and_is_as_recorded(
+    name: str, tiny: LoadedModel
+) -> None:
+    chosen = WORKLOADS[name]
+    base = RunConfig().replace(**chosen.settings())
+    cache = WatchedCache()
+    traces = serving.played(tiny, cache, chosen, base)
+    hits = [one.num_hit * SIZE for one in cache.record.requests]
+    assert hits == possible(traces)
+    assert sum(hits) > 0.3 * sum(len(trace.header.prompt) for trace in traces)
+    told = recorded()[name]["requests"]
+    assert [one["tree_digest"] for one in told] == [metrics.tree_digest(one) for one in traces]
+    assert [one["reply"] for one in told] == [serving.reply(one) for one in traces]
+    texts = ["".join(part["text"] for part in one["parts"]) for one in told]
+    assert texts == ["".join(token.text for token in one.header.prompt) for one in traces]
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_recorded_workload_is_what_a_live_one_is_but_for_its_seconds(
+    name: str, models: ModelCache
+) -> None:
+    shared = page(models)
+    messages(shared, workload.asked({"preset": name}, LOCAL))
+    live = json.loads(workload.since(shared, {}, ""))
+    file = recorded()[name]
+    assert (file["format"], file["version"]) == ("forkscope-reuse", 1)
+    for part in ("blocks", "requests", "moments"):
+        assert [timeless(one) for one in live[part]] == [timeless(one) for one in file[part]]
+    assert is_free(shared.caches.of(LOCAL))
+
+
+def timeless(part: dict[str, Any]) -> dict[str, Any]:
+    """Without what a clock says."""
+    kept = {name: value for name, value in part.items() if "second" not in name and name != "time"}
+    if "held" in kept:
+        kept["held"] = [one[:3] for one in kept["held"]]
+        kept["stats"] = timeless(kept["stats"])
+    return kept
+
+
+def test_captions_say_what_the_recorded_workloads_show() -> None:
+    captions = {one["name"]: one["caption"] for one in reuse.recorded()}
+    records = recorded()
+    assert list(records) == list(WORKLOADS)
+    for name, record in records.items():
+        requests, gone = record["requests"], [x for one in record["moments"] for x in one["gone"]]
+        hit, total = (sum(one[each] for one in requests) for each in ("hit_tokens", "tokens"))
+        assert f"{hit} of {total} prompt tokens" in captions[name]
+        assert record["start"]["caption"] == captions[name]
+        assert bool(gone) == (name in ("rag", "agents"))
+        if gone:
+            assert f"{len(gone)} " in captions[name]
+    chat = ["".join(part["text"] for part in one["parts"]) for one in records["chat"]["requests"]]
+    assert all(later.startswith(text) for text, later in pairwise(chat))
+    assert [one["stored_blocks"] > 0 for one in records["few_shot"]["requests"]] == [True] + 5 * [
+        False
+    ]
+    rag = records["rag"]["requests"]
+    shuffled = rag[: len(SHUFFLED)]
+    assert f"find {sum(one['hit_tokens'] for one in shuffled)} tokens" in captions["rag"]
+    assert rag[len(SHUFFLED)]["hit_tokens"] == 0
+    assert all(one["hit_tokens"] > 150 for one in rag[len(SHUFFLED) + 1 :])
+    only_shuffled = {x for one in shuffled for x in one["ids"]}
+    assert {x for one in records["rag"]["moments"] for x in one["gone"]} <= only_shuffled
+    agents = records["agents"]
+    trunk = set.intersection(*(set(one["ids"]) for one in agents["requests"]))
+    assert len(trunk) == 3
+    assert not trunk & {x for one in agents["moments"] for x in one["gone"]}
+    assert f"room for {agents['start']['capacity_blocks']} blocks" in captions["agents"]
+
+
+def test_what_a_workload_saved_is_measured_against_a_cold_reading_of_the_same_prompt(
+    tiny: LoadedModel,
+) -> None:
+    chosen = WORKLOADS["few_shot"]
+    cache = WatchedCache()
+    serving.played(tiny, cache, chosen, RunConfig().replace(**chosen.settings()))
+    for one in cache.record.requests[1:]:
+        found = one.reused
+        assert found is not None and found.cold_tokens == len(one.texts)
+        assert one.cold is not None and found.cold_seconds == one.cold[1] > 0
+        assert found.seconds_saved == pytest.approx(one.cold[1] - found.seconds)
+
+
+def test_command_line_page_and_python_agree(
+    cli: Cli, tiny: LoadedModel, models: ModelCache, tmp_path: Path
+) -> None:
+    file = tmp_path / "record.json"
+    asked = ("reuse", "--workload", "agents", "--record", file, "--json")
+    document = json.loads(cli(*asked).out.splitlines()[-1])
+    shared = page(models)
+    messages(shared, workload.asked({"preset": "agents"}, LOCAL))
+    told = json.loads(workload.since(shared, {}, ""))["requests"]
+    chosen = WORKLOADS["agents"]
+    cache = WatchedCache(capacity_blocks=chosen.capacity_blocks)
+    traces = serving.played(tiny, cache, chosen, RunConfig().replace(**chosen.settings()))
+    digests = [metrics.tree_digest(trace) for trace in traces]
+    found = [metrics.reused(trace) for trace in traces]
+    hits = [one.hit_tokens for one in found if one is not None]
+    assert [one["tree_digest"] for one in document["runs"]] == digests
+    assert [one["prefix"]["hit_tokens"] for one in document["runs"]] == hits
+    assert [one["tree_digest"] for one in told] == digests
+    assert [one["hit_tokens"] for one in told] == hits
+    written = json.loads(file.read_text())
+    assert [timeless(one) for one in written["moments"]] == [
+        timeless(one) for one in recorded()["agents"]["moments"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--workload", "poem"), "workload: choose from chat, few_shot, rag, agents, not 'poem'"),
+        (("--workload", "chat", "--prompt-file", "x"), "leave --prompt-file out"),
+    ],
+)
+def test_a_workload_that_cannot_be_is_said_in_one_line(
+    cli: Cli, arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in cli("reuse", *arguments).refusal()
+
+
+# ---- the page ----------------------------------------------------------------------------------
+
+
+def test_messages_tell_everything_once_and_the_last_says_so(
+    models: ModelCache, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "INTERVAL", 0.0)
+    shared = page(models)
+    asked = plan(["The sun rises in the east, and", "The sun rises in the west, and"])
+    told = messages(shared, asked, token="mine")
+    assert [one.get("done", False) for one in told].count(True) == 1 and told[-1]["done"]
+    assert {one["token"] for one in told} == {"mine"}
+    assert told[0]["seq"] == 0 and told[0]["start"]["title"] == "Own: 2 prompts"
+    whole = json.loads(workload.since(shared, {}, ""))
+    assert [x for one in told for x in one["moments"]] == whole["moments"]
+    assert [x for one in told for x in one["blocks"]] == whole["blocks"]
+    assert {x["n"]: x for one in told for x in one["requests"]} == {
+        one["n"]: one for one in whole["requests"]
+    }
+    replies = [x["reply"] for one in told for x in one["requests"] if x["n"] == 1]
+    assert len(replies) >= 3 and replies == sorted(replies, key=len)
+    part = json.loads(workload.since(shared, {"id": whole["reuse"], "seq": 4}, ""))
+    assert part["moments"] == whole["moments"][4:] and "start" not in part
+    for wrong in ({"id": "other", "seq": 4}, {"seq": -1}, {"id": 3, "seq": "x"}, None, []):
+        assert json.loads(workload.since(shared, wrong, ""))["seq"] == 0
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_a_workload_that_is_stopped_or_left_holds_nothing_and_keeps_what_came(
+    models: ModelCache, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
+) -> None:
+    monkeypatch.setattr(stage, "INTERVAL", 0.0)
+    shared = page(models)
+    asked = plan(["Once upon a time there was a girl named Mia who"] * 3, max_new_tokens=40)
+    parts = workload.stream(shared, lambda: asked, workload.live, "mine")
+    for text in parts:
+        if json.loads(text)["now"] == 1:
+            break
+    assert num_open() == 1
+    if is_stopped:
+        shared.store.leave("mine")
+        assert list(parts) == []
+    else:
+        parts.close()  # type: ignore[attr-defined]  # what gradio does when a tab is closed
+    cache = shared.caches.of(LOCAL)
+    assert is_free(cache)
+    told = json.loads(workload.since(shared, {}, ""))
+    assert [one["done"] for one in told["requests"]] == [True, True]
+    assert [one["tree_digest"] is None for one in told["requests"]] == [False, True]
+    assert told["moments"][-1]["kind"] == "end" and told["now"] is None
+
+
+def test_an_error_on_the_way_is_one_sentence_and_loses_nothing(
+    models: ModelCache, model_folder: Path
+) -> None:
+    shared = page(models)
+    chat = WORKLOADS["chat"]  # in bytes: longer than the model's positions before its end
+    base = RunConfig(prompt="", model=str(model_folder)).replace(**chat.settings())
+    told = messages(shared, Plan(LOCAL, "chat", chat, base, True, None, "lru"))
+    assert "together more than the 256 positions" in told[-1]["alert"]
+    assert not any("failed" in one for one in told)
+    done = [one["done"] for one in json.loads(workload.since(shared, {}, ""))["requests"]]
+    assert 1 <= len(done) < len(chat.turns) and all(done)
+    assert sum(len(one.get("moments", ())) for one in told) == 1 + 3 * len(done)
+    assert is_free(shared.caches.of(LOCAL))
+
+
+def test_a_prompt_that_cannot_be_run_is_said_before_the_page_gives_up_what_it_shows(
+    models: ModelCache, tiny: LoadedModel
+) -> None:
+    shared = page(models)
+    before = shared.caches.of(LOCAL)
+    told = messages(shared, plan(["Once", "word " * 3000]))
+    assert "positions of tiny" in told[-1]["alert"]
+    assert shared.caches.of(LOCAL) is before
+
+
+def test_runs_of_explore_are_requests_of_the_same_cache(
+    models: ModelCache, tiny: LoadedModel
+) -> None:
+    shared = page(models)
+    config = RunConfig(prompt="Once upon a time there was a girl named Mia", max_new_tokens=4)
+    for _ in range(2):
+        list(explore.stream(shared, lambda: (config.replace(max_paths=2), None)))
+    told = json.loads(workload.since(shared, {}, ""))
+    assert [(one["source"], one["hit_tokens"]) for one in told["requests"]] == [
+        ("explore", 0),
+        ("explore", 0),
+    ]
+    longer = plan(["Once upon a time there was a girl named Mia. She went home and"] * 2, False)
+    told = messages(shared, longer)
+    assert told[0]["seq"] == 0 or told[0]["moments"] == []
+    assert told[-1]["done"]
+    requests = json.loads(workload.since(shared, {}, ""))["requests"]
+    assert [one["source"] for one in requests] == ["explore"] * 2 + ["workload"] * 2
+    assert [one["hit_tokens"] for one in requests[2:]] == possible_of(requests)[2:]
+
+
+def possible_of(requests: list[dict[str, Any]]) -> list[int]:
+    """The same count over the texts of a page's blocks."""
+    seen: set[str] = set()
+    found = []
+    for one in requests:
+        texts = accumulate(part["text"] for part in one["parts"])
+        whole = [
+            text for text, part in zip(texts, one["parts"], strict=True) if part["tokens"] == SIZE
+        ]
+        usable = whole if one["tokens"] % SIZE else whole[:-1]
+        hits = [n + 1 for n, text in enumerate(usable) if text in seen]
+        found.append(SIZE * max(hits, default=0))
+        seen |= set(whole)
+    return found
+
+
+def test_warming_reads_prompts_in_and_a_run_finds_them(
+    models: ModelCache, tiny: LoadedModel
+) -> None:
+    shared = page(models)
+    prompts = ["The sun rises in the east, and the sun sets in the west. A week has seven days."]
+    told = messages(shared, plan(prompts), workload.warmed)
+    assert [one["kind"] for x in told for one in x["moments"]] == ["warm"]
+    request = told[-1]["requests"][0]
+    assert (request["source"], request["hit_tokens"]) == ("warm", 0)
+    messages(shared, plan(prompts, False))
+    later = json.loads(workload.since(shared, {}, ""))["requests"][-1]
+    assert later["hit_tokens"] == request["stored_blocks"] * SIZE > 0
+
+
+def test_bounds_order_and_emptying_act_at_once(models: ModelCache, tiny: LoadedModel) -> None:
+    shared = page(models)
+    messages(shared, workload.asked({"preset": "few_shot"}, LOCAL))
+    cache = shared.caches.of(LOCAL)
+
+    def press(change: Any) -> Any:
+        return json.loads(workload.changed(shared, None, change))  # type: ignore[arg-type]
+
+    told = press(lambda held: workload.rebound(held, workload.blocks(2), "fifo"))
+    assert [one["kind"] for one in told["moments"]] == ["resize", "resize"]
+    assert (told["bounds"]["order"], told["bounds"]["capacity_blocks"]) == ("fifo", 2)
+    assert len(cache.nodes) == 2 and "token" not in told
+    told = press(lambda held: held.clear())
+    assert (told["moments"][0]["held"], cache.stats().blocks) == ([], 0)
+    told = press(lambda held: workload.rebound(held, workload.blocks(-1), "fifo"))
+    assert told == {"alert": "Most blocks: give a whole number from 0, not -1."}
+    assert [workload.blocks(given) for given in (None, "", 0, 3.0)] == [None, None, None, 3]
+
+
+def test_a_cache_is_saved_and_loaded_and_a_bad_folder_is_one_sentence(
+    models: ModelCache, tiny: LoadedModel, tmp_path: Path
+) -> None:
+    shared = page(models)
+    messages(shared, workload.asked({"preset": "few_shot"}, LOCAL))
+
+    def keep(act: Any, folder: str) -> Iterator[Any]:
+        yield from map(json.loads, workload.keep(shared, RunConfig, act, folder, "mine"))
+
+    [told] = keep(workload.saved, str(tmp_path / "kept"))
+    assert told["status"].startswith("5 blocks, 200 KiB, written to ") and told["done"]
+    assert told["moments"][0]["kind"] == "save"
+    shared.caches.renew(LOCAL)
+    [told] = keep(workload.filled, str(tmp_path / "kept"))
+    assert len(told["moments"][0]["new"]) == 5
+    assert told["blocks"][0]["text"].startswith("Q: What is the capital of Italy?")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "index.json").write_text("{")
+    for folder, words in (("", "Folder: name one"), (str(tmp_path / "bad"), "is damaged")):
+        [told] = keep(workload.filled, folder)
+        assert words in told["alert"] and told["alert"].count(". ") == 0
+    assert len(shared.caches.of(LOCAL).nodes) == 5
+
+
+def test_what_the_page_cannot_ask_for_is_named() -> None:
+    assert workload.workload_of(OWN, "a\n\n  b \n").known()[1].text == "  b "
+    for name, typed in ((OWN, " \n"), ("poem", "")):
+        with pytest.raises(InputError, match=r"^(Prompts: type|Workload: choose)"):
+            workload.workload_of(name, typed)
+    for wrong in ({}, {"preset": "poem"}, {"preset": ["chat"]}):
+        with pytest.raises(InputError, match="which workload"):
+            workload.asked(wrong, LOCAL)
+
+
+# ---- public pages ------------------------------------------------------------------------------
+
+
+def test_visitors_of_a_public_page_never_find_each_others_prompts(
+    models: ModelCache, tiny: LoadedModel
+) -> None:
+    shared = page(models, Limits())
+    prompts = ["The sun rises in the east, and the sun sets in the west. A week has seven days."]
+    for visitor in ("ann", "ben", "ann"):
+        messages(shared, plan(prompts, False, visitor))
+    ann, ben = (shared.caches.of(visitor) for visitor in ("ann", "ben"))
+    assert [one.num_hit for one in ann.record.requests] == [0, 1]
+    assert [one.num_hit for one in ben.record.requests] == [0]
+    assert (
+        json.loads(workload.since(shared, {"id": ann.record.id}, "ben"))["reuse"] == ben.record.id
+    )
+    assert json.loads(workload.since(shared, {"id": ann.record.id}, "eve")) == {}
+    assert (ann.capacity_nbytes, len(shared.caches)) == (Limits().prefix_nbytes, 2)
+
+
+def test_caches_of_visitors_are_bounded_and_go_with_them() -> None:
+    caches = Caches(Limits(prefix_caches=2))
+    first = caches.of("a")
+    caches.of("b")
+    assert caches.of("a") is first
+    caches.of("c")  # b came longest ago
+    assert [caches.peek(one) is None for one in "abc"] == [False, True, False]
+    caches.leave("a")
+    assert (caches.peek("a"), len(caches)) == (None, 1)
+    local = Caches(None)
+    mine = local.of(local.visitor(None))
+    local.leave(LOCAL)
+    assert local.of(LOCAL) is mine
+
+
+def test_a_public_page_bounds_workloads_and_has_no_folders(models: ModelCache) -> None:
+    shared = page(models, Limits(prompts=2, prompt_characters=40))
+    for prompts, words in ((["a"] * 3, "up to 2 prompts"), (["a" * 41], "up to 40 characters")):
+        with pytest.raises(InputError, match=words):
+            workload.checked(shared, plan(prompts))
+    with pytest.raises(InputError, match="max_new_tokens is 999"):
+        workload.checked(shared, plan(["a"], max_new_tokens=999))
+    for chosen in WORKLOADS.values():
+        texts = [turn.text for turn in chosen.turns]
+        Limits().check_prompts(texts)
+
+    async def ids(limits: Limits | None) -> set[str]:  # gradio leaves an event loop open
+        built: gr.Blocks = ui.build(limits=limits)
+        return {str(block.elem_id) for block in built.blocks.values() if block.elem_id}
+
+    folders = {"fs-reuse-folder", "fs-reuse-save", "fs-reuse-load"}
+    assert folders <= asyncio.run(ids(None))
+    public = asyncio.run(ids(Limits()))
+    assert not folders & public
+    assert {"fs-reuse-prefix", "fs-reuse-cached", "fs-reuse-cross", "fs-reuse-views"} <= public
