@@ -26,6 +26,12 @@ MOST = {
     "zipf_percent": 1000,
 }
 
+# Settings that take more of a machine than a visitor's share, and how.
+COSTLY = {
+    "compile": "compiles before the first step, when nobody can stop it",
+    "against_float32": "runs every pass twice and may need the model a second time",
+}
+
 
 def _offered() -> tuple[str, ...]:
     more = os.environ.get("FORKSCOPE_MODELS", "")
@@ -78,6 +84,12 @@ class Limits:
             if len(getattr(config, name) or ()) > most:
                 raise InputError(f"{name}: this public page takes up to {most:,} token ids.")
         asked = config.flat()
+        for name, cost in COSTLY.items():
+            if asked[name]:
+                raise InputError(
+                    f"{name}: this public page leaves it out, for it {cost}; "
+                    "start Forkscope on your own machine for it."
+                )
         for name in ("max_paths", "max_new_tokens", "num_samples"):
             most = getattr(self, name)
             if (asked[name] or 0) > most:

@@ -30,6 +30,13 @@ def test_a_public_page_ends_a_run_in_time_and_keeps_what_came() -> None:
     assert list(stage.within(iter([1, 2]), None)) == [1, 2]
 
 
+@pytest.mark.parametrize("name", ["compile", "against_float32"])
+def test_a_public_page_leaves_out_what_takes_more_than_a_visitors_share(name: str) -> None:
+    Limits().check(RunConfig(prompt="a"))
+    with pytest.raises(InputError, match=rf"^{name}: this public page leaves it out"):
+        Limits().check(RunConfig(prompt="a", **{name: True}))
+
+
 @pytest.mark.parametrize("port", ["abc", "0", "70000"])
 def test_a_port_that_is_none_is_a_sentence(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_SERVER_PORT", port)
