@@ -181,7 +181,8 @@ def words(moment: Moment, seen: Sequence[Seen], requests: Sequence[Request]) -> 
         "resize": bounded(moment),
     }[moment.kind]
     if gone:
-        said = f"{said[:-1]}; {blocks(gone)} left to make room."
+        why = "" if moment.kind == "clear" else " to make room"
+        said = f"{said[:-1]}; {blocks(gone)} left{why}."
     return said
 
 
