@@ -88,6 +88,11 @@ class Crossed extends Board {
     this.#taken();
   }
 
+  news(message) {
+    super.news(message);
+    if (!message.done) this.words.say("Running …");
+  }
+
   finish(how) {
     super.finish(how);
     this.#digest();

@@ -74,7 +74,7 @@ def test_a_recorded_race_plays_and_shows_the_traces_own_figures(view: Page) -> N
         for lane, trace in zip(LANES, traces, strict=True):
             whole = len(trace.header.prompt) + step + 1
             assert fact(view, lane, "length") == f"{whole:,} tokens"
-            written = "".join(node.text for one in trace[: step + 1] for node in one.nodes)
+            written = "".join(node.text for one in trace.steps[: step + 1] for node in one.nodes)
             text = view.locator(f'.fs-lane[data-backend="{lane}"] .fs-lane-text p')
             assert text.text_content() == "Once upon a time there was a little fox" + written
             kept = max(trace[step].memory_forward.kv_nbytes, trace[step].memory.kv_nbytes)
