@@ -49,8 +49,8 @@ SHOW = """(view) => {
 }"""
 HINT = (
     "<p class='fs-hint'>The requests of a workload run one after another over the prefix cache "
-    "that <b>Explore</b> uses as well. Model and settings are the sidebar's, but for the replies to "
-    "prompts that are not your own: one greedy path. Each prompt is also read once without the "
+    "that <b>Explore</b> uses as well. Model and settings are the sidebar's, but for the replies "
+    "to prompts that are not your own: one greedy path. Each prompt is also read once without the "
     "cache, to measure what it saves.</p>"
 )
 
