@@ -95,7 +95,9 @@ function check(record, words) {
     if (parents.get(one.key) === null) assert.equal(one.from, 0);
     for (const other of cells) {
       if (other !== one && other.row === one.row) assert.ok(other.end <= one.from || one.end <= other.from, `${words}: ${one.key} and ${other.key} meet`);
-      if (parent && other.row > parent.row && other.row < one.row) assert.ok(other.end <= one.from || other.from >= one.from, `${words}: a line runs through ${other.key}`);
+      if (!parent || other.row <= parent.row || other.row >= one.row) continue;
+      assert.ok(other.end <= one.from || other.from >= one.from, `${words}: a line runs through ${other.key}`);
+      if (other.from === one.from) assert.equal(parents.get(other.key), parents.get(one.key), `${words}: two lines meet before ${other.key}`);
     }
   }
   const eldest = new Map();
@@ -127,6 +129,13 @@ test("tails are the ends of prompts behind their blocks, equal ones once, seen w
   assert.deepEqual([[...state.found], [...state.fresh]], [[0], [1]], "what was found stays marked while the rest is kept");
   assert.deepEqual(stateAt(record, 4).pending, [1]);
   assert.deepEqual([pastOf(record, stateAt(record, 7)), stateAt(record, 7).gone], [[], [1, 0]]);
+});
+
+test("a block is the paler the longer it lies idle, against the age of the oldest", () => {
+  const blocks = [{ parent: null, text: "ab" }, { parent: null, text: "cd" }, { parent: null, text: "ef" }];
+  const idle = { ...moment("end", null, []), held: [[0, 0, 0, 2, 4], [1, 0, 1, 3, 8], [2, 0, 2, 9, 10]] };
+  const record = made(null, { blocks, requests: [], moments: [...Array(10).fill(moment("new", null, [])), idle] });
+  assert.deepEqual([...stateAt(record, 10).held.values()].map(({ pale, idle: seconds }) => [pale, seconds]), [[6 / 8, 6], [2 / 8, 2], [0, 0]]);
 });
 
 test("what is said is short and true", () => {
