@@ -125,7 +125,7 @@ def live(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
         teller = Teller.from_now(cache)
         rebound(cache, plan.capacity_blocks, plan.order)
     steps = serving.play(model, cache, plan.workload, plan.base)
-    yield from telling(shared, steps, teller, token, {"preset": plan.preset})
+    yield from telling(shared, cache, steps, teller, token, {"preset": plan.preset})
 
 
 def warmed(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
@@ -135,7 +135,7 @@ def warmed(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
 
     cache = shared.caches.of(plan.visitor)
     steps = serving.warm(model, cache, plan.workload, plan.base)
-    yield from telling(shared, steps, Teller.from_now(cache), token, {})
+    yield from telling(shared, cache, steps, Teller.from_now(cache), token, {})
 
 
 def loaded(
@@ -201,7 +201,12 @@ def _amount(stored: Stored) -> str:
 
 
 def telling(
-    shared: Shared, steps: Any, teller: Teller, token: str | None, more: dict[str, Any]
+    shared: Shared,
+    cache: WatchedCache,
+    steps: Any,
+    teller: Teller,
+    token: str | None,
+    more: dict[str, Any],
 ) -> Iterator[str]:
     """Drain `steps`; a message at once, one every INTERVAL, and the last, which is `done`."""
     from explorer.generate import num_open
@@ -221,7 +226,8 @@ def telling(
         raise
     finally:
         steps.close()
-        LOG.info("a workload ended; caches open: %d", num_open())
+        held = num_open(), cache.stats().pinned_blocks
+        LOG.info("a workload ended; caches open: %d, blocks held: %d", *held)
     yield told(teller.news() | more | {"done": True}, token)
 
 
