@@ -137,9 +137,9 @@ page.stop = (only = null) => {
   [...running, ...waiting].forEach(leave);
   for (const name of running) page.stages[name].stop();
   for (const name of waiting) page.stages[name].rest();
-  if (running.length) status("Stopped. The cache is freed; what came stays here.");
-  else if (waiting.length) status("Stopped before anything ran.");
-  else if (!only) status("Nothing is running.");
+  if (running.some((name) => !page.stages[name].words)) status("Stopped. The cache is freed; what came stays here."); // a board has words of its own
+  else if (waiting.length && !running.length) status("Stopped before anything ran.");
+  else if (!only && !running.length) status("Nothing is running.");
 };
 
 /** The stage of that name, as soon as it is there. */

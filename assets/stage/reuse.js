@@ -10,12 +10,13 @@ import { HistoryChart } from "./reusehistory.js";
 import { EMPTY, WORDS, build } from "./reuseparts.js";
 import { Record, parseRecord } from "./reuserecord.js";
 import { Prompt, Requests } from "./reuserequests.js";
-import { chainOf, stateAt, usersOf } from "./reusestate.js";
+import { chainOf, isReached, stateAt, usersOf } from "./reusestate.js";
 import { BlockTable } from "./reusetable.js";
 import { figuresOf, noteOf, sentenceOf } from "./reusewords.js";
 import { listenToTabs, markTab } from "./tabs.js";
 
 const PACE = 0.9; // moments a second
+const WINDING_UP = [300, 1500]; // milliseconds after which a run that was stopped has let go of its blocks
 const ENDS = { done: "Done.", stopped: "Stopped. What came stays here, and in the cache.", failed: "Broken off. What came stays here." };
 
 /** `examples`: the recorded ones, `[{name, title, caption, path}]`. */
@@ -110,6 +111,7 @@ class ReuseBoard extends Board {
     super.finish(how);
     this.words.say(ENDS[how]);
     this.player.seek(this.player.length - 1);
+    if (how !== "done") for (const wait of WINDING_UP) setTimeout(() => this.#catchUp(), wait);
   }
 
   leave() {
@@ -220,7 +222,7 @@ class ReuseBoard extends Board {
     this.#figures(state);
     if (this.view === "picture") this.forest.draw(scene);
     else this.table.draw(scene);
-    const reached = state.moment ? record.spans.filter((span) => span && (span.look ?? span.keep ?? span.end) <= state.cursor).length : 0;
+    const reached = record.requests.filter(({ n }) => isReached(record, n, state.cursor)).length;
     say(parts.requestsNote, `${reached} of ${plural(record.requests.length, "request")} so far`);
     this.requests.draw(scene);
     this.prompt.draw(scene);

@@ -14,11 +14,13 @@ export const KEYS = [
 ];
 const HEIGHTS = [[6, 56], [9, 43], [16, 30], [Infinity, 22]]; // up to so many rows with blocks: pixels of one
 const TAILS = [[6, 41], [12, 29], [Infinity, 22]]; // the same of rows without
-const LEAST = 4.2; // pixels of a token, below which the picture scrolls
+const LEAST = 4.2; // pixels of a token, below which the picture scrolls,
+const MOST = 11; // ... and above which it does not fill its card
 const GAP = 5; // pixels on either side of a block
 const ABOVE = 12; // of a row, for the numbers on its blocks
 const TOP = 26; // for the scale
 const PALE = 0.62; // share of the ground in the colour of what has been idle longest
+const LONGEST = 9; // characters of the numbers on a block
 const NUMBERED = 3; // blocks that leave next and are numbered
 
 export class Forest {
@@ -86,7 +88,7 @@ export class Forest {
     const withBlocks = new Set([...at].filter(([key]) => typeof key === "number").map(([, { row }]) => row));
     const [, high] = HEIGHTS.find(([most]) => withBlocks.size <= most);
     const [, low] = TAILS.find(([most]) => rows - withBlocks.size <= most);
-    this.each = Math.max(LEAST, (this.size.width - 2) / Math.max(1, tokens));
+    this.each = Math.max(LEAST, Math.min(MOST, (this.size.width - 2) / Math.max(1, tokens)));
     this.highs = Array.from({ length: Math.max(1, rows) }, (_, row) => (withBlocks.has(row) ? high : Math.min(low, high)));
     this.tops = [];
     const end = this.highs.reduce((top, own) => this.tops.push(top) && top + own, TOP);
@@ -118,7 +120,7 @@ export class Forest {
     const turn = this.isBounded && held && !held.pins && held.turn !== null && held.turn < NUMBERED ? String(held.turn + 1) : "";
     say(cell.turn, turn);
     cell.turn.hidden = !turn || width < 14;
-    say(cell.ends, ends.length ? numbers(ends) : "");
+    say(cell.ends, ends.length ? few(ends) : "");
     cell.ends.hidden = !ends.length;
     mark(cell.root, "aria-label", this.#label(id, held, users));
   }
@@ -146,7 +148,7 @@ export class Forest {
     mark(cell.root, "class", `fs-reuse-block is-tail ${how}`);
     mark(cell.root, "aria-label", `Computed, not kept, at the end of ${requests.length === 1 ? "request" : "requests"} ${numbers(requests)}: ${readable(tail.text)}`);
     cell.text.hidden = this.#box(place).width < 22 || this.highs[place.row] < 26;
-    say(cell.ends, numbers(requests));
+    say(cell.ends, few(requests));
     cell.ends.hidden = false;
   }
 
@@ -186,7 +188,7 @@ export class Forest {
     const { record, layout, each } = this;
     const isHere = (id) => shown.has(id) && !this.cells.get(id).root.classList.contains("is-past");
     const edges = [...shown].filter((id) => isHere(id) && isHere(record.blocks[id].parent)).map((id) => ({ id, parent: record.blocks[id].parent, isLit: lit?.has(id) }));
-    for (const [{ key: id, parent }, requests] of tails) if (parent !== null) edges.push({ id, parent, isLit: litRequests && requests.some((n) => litRequests.has(n)) });
+    for (const [{ key: id, parent }, requests] of tails) if (parent !== null) edges.push({ id, parent, isLit: lit?.has(parent) && requests.some((n) => litRequests.has(n)) });
     const key = [each, this.tops, layout.tokens, JSON.stringify(edges)].join();
     if (key === this.lined) return;
     this.lined = key;
@@ -209,7 +211,7 @@ export class Forest {
     const key = words ? `${words.text}\n${words.facts}` : "";
     if (key === this.told && this.about.childElementCount) return;
     this.told = key;
-    this.about.replaceChildren(...(words ? [el("strong", { text: `“${words.text}”` }), el("span", { text: ` ${words.facts}` })]
+    this.about.replaceChildren(...(words ? [el("strong", { text: `“${words.text.trim()}”` }), el("span", { text: ` ${words.facts}` })]
       : [el("span", { class: "fs-hint", text: "A row is a text, from left to right; what begins alike is one trunk. The small numbers are requests, at the end of theirs. Point at a block for all of it." })]));
   }
 
@@ -239,4 +241,10 @@ export class Forest {
     event.preventDefault();
     event.stopPropagation();
   }
+}
+
+/** Requests by their numbers, many of them by how many they are. */
+function few(requests) {
+  const words = numbers(requests);
+  return words.length > LONGEST ? `×${requests.length}` : words;
 }

@@ -8,6 +8,7 @@ import { byteTicks, ticks } from "./scale.js";
 
 const HIGH = { top: 14, bars: 118, gap: 34, bytes: 62, bottom: 8 };
 const PAD = { left: 62, right: 46 };
+const FEW = 12; // moments that have room at least
 
 export class HistoryChart {
   /** `actions`: `seek(moment)`. */
@@ -35,7 +36,8 @@ export class HistoryChart {
     this.key = key;
     this.record = record;
     const history = historyOf(record);
-    this.x = (moment) => PAD.left + (moment / Math.max(1, record.length)) * (width - PAD.left - PAD.right);
+    this.shown = Math.max(FEW, record.length);
+    this.x = (moment) => PAD.left + (moment / this.shown) * (width - PAD.left - PAD.right);
     const floor = HIGH.top + HIGH.bars;
     const base = floor + HIGH.gap + HIGH.bytes;
     const most = ticks(Math.max(1, ...history.bars.map(({ hit, miss }) => hit + miss)), 3, 1);
@@ -101,7 +103,7 @@ export class HistoryChart {
   #at(event) {
     if (!this.record?.length) return null;
     const share = (inside(event, this.svg)[0] - PAD.left) / Math.max(1, this.size.width - PAD.left - PAD.right);
-    return Math.max(0, Math.min(this.record.length - 1, Math.floor(share * this.record.length)));
+    return Math.max(0, Math.min(this.record.length - 1, Math.floor(share * this.shown)));
   }
 
   #tell(at) {

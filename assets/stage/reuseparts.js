@@ -50,8 +50,8 @@ export function build() {
   parts.empty = el("div", { class: "fs-card fs-reuse-empty" }, el("h3", { text: "Nothing is cached yet" }),
     el("p", { text: "Watch one of the examples above, run one, or run any prompt in Explore: what it leaves in the cache is shown here." }));
   const legend = el("div", { class: "fs-keys fs-reuse-legend" },
-    swatch("private", "in one prompt"), swatch("shared-1", "in 2 or more"), swatch("shared-2", "4 or more"), swatch("shared-3", "8 or more"), swatch("paled", "paler: idle for longer"),
-    swatch("found", "found now"), swatch("fresh", "new now"), swatch("pinned", "held by a run"), swatch("next", "leaves next"), swatch("left", "leaves now"), swatch("past", "left before"), swatch("tail", "computed, not kept"));
+    swatch("private", "in one prompt"), swatch("shared-1", "2 or more"), swatch("shared-2", "4"), swatch("shared-3", "8 or more"), swatch("paled", "paler: idle longer"),
+    swatch("found", "found now"), swatch("fresh", "new now"), swatch("pinned", "in use"), swatch("next", "leaves next"), swatch("left", "leaves now"), swatch("past", "left before"), swatch("tail", "computed, not kept"));
   parts.root = el("div", { class: "fs-stage fs-reuse is-empty", "data-state": "empty" },
     parts.shelf,
     el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note),

@@ -30,11 +30,16 @@ export function stateAt(record, cursor) {
   };
 }
 
+/** Whether request `n` has looked by `cursor`. */
+export function isReached(record, n, cursor) {
+  const span = record.spans[n];
+  return (span?.look ?? span?.keep ?? span?.end ?? Infinity) <= cursor;
+}
+
 /** How far `request` has come at `cursor`: "ahead", "looked", "kept" or "ended". */
 export function progressOf(record, n, cursor) {
-  const { look = null, keep = null, end = null } = record.spans[n] ?? {};
-  const first = look ?? keep ?? end;
-  if (first === null || first > cursor) return "ahead";
+  if (!isReached(record, n, cursor)) return "ahead";
+  const { keep, end } = record.spans[n];
   if (end !== null && end <= cursor) return "ended";
   return keep !== null && keep <= cursor ? "kept" : "looked";
 }
@@ -47,7 +52,7 @@ export function pastOf(record, state) {
 
 /** Requests up to `cursor` whose prompt `id` is part of. */
 export function usersOf(record, id, cursor) {
-  return (record.users.get(id) ?? []).filter((n) => progressOf(record, n, cursor) !== "ahead");
+  return (record.users.get(id) ?? []).filter((n) => isReached(record, n, cursor));
 }
 
 /** The blocks from the first one to `id`. */
@@ -88,7 +93,7 @@ export function tailsAt(record, state, tails) {
 export function endsAt(record, state, shown) {
   const ends = new Map();
   for (const { n, ids } of record.requests) {
-    if (shown.has(n) || progressOf(record, n, state.cursor) === "ahead") continue;
+    if (shown.has(n) || !isReached(record, n, state.cursor)) continue;
     const last = ids.findLast((id) => state.held.has(id));
     if (last !== undefined) ends.set(last, [...(ends.get(last) ?? []), n]);
   }
@@ -101,29 +106,31 @@ export function endsAt(record, state, shown) {
  * below all that the first ones have.
  */
 export function layoutOf(record, state, tails) {
-  const all = placed(record, record.blocks.keys(), tails);
-  return all.rows <= MANY ? all : placed(record, [...state.held.keys(), ...state.gone, ...state.pending].sort((a, b) => a - b), []);
+  const parents = new Set([...record.blocks, ...tails].map(({ parent }) => parent));
+  const ends = record.blocks.filter((_, id) => !parents.has(id)).length + tails.length; // each has a row
+  return ends <= MANY ? placed(record, record.blocks.keys(), tails) : placed(record, [...state.held.keys(), ...state.gone, ...state.pending].sort((a, b) => a - b), []);
 }
 
 function placed(record, ids, tails) {
   const at = new Map();
   const children = new Map([[null, []]]);
-  const add = (key, parent, from, tokens) => (children.get(parent) ?? children.get(null)).push({ key, from, tokens });
   for (const id of ids) {
+    const { parent, tokens } = record.blocks[id];
     children.set(id, []);
-    add(id, record.blocks[id].parent ?? null, beforeOf(record, id), record.blocks[id].tokens);
+    if (children.has(parent ?? null)) children.get(parent ?? null).push({ key: id, tokens });
+    else children.get(null).push({ key: id, tokens, from: beforeOf(record, id) });
   }
-  for (const { key, parent, from, tokens } of tails) add(key, parent, from, tokens);
+  for (const { key, parent, tokens } of tails) children.get(parent).push({ key, tokens });
   let rows = 0;
   let widest = 0;
   const waiting = [...children.get(null)].reverse();
   while (waiting.length) {
-    const { key, from, tokens, row: own } = waiting.pop();
+    const { key, from = 0, tokens, row: own } = waiting.pop();
     const row = own ?? rows++;
     at.set(key, { row, from, tokens });
     widest = Math.max(widest, from + tokens);
     const next = children.get(key) ?? [];
-    for (let place = next.length - 1; place >= 0; place--) waiting.push({ ...next[place], ...(place ? {} : { row }) });
+    for (let place = next.length - 1; place >= 0; place--) waiting.push({ ...next[place], from: from + tokens, ...(place ? {} : { row }) });
   }
   return { at, rows, tokens: widest };
 }
