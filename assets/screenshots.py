@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Page, Request, ViewportSize
 
 from explorer.browser import chromium, server
 from explorer.config import RunConfig
@@ -30,6 +30,7 @@ OUT = Path(__file__).parents[1] / "build" / "screenshots"  # kept out of the rep
 SIZES: dict[int, int] = {1440: 900, 1280: 800, 390: 844}  # pixels: width, height
 THEMES = ("light", "dark")
 CURSOR = 26  # the step of the story that is shown
+QUIET = 300  # milliseconds in which a page would ask for what it still needs
 README = Path(__file__).parents[1] / "README.md"
 STILL = """() => document.fonts.status === 'loaded'
   && Object.values(window.forkscope.stages).every(({ frame, player }) => !frame && !player.playing)
@@ -44,8 +45,16 @@ class Stand:
 
     def __init__(self, page: Page, url: str, theme: str, files: list[Path]) -> None:
         self.page, self.files = page, files
+        self.unanswered: set[Request] = set()  # all but gradio's heartbeat, which never ends
+        page.on("request", self._asked)
+        page.on("requestfinished", lambda request: self.unanswered.discard(request))
+        page.on("requestfailed", lambda request: self.unanswered.discard(request))
         self.address = f"{url}?theme={theme}"
         self.open("localStorage.setItem('forkscope-welcome', 'seen')")
+
+    def _asked(self, request: Request) -> None:
+        if "/heartbeat/" not in request.url:
+            self.unanswered.add(request)
 
     def open(self, before: str) -> None:
         """The page as it opens, after `before` has run in it."""
@@ -96,7 +105,9 @@ class Stand:
     def settle(self) -> None:
         """Wait until all is drawn and nothing moves."""
         self.page.mouse.move(1, 1)
-        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_timeout(QUIET)
+        while self.unanswered:
+            self.page.wait_for_timeout(QUIET)
         self.page.wait_for_function(STILL)
         self.page.evaluate(FRAMES)
         self.page.wait_for_function(STILL)
@@ -262,6 +273,27 @@ def sweep_finished(stand: Stand) -> None:
     stand.page.wait_for_function(done, timeout=180_000)
 
 
+def reuse(view: str, name: str, example: str, at: int) -> Callable[[Stand], None]:
+    """A view of the Reuse tab, by its title and its stage, with a recorded example at a place."""
+
+    def show(stand: Stand) -> None:
+        stand.page.get_by_role("tab", name="Reuse", exact=True).click()
+        stand.page.get_by_label(view, exact=True).check()
+        stand.page.wait_for_function(
+            "(name) => window.forkscope.stages[name].isVisible()", arg=name
+        )
+        stand.page.locator(f'#fs-stage-{name} [data-board="{example}"] .fs-shelf-open').click()
+        stand.page.wait_for_function(
+            "([name, example]) => window.forkscope.stages[name].shelf.shown === example",
+            arg=[name, example],
+        )
+        stand.page.evaluate(
+            "([name, at]) => window.forkscope.stages[name].player.seek(at)", [name, at]
+        )
+
+    return show
+
+
 SHOTS: dict[str, Callable[[Stand], None]] = {
     "first-visit": first_visit,
     "tree": tree,
@@ -289,6 +321,9 @@ SHOTS: dict[str, Callable[[Stand], None]] = {
     "evict-beside": evict("eight", 24, '[data-panel="e"] .fs-beside'),
     "evict-finished": evict_finished,
     "evict-failed": evict_failed,
+    "reuse-prefix": reuse("Prefix cache", "reuse", "rag", 20),
+    "reuse-cached": reuse("Cached against uncached", "cached", "long", 30),
+    "reuse-cross": reuse("Self and cross", "cross", "rephrase", 6),
     "experiments": experiments,
     "experiments-finished": sweep_finished,
 }
