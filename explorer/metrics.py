@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from explorer.events import PROMPT_NODE, Memory, Node, Reused
-from explorer.phases import first_token, phases
+from explorer.phases import execution, first_token, phases
 from explorer.trace import Trace
 
 
@@ -287,7 +287,7 @@ def result(trace: Trace, keep_pruned: bool = False) -> dict[str, Any]:
         "seconds": seconds(trace),
         "tokens_per_second": tokens_per_second(trace),
         "phases": phases(trace),
-        "execution": None if trace.header.execution is None else asdict(trace.header.execution),
+        "execution": None if (ran := execution(trace)) is None else asdict(ran),
         "against_float32": against_float32(trace),
         **_prefix(trace),
         **({"cross": cross(trace)} if trace.header.source else {}),

@@ -9,11 +9,11 @@ less than its bytes at the memory's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
 
-from explorer.events import Phase, Rates, Step, Work
+from explorer.events import Execution, Phase, Rates, Step, Work
 from explorer.trace import Trace
 
 PHASES: tuple[Phase, ...] = ("prefill", "decode")
@@ -170,6 +170,14 @@ def phases(trace: Trace) -> dict[str, Any]:
         "machine": None if rates is None else asdict(rates),
         "formulas": FORMULAS,
     }
+
+
+def execution(trace: Trace) -> Execution | None:
+    """The kernels of the passes that were made. The header says those of a run that reuses nothing:
+    where a prefix cache gave tokens, no pass was over a whole text."""
+    found = trace.header.execution
+    has_hit = any(step.reused is not None and step.reused.hit_tokens for step in trace)
+    return replace(found, unmasked="") if found is not None and has_hit else found
 
 
 def first_token(trace: Trace) -> float | None:

@@ -10,11 +10,14 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from torch.profiler import ProfilerActivity, profile
 
-from explorer import kernels
+from explorer import kernels, metrics
+from explorer.cache.prefix import PrefixCache
 from explorer.config import InputError, RunConfig
 from explorer.generate import generate, prepare, run
 from explorer.models import LoadedModel, load_model
+from explorer.phases import execution
 from explorer.terminal import execution_lines
+from explorer.trace import Trace
 from tests import architectures, seq2seq_models
 
 NAMES = ["llama", "gpt2", "qwen3", "gemma3_mixed", "deepseek_v3_latent"]
@@ -72,8 +75,10 @@ def test_passes_whose_attention_is_watched_are_said_to_be_written_out(
         assert found.notes[0].endswith("attention weights, which no kernel gives.")
 
 
-def called(model: LoadedModel, config: RunConfig) -> set[str]:
-    """Whether a run's own attention called kernels without a mask, with one, or both."""
+def called(
+    model: LoadedModel, config: RunConfig, prefix: PrefixCache | None = None
+) -> tuple[set[str], Trace]:
+    """Whether a run's own attention called kernels without a mask, with one, or both; the run."""
     kinds: set[str] = set()
 
     def spy(*states: torch.Tensor, **given: Any) -> torch.Tensor:
@@ -82,8 +87,8 @@ def called(model: LoadedModel, config: RunConfig) -> set[str]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("explorer.attention.scaled_dot_product_attention", spy)
-        run(model, config)
-    return kinds
+        trace = run(model, config, prefix=prefix)
+    return kinds, trace
 
 
 @pytest.mark.parametrize("given", [(), (8, 9)])  # beside its start token
@@ -97,7 +102,7 @@ def test_of_encoder_decoder_models_the_header_names_only_passes_that_are_made(
     found = prepare(model, config).execution
     assert found is not None
     said = {kind for kind in ("unmasked", "masked") if getattr(found, kind)}
-    assert called(model, config) == said
+    assert called(model, config)[0] == said
     assert ran(model, config) == {"flash"} == {found.masked, found.unmasked or "flash"}
     assert found.notes == (
         "Attention over the source is written out: it is recorded, and no kernel gives its "
@@ -124,7 +129,7 @@ def test_a_pass_over_a_whole_text_is_named_where_one_is_made(
     found = prepare(llama, config).execution
     assert found is not None
     said = {kind for kind in ("unmasked", "masked") if getattr(found, kind)}
-    assert called(llama, config) == said
+    assert called(llama, config)[0] == said
 
 
 @pytest.mark.parametrize(("chunk", "is_masked"), [(512, False), (8, False), (4, True)])
@@ -232,3 +237,14 @@ def nothing_stays_forced() -> Iterator[None]:
     yield
     after = [torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.math_sdp_enabled()]
     assert after == before
+
+
+def test_after_a_prefix_hit_only_the_passes_that_were_made_are_told_of(llama: LoadedModel) -> None:
+    config = RUN.replace(prompt="The quick brown fox jumps over it", prompt_ids=None)
+    cache = PrefixCache()
+    for expected in ({"unmasked", "masked"}, {"masked"}):
+        kinds, trace = called(llama, config, cache)
+        found = execution(trace)
+        assert found is not None
+        assert kinds == expected == {k for k in ("unmasked", "masked") if getattr(found, k)}
+        assert metrics.result(trace)["execution"]["unmasked"] == found.unmasked

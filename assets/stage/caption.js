@@ -34,7 +34,7 @@ export function drawWords(parts, { log, state }, isMoving) {
 
 /** The facts of a run that do not change with the cursor. `details`: what is known beside its header. */
 export function drawDetails(host, log, details) {
-  const rows = log ? { ...factsOf(log.header), ...apartOf(log), ...reuseOf(log), ...details } : details;
+  const rows = log ? { ...factsOf(log), ...apartOf(log), ...reuseOf(log), ...details } : details;
   host.replaceChildren(...Object.entries(rows).flatMap(([name, value]) =>
     [el("dt", { text: name }), el("dd", { text: String(value), "data-detail": name })]));
 }
@@ -61,12 +61,13 @@ function kernelsOf({ unmasked, masked, compiled, notes }) {
   return [`${names.join(" and ")}${through}${compiled ? `, ${plural(compiled, "block")} compiled` : ""}`, ...notes].join(". ");
 }
 
-function factsOf({ model, config, execution }) {
+function factsOf({ header: { model, config, execution }, steps }) {
+  const hasHit = steps.some(({ reused }) => reused?.hit_tokens); // then no pass was over a whole text
   return {
     model: `${model.name} (${model.architecture}, ${count(model.num_parameters)} parameters)`,
     backend: config.cache.backend,
     device: `${model.device}, ${model.dtype}`,
-    ...(execution && { attention: kernelsOf(execution) }),
+    ...(execution && { attention: kernelsOf(hasHit ? { ...execution, unmasked: "" } : execution) }),
     seed: String(config.sampling.seed),
     threshold: String(config.branching.entropy_threshold),
   };
