@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from explorer.config import InputError, RunConfig, explain
 from explorer.experiments.cached import CACHED, GREEDY, UNCACHED
 from explorer.ui import compare, stage
+from explorer.ui.limits import Limits
 from explorer.ui.runs import encode, guarded, token_of
 from explorer.ui.shared import COMPUTING, Shared, asking, stopping
 
@@ -81,7 +83,8 @@ def build(shared: Shared) -> None:
 
     def run_recorded(event: gr.EventData) -> Iterator[str]:
         data = event._data if isinstance(event._data, dict) else {}
-        yield from stream(shared, lambda: asked(data), token_of(data.get("token")))
+        read = partial(asked, data, shared.limits)
+        yield from stream(shared, read, token_of(data.get("token")))
 
     inputs = [*shared.form.components, new_tokens, gr.Textbox(visible=False)]
     events = [
@@ -112,12 +115,15 @@ def greedy(config: RunConfig, new_tokens: Any) -> RunConfig:
         raise InputError(f"{explain(error)}.".replace("..", ".")) from error
 
 
-def asked(data: dict[str, Any]) -> RunConfig:
-    """The race that a page names. Raises InputError."""
+def asked(data: dict[str, Any], limits: Limits | None = None) -> RunConfig:
+    """The race that a page names, as long as a public page allows. Raises InputError."""
     race = RACES.get(str(data.get("preset")))
     if race is None:
         raise InputError("The page did not say which race to run; reload it and try again.")
-    return race.config()
+    config = race.config()
+    if limits is None:
+        return config
+    return config.replace(max_new_tokens=min(race.new_tokens, limits.max_new_tokens))
 
 
 def stream(

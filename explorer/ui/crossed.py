@@ -42,7 +42,7 @@ class Example:
 EXAMPLES: dict[str, Example] = {
     "rephrase": Example(
         "A sentence in other words",
-        "Four ways to begin, then found or another verb: seven right answers from one source.",
+        "Four ways to begin, then hid or buried: seven right answers from one source.",
         dict(
             prompt="rephrase: The shy fox hid a red key in the cave.",
             branch_factor=4,

@@ -80,6 +80,13 @@ def test_the_page_may_ask_for_a_race_by_name_and_for_nothing_else() -> None:
     Limits().check(cached.greedy(RunConfig(prompt="Once"), cached.NEW_TOKENS))
 
 
+def test_a_public_page_runs_a_recorded_race_for_as_long_as_it_allows() -> None:
+    for name, race in cached.RACES.items():
+        config = cached.asked({"preset": name}, Limits())
+        Limits().check(config)
+        assert config == race.config().replace(max_new_tokens=256)
+
+
 def test_recorded_races_are_small_and_wrote_the_same_text_as_their_settings_ask() -> None:
     told = cached.recorded(cached.RECORDED)
     assert [one["name"] for one in told] == list(cached.RACES)
