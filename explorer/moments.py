@@ -13,7 +13,8 @@ from dataclasses import asdict
 from typing import Any
 
 from explorer.cache.nodes import turns
-from explorer.cache.watched import Moment, Request, Seen, WatchedCache
+from explorer.cache.record import Moment, Request, Seen
+from explorer.cache.watched import WatchedCache
 
 FORMAT = "forkscope-reuse"
 VERSION = 1

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from explorer import metrics
-from explorer.cache.watched import Reader, Request, WatchedCache
+from explorer.cache.record import Reader, Request
+from explorer.cache.watched import WatchedCache
 from explorer.config import RunConfig
 from explorer.events import Header, Step
 from explorer.generate import generate, prepare, run

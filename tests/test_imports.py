@@ -108,7 +108,7 @@ TORCHLESS = {
 # Families, and what of them each member may import: the base, and what several are made of.
 FAMILIES: dict[str, set[str]] = {
     "backends": {"base"},
-    "cache": {"base", "blocks", "codes", "index", "nodes", "prefix", "storage", "tables"},
+    "cache": {"base", "blocks", "codes", "index", "nodes", "prefix", "record", "storage", "tables"},
     "policies": {"base"},
     "experiments": {"base", "records", "answers", "axes", "trial", "workers", "cluster"},
     "views": {"base"},

@@ -224,7 +224,7 @@ class PrefixCache:
             lifetimes, idles = [age for age, _ in self._ages], [idle for _, idle in self._ages]
             return PrefixStats(
                 blocks=len(self._nodes),
-                pinned_blocks=sum(node.pins > 0 for node in self._nodes.values()),
+                pinned_blocks=self._held[1],
                 nbytes=self.nbytes,
                 queries=self._queries,
                 hits=self._hits,

@@ -5,115 +5,24 @@
     end    the run let go of its pins
 
 Whatever else changes the cache (`warm`, `load`, `clear`, `resize`) is one moment as well, and the
-first of a record, `new`, is what was there when it began. Taking a moment copies a few numbers a
-block; texts and turns are worked out by those who show it.
+first of a record, `new`, is what was there when it began. What is known of a block is made anew
+when it changes, so that a moment takes one reference a block; texts and turns are worked out by
+those who show it.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from explorer.cache.nodes import Lease, Node, PrefixStats, Timed
+from explorer.cache.nodes import Lease, Node, Timed
 from explorer.cache.prefix import ORDERS, PrefixCache
+from explorer.cache.record import Held, Moment, Reader, Record, Request, Seen
 from explorer.config import InputError
 
 if TYPE_CHECKING:
     from explorer.cache.blocks import Block
-    from explorer.events import Reused
-
-MOST_MOMENTS = 3_000
-MOST_HELD = 300_000  # blocks counted once a moment: what a record takes of memory
-
-Ids = tuple[int, ...]
-Reader = Callable[[Sequence[int]], list[str]]  # what each of the tokens adds to their text
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A block that was in the cache at some time; its id is its place among them. `parent` is the
-    id of the block before it, `depth` how many are before it."""
-
-    key: bytes
-    parent: int | None
-    depth: int
-    tokens: Ids
-    nbytes: int
-    read: Reader | None  # None: nobody has said how its tokens are read
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A block in the cache at a moment; `born` and `used` in seconds since the record began."""
-
-    id: int
-    pins: int
-    rank: int
-    born: float
-    used: float
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What the cache was after a change; `hit`, `new` and `gone` are ids of blocks, the last in the
-    order in which they left."""
-
-    kind: str
-    request: int | None
-    time: float  # seconds since the record began
-    hit: Ids
-    new: Ids
-    gone: Ids
-    held: tuple[Held, ...]  # parents before their children
-    stats: PrefixStats
-    capacity_nbytes: int | None
-    capacity_blocks: int | None
-    order: str
-    words: str = ""  # of what a button did; those of runs are made of their figures
-
-
-@dataclass(eq=False)
-class Request:
-    """A run over the cache. Its figures are filled in when they are known."""
-
-    n: int
-    title: str
-    source: str  # workload, explore or warm
-    texts: tuple[str, ...]  # of the prompt's tokens
-    ids: Ids = ()  # of the blocks that the prompt's whole blocks are, as far as they were kept
-    num_hit: int = 0  # blocks
-    hit: Ids = ()
-    cold: tuple[str, float] | None = None  # the conditions, and what reading it cold took
-    reused: Reused | None = None
-    prefill_seconds: float = 0.0  # of its passes over the prompt
-    first_token_seconds: float | None = None
-    reply: str = ""
-    writing: Callable[[], str] | None = None  # gives the reply while it grows
-    tree_digest: str | None = None
-    done: bool = False
-
-
-@dataclass
-class Record:
-    """The moments of a cache since it was made, or was begun anew. Ids cannot be guessed."""
-
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    began: float = 0.0  # the cache's clock
-    seen: list[Seen] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
-    moments: list[Moment] = field(default_factory=list)
-    start: dict[str, Any] = field(default_factory=dict)  # what whoever began it says of it
-
-    def __post_init__(self) -> None:
-        self.places = {one.key: place for place, one in enumerate(self.seen)}
-        self.num_held = 0
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.moments) >= MOST_MOMENTS or self.num_held >= MOST_HELD
 
 
 class WatchedCache(PrefixCache):
@@ -125,7 +34,7 @@ class WatchedCache(PrefixCache):
         self._new: list[int] = []
         self._gone: list[int] = []
         self._hit: list[int] = []
-        self._last: dict[int, Held] = {}  # of the newest moment
+        self._holding: dict[int, Held] = {}  # every block in the cache, parents first
         self._open: dict[int, Request | None] = {}  # by the lease that a run holds
         self._now: Request | None = None
         self._reader: Reader | None = None
@@ -139,7 +48,7 @@ class WatchedCache(PrefixCache):
         """Forget all moments; the first of the new record is what is held now."""
         with self._lock:
             self.record = Record(began=self._clock(), start=start or dict(self.record.start))
-            self._new, self._gone, self._hit, self._last = [], [], [], {}
+            self._new, self._gone, self._hit, self._holding = [], [], [], {}
             for node in self.nodes:
                 self._see(node)
             self._new = []
@@ -270,20 +179,13 @@ class WatchedCache(PrefixCache):
         with self._lock:
             if self._is_quiet:
                 return
-            record, places = self.record, self.record.places
-            began = record.began
-            held = tuple(
-                self._as_before(
-                    Held(places[key], node.pins, node.rank, node.born - began, node.used - began)
-                )
-                for key, node in self._nodes.items()
-            )
-            self._last = {one.id: one for one in held}
+            record = self.record
+            held = tuple(self._holding.values())
             record.moments.append(
                 Moment(
                     kind=kind,
                     request=None if request is None else request.n,
-                    time=self._clock() - began,
+                    time=self._clock() - record.began,
                     hit=tuple(self._hit),
                     new=tuple(self._new),
                     gone=tuple(self._gone),
@@ -298,10 +200,29 @@ class WatchedCache(PrefixCache):
             record.num_held += len(held)
             self._new, self._gone, self._hit = [], [], []
 
-    def _as_before(self, held: Held) -> Held:
-        """What the moment before has of this block, where nothing has changed: one object."""
-        before = self._last.get(held.id)
-        return held if before is None or before != held else before
+    def _note(self, node: Node) -> None:
+        """What is known of a block has changed."""
+        if node.is_kept:
+            place, began = self.record.places[node.key], self.record.began
+            born, used = node.born - began, node.used - began
+            self._holding[place] = Held(place, node.pins, node.rank, born, used)
+
+    def _hold(self, lease: Lease, chain: Sequence[Node]) -> None:
+        super()._hold(lease, chain)
+        for node in chain:
+            self._note(node)
+
+    def _let_go(self, lease: Lease) -> None:
+        chain = lease.nodes
+        super()._let_go(lease)
+        for node in chain:
+            self._note(node)
+
+    def reorder(self, keys: Iterable[bytes]) -> None:
+        with self._lock:
+            super().reorder(keys)
+            for node in self._nodes.values():
+                self._note(node)
 
     def _put(
         self, parent: Node | None, context: str, token_ids: tuple[int, ...], block: Block
@@ -314,6 +235,7 @@ class WatchedCache(PrefixCache):
     def _drop(self, node: Node) -> None:
         super()._drop(node)
         place = self.record.places[node.key]
+        del self._holding[place]
         if place in self._new:  # came and went between two moments
             self._new.remove(place)
         else:
@@ -331,3 +253,4 @@ class WatchedCache(PrefixCache):
             tokens, nbytes = node.token_ids, node.block.nbytes
             record.seen.append(Seen(node.key, parent, depth, tokens, nbytes, read))
         self._new.append(place)
+        self._note(node)

@@ -14,9 +14,10 @@ from hypothesis import settings
 from hypothesis.stateful import consumes, invariant, rule
 
 from explorer import moments
-from explorer.cache import watched
+from explorer.cache import record as kept
 from explorer.cache.nodes import turns
-from explorer.cache.watched import Moment, Record, WatchedCache
+from explorer.cache.record import Moment, Record, Request
+from explorer.cache.watched import WatchedCache
 from explorer.config import InputError, RunConfig
 from explorer.generate import run
 from explorer.models import LoadedModel
@@ -31,7 +32,7 @@ def letters(tokens: Any) -> list[str]:
     return [f"<{token}>" for token in tokens]
 
 
-def ask(cache: WatchedCache, ids: list[int], source: str = "workload") -> watched.Request:
+def ask(cache: WatchedCache, ids: list[int], source: str = "workload") -> Request:
     return cache.request(f"{len(ids)} tokens", source, letters(ids), letters)
 
 
@@ -98,6 +99,10 @@ class WatchedMachine(Machine):
         self.at = len(record.moments)
         assert self.gone == self.plain.evicted
         last = record.moments[-1]
+        before: set[int | None] = {None}
+        for one in last.held:  # parents before their children
+            assert record.seen[one.id].parent in before
+            before.add(one.id)
         told = {beginning(record, one.id): one.pins for one in last.held}
         assert told == {one: about.pins for one, about in self.plain.known.items()}
         assert len({one.key for one in record.seen}) == len(record.seen)
@@ -129,8 +134,8 @@ def test_a_block_that_comes_back_is_the_block_that_it_was() -> None:
         cache.release(read(cache, ids))
     record = cache.record
     assert [one.tokens for one in record.seen] == [(1, 2), (4, 5)]
-    kept = [one for one in record.moments if one.kind == "keep"]
-    assert [(one.new, one.gone) for one in kept] == [((0,), ()), ((1,), (0,)), ((0,), (1,))]
+    moved = [one for one in record.moments if one.kind == "keep"]
+    assert [(one.new, one.gone) for one in moved] == [((0,), ()), ((1,), (0,)), ((0,), (1,))]
 
 
 def test_a_prompt_that_is_warmed_is_one_moment() -> None:
@@ -167,7 +172,7 @@ def test_other_bounds_another_order_and_emptying_are_moments_of_their_own() -> N
 def test_a_full_record_begins_anew_with_what_is_held_before_the_next_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(watched, "MOST_MOMENTS", 4)
+    monkeypatch.setattr(kept, "MOST_MOMENTS", 4)
     cache = WatchedCache(SIZE)
     first = cache.record
     ask(cache, [1, 2, 3])
