@@ -11,9 +11,11 @@ from urllib.parse import quote
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio reads it when it is imported
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from explorer.config import InputError
 from explorer.ui import compare, evict, experiments, explore, reuse, sidebar
+from explorer.ui.early import EarlyScript
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import RunStore
@@ -87,6 +89,7 @@ def launch(
         ssr_mode=False,
         theme=make_theme(),
         head=head(),
+        app_kwargs={"middleware": [Middleware(EarlyScript)]},
         footer_links=[],
         quiet=True,
         prevent_thread_lock=True,

@@ -15,9 +15,11 @@ from itertools import accumulate
 from pathlib import Path
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from explorer.trace import Trace
 from explorer.ui import check_port, head, stage
+from explorer.ui.early import EarlyScript
 from explorer.ui.runs import RunStore
 from explorer.ui.theme import make_theme
 
@@ -91,6 +93,7 @@ def main() -> None:
         ssr_mode=False,
         theme=make_theme(),
         head=head(),
+        app_kwargs={"middleware": [Middleware(EarlyScript)]},
         footer_links=[],
     )
 

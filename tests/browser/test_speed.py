@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from explorer.browser import SIZE, server
+from explorer.browser import HAS_MOVED, SIZE, server
 from explorer.experiments import stage as bench
 from explorer.experiments.base import QUICK
-from tests.browser.conftest import ROOT
+from tests.browser.conftest import ROOT, App
 from tests.browser.steps import stage
 from tests.browser.test_live import done, run, set_fields
 
@@ -107,6 +107,25 @@ def flood(browser: Browser, tmp_path: Path) -> Iterator[bench.Flood]:
         context = browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
         yield bench.Flood(context.new_page(), url, QUICK)
         context.close()
+
+
+COUNT_FRAMES = """window.frames_asked = 0;
+const frame = window.requestAnimationFrame.bind(window);
+window.requestAnimationFrame = (tell) => frame(tell, (window.frames_asked += 1));"""
+
+
+def test_a_page_at_rest_asks_for_no_frames(browser: Browser, app: App) -> None:
+    context = browser.new_context(reduced_motion="reduce")  # what is recorded stands at its end
+    page = context.new_page()
+    page.add_init_script(COUNT_FRAMES)
+    page.goto(app.url)
+    page.wait_for_function(HAS_MOVED)
+    page.wait_for_timeout(1500)
+    before = page.evaluate("() => window.frames_asked")
+    page.wait_for_timeout(1000)
+    assert before > 0
+    assert page.evaluate("() => window.frames_asked") - before <= 3
+    context.close()
 
 
 def test_run_after_run_leaves_no_elements_and_loses_no_step(flood: bench.Flood) -> None:
