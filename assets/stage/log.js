@@ -6,6 +6,7 @@
 
 import { readTrace } from "./parse.js";
 import { Checkpoints, PROMPT, State } from "./state.js";
+import { unpacked } from "./wire.js";
 
 export { PROMPT, State };
 
@@ -43,7 +44,9 @@ export class Log {
     return id === PROMPT ? this.root : this.nodes[id];
   }
 
-  append(step) {
+  /** Take the next step, as a trace or a live run (see wire.js) has it. */
+  append(given) {
+    const step = unpacked(given);
     if (step.index !== this.steps.length) throw new Error(`step ${step.index} after ${this.steps.length - 1}`);
     if (this.view === this.head) this.view = null; // somebody may still look at it
     this.checkpoints.offer(this.head);

@@ -14,6 +14,7 @@ import orjson
 
 from explorer.config import InputError
 from explorer.events import Header, Step
+from explorer.ui.wire import packed
 
 Part = TypeVar("Part")
 KEPT_RUNS = 8
@@ -28,7 +29,7 @@ class Left(Exception):
 
 @dataclass
 class LiveRun:
-    """A run as JSON: `steps[i]` is step i, encoded once and used for sending and for healing."""
+    """A run as JSON: `steps[i]` is step i, packed once, for sending and for healing."""
 
     header: bytes
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -40,7 +41,7 @@ class LiveRun:
     details: dict[str, Any] | None = None  # given at the end
 
     def append(self, step: Step) -> None:
-        self.steps.append(orjson.dumps(step))
+        self.steps.append(packed(step))
         self.nbytes += len(self.steps[-1])
 
     def batch(self, seq: int) -> str:

@@ -18,6 +18,7 @@ from explorer.trace import Trace
 from explorer.ui import compare, stage
 from explorer.ui.models import ModelCache
 from explorer.ui.runs import Left, RunStore
+from tests.ui.unpacked import unpacked
 
 ORDER = ("deepcopy", "cow", "naive")
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def test_every_backends_steps_come_once_in_order_and_figures_are_pythons(
         batches = [
             message["batch"] for message in news if message["now"] == name and "batch" in message
         ]
-        steps = [step for batch in batches for step in batch["steps"]]
+        steps = [unpacked(step) for batch in batches for step in batch["steps"]]
         assert [step["nodes"] for step in steps] == [
             json.loads(json.dumps([_plain(node) for node in step.nodes])) for step in traces[name]
         ]
