@@ -2,6 +2,7 @@
 
 import { el, inside, keptSize } from "./dom.js";
 import { PROMPT } from "./log.js";
+import { colorBits, fillBar } from "./pixels.js";
 
 const PAD = 5; // pixels around the tree
 const SLACK = 12; // pixels that may be out of sight without a map
@@ -15,7 +16,7 @@ export class Minimap {
     this.actions = actions;
     this.tree = tree;
     this.isOpen = true;
-    this.picture = document.createElement("canvas"); // the tree alone, drawn anew when it has changed
+    this.picture = null; // pixels of the tree alone, made anew when it has changed
     this.canvas = el("canvas", { class: "fs-map", tabindex: "0", role: "img", "aria-label": "Map of the whole tree; the frame is what is in sight. Arrow keys move it." });
     this.toggle = el("button", { type: "button", class: "fs-map-toggle", onclick: () => this.#open(!this.isOpen) });
     this.size = keptSize(this.canvas);
@@ -64,8 +65,7 @@ export class Minimap {
     this.#picture(width, height);
     const context = this.canvas.getContext("2d");
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    context.drawImage(this.picture, 0, 0);
+    context.putImageData(this.picture, 0, 0);
     context.scale(this.canvas.width / width, this.canvas.height / height);
     this.#frame(context, window, width, height);
   }
@@ -85,7 +85,7 @@ export class Minimap {
   }
 
   #picture(width, height) {
-    const { scene, tree, picture } = this;
+    const { scene, tree } = this;
     const { layout } = tree;
     const { state, dead, focus } = scene;
     const lit = focus?.nodes;
@@ -93,21 +93,16 @@ export class Minimap {
     if (key === this.key) return;
     this.key = key;
     const ratio = this.canvas.width / width;
-    Object.assign(picture, { width: this.canvas.width, height: this.canvas.height });
-    const context = picture.getContext("2d");
-    context.scale(ratio, ratio);
+    const context = this.canvas.getContext("2d");
+    this.picture = context.createImageData(this.canvas.width, this.canvas.height);
     const { x, y, dx } = this.scales;
     const lane = Math.max(0.6, Math.min(1.6, this.scales.dy * 0.5));
     const draw = (color, thick, isWanted) => {
-      const drawn = new Uint8Array(width * height); // one stroke a pixel, however many nodes stand there
-      context.fillStyle = color;
+      const bits = colorBits(context, color, thick * ratio);
       for (let id = 0; id < state.numNodes; id++) {
         if (Number.isNaN(layout.y[id]) || !isWanted(id)) continue;
-        const [right, lane] = [x(layout.column[id]), y(layout.y[id])];
-        const pixel = Math.floor(lane) * width + Math.floor(right);
-        if (drawn[pixel]) continue;
-        drawn[pixel] = 1;
-        context.fillRect(right - dx, lane - thick / 2, dx + 0.4, thick);
+        const right = x(layout.column[id]);
+        fillBar(this.picture, (right - dx) * ratio, (right + 0.4) * ratio, y(layout.y[id]) * ratio, thick * ratio, bits);
       }
     };
     draw(scene.colors.line, lane, (id) => dead[id]);
