@@ -5,10 +5,11 @@ import { inside, isStill } from "./dom.js";
 const MIN = 0.004; // a path of some thousand tokens, whole
 const MAX = 4;
 const GLIDE_MS = 30; // between two frames of a glide: smooth enough, and half the painting
+const REST = 18; // milliseconds after such a frame in which none is asked for: the page has one less to make
 
 export class Camera {
   /**
-   * `moved()` is called whenever the view changed; `touched()` when the user changed it. `tallness(scale)`: how much
+   * `moved(isFrame)` is called whenever the view changed, in a frame of its own or not; `touched()` when the user changed it. `tallness(scale)`: how much
    * taller than wide things are drawn at a scale; what stands at y = 1 then stands at `tallness * scale` pixels.
    */
   constructor(root, group, { moved = () => {}, touched = () => {}, tallness = () => 1 } = {}) {
@@ -27,10 +28,10 @@ export class Camera {
     this.#listen();
   }
 
-  set(x, y, scale) {
+  set(x, y, scale, isFrame = false) {
     Object.assign(this, { x, y, scale: Math.max(MIN, Math.min(MAX, scale)) });
     this.group.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${this.scale.toFixed(4)})`);
-    this.moved();
+    this.moved(isFrame);
   }
 
   /** There at once, whatever was under way. */
@@ -78,9 +79,13 @@ export class Camera {
     const { x, y, scale } = this.goal;
     const near = Math.abs(x - this.x) + Math.abs(y - this.y) < 0.5 && Math.abs(scale / this.scale - 1) < 0.002;
     const ease = (from, to) => (near ? to : from + (to - from) * 0.28);
-    this.set(ease(this.x, x), ease(this.y, y), ease(this.scale, scale));
+    this.set(ease(this.x, x), ease(this.y, y), ease(this.scale, scale), true);
     if (near) this.goal = null;
-    else this.frame = requestAnimationFrame((next) => this.#step(next));
+    else this.#goOn();
+  }
+
+  #goOn() {
+    this.frame = setTimeout(() => (this.frame = requestAnimationFrame((now) => this.#step(now))), REST);
   }
 
   #listen() {

@@ -28,19 +28,19 @@ export class Pace {
     this.moments = [...this.moments.slice(1 - KEPT), { cursor, at: performance.now() }];
   }
 
-  /** Milliseconds a step; Infinity as long as nobody knows. */
-  get #step() {
+  /** Milliseconds a step; Infinity as long as nobody knows, which takes `least` moments. */
+  #step(least) {
     const [first, last] = [this.moments[0], this.moments.at(-1)];
-    const way = this.moments.length === KEPT ? last.cursor - first.cursor : 0;
+    const way = this.moments.length >= least ? last.cursor - first.cursor : 0;
     return way > 0 ? (last.at - first.at) / way : Infinity;
   }
 
   get isFast() {
-    return this.#step < FAST;
+    return this.#step(2) < FAST;
   }
 
   get isRush() {
-    return this.#step < RUSH;
+    return this.#step(KEPT) < RUSH;
   }
 
   /** The next turn may not wait. */

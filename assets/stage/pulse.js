@@ -5,7 +5,8 @@ import { el, isStill, keptSize, sharpCanvas } from "./dom.js";
 
 const LASTS = 600; // milliseconds
 const FRAME = 50; // milliseconds between two drawings: a dot glides, and the page has time for what matters
-const ALONG = 200; // ... where dots come along with the steps, should no step come
+const ALONG = 150; // ... where steps come fast: dots are drawn with them,
+const ALONE = 400; // ... or in a frame of their own, should no step come
 export const MOST = 24; // dots on their way at a time, beyond which nobody could follow them
 
 export class Pulse {
@@ -26,7 +27,7 @@ export class Pulse {
   start(moves, color, size, isFast = false) {
     Object.assign(this, { color, size });
     if (isStill()) return;
-    this.wait = isFast ? ALONG : FRAME;
+    this.wait = isFast ? ALONE : FRAME;
     const began = performance.now();
     const fresh = moves.slice(0, MOST - this.moves.length).map(([from, to]) => ({ from, to, began }));
     this.moves.push(...fresh);
@@ -36,6 +37,14 @@ export class Pulse {
       clearTimeout(this.frame);
       this.#tick(began);
     } else if (!this.frame) this.#next(0);
+  }
+
+  /** A frame is made anyway: dots that come along are drawn with it. */
+  along() {
+    const now = performance.now();
+    if (!this.moves.length || this.wait === FRAME || now - this.drawnAt < ALONG) return;
+    clearTimeout(this.frame);
+    this.#tick(now);
   }
 
   /** Draw in the frame after `wait` milliseconds; no frame is asked for before. */
@@ -68,6 +77,7 @@ export class Pulse {
       this.moves = going;
       this.#tell();
     }
+    this.drawnAt = now;
     sharpCanvas(this.canvas, (context) => this.moves.forEach((move) => this.#paint(context, move, now)), this.kept);
     this.#next(this.wait);
   }

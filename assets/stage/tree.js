@@ -42,7 +42,7 @@ export class Tree {
     this.isDrawing = false; // a frame is being drawn: what follows the view is drawn after it
     this.moved = () => {}; // told when the view or the layout has changed
     this.camera = new Camera(this.svg, this.group, {
-      moved: () => this.#later(),
+      moved: (isFrame) => (isFrame ? this.#now() : this.#later()),
       tallness: (scale) => Math.max(1, this.laneFloor / (DY * scale)),
       touched: () => {
         this.following = false;
@@ -173,10 +173,12 @@ export class Tree {
 
   /** Once a frame, however often the view moved. */
   #later() {
-    this.frame ??= requestAnimationFrame(() => {
-      this.frame = undefined;
-      if (this.scene?.log === this.log && this.log) this.#refresh();
-    });
+    if (!this.isDrawing) this.frame ??= requestAnimationFrame(() => this.#now());
+  }
+
+  #now() {
+    if (this.scene?.log === this.log && this.log) this.#refresh();
+    else this.frame = undefined;
   }
 
   /** Bring the marks in line with the scene and the view. */
@@ -228,8 +230,10 @@ export class Tree {
     const { log, marks } = this;
     const wanted = new Set(ids);
     for (const id of this.present) if (!wanted.has(id)) marks.get(id).remove();
-    let before = { node: this.nodes.firstChild, edge: this.edges.firstChild };
-    for (const id of ids) {
+    const stay = this.present.filter((id) => wanted.has(id));
+    const isLonger = stay.every((id, at) => id === ids[at]); // as a run grows: those that are new come last
+    let before = isLonger ? { node: null, edge: null } : { node: this.nodes.firstChild, edge: this.edges.firstChild };
+    for (const id of isLonger ? ids.slice(stay.length) : ids) {
       let mark = marks.get(id);
       if (!mark) marks.set(id, (mark = new Mark(log, log.node(id))));
       if (mark.mark === before.node) before.node = before.node.nextSibling;

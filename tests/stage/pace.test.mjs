@@ -24,7 +24,8 @@ test("steps come fast below 160 ms a step, and rush below 50, however many come 
   assert.deepEqual(told([[0, 0], [1, 200], [2, 400]]), [false, false]);
   assert.deepEqual(told([[0, 0], [1, 100], [2, 200]]), [true, false]);
   assert.deepEqual(told([[0, 0], [5, 200], [10, 400]]), [true, true]);
-  assert.deepEqual(told([[0, 0], [1, 10]]), [false, false]); // nobody knows yet
+  assert.deepEqual(told([[0, 0]]), [false, false]); // nobody knows yet
+  assert.deepEqual(told([[0, 0], [1, 10]]), [true, false]); // fast for sure, but two moments make no rush
   assert.deepEqual(told([[9, 0], [8, 10], [7, 20]]), [false, false]); // back in time is no pace
   assert.deepEqual(told([[0, 0], [1, 10], [2, 20], [3, 1020]]), [false, false]); // it has slowed down
 });
