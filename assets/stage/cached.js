@@ -118,6 +118,7 @@ class Race extends Board {
     const { isSame, words } = isBoth ? sameWords(...logs, !player.isLive, [cached.digest, uncached.digest]) : { isSame: null, words: "" };
     this.tell(parts.same, words);
     mark(parts.same, "data-same", String(isSame));
+    if (!isBoth) this.known = null;
     this.points = isBoth ? this.#points(...logs) : [];
     say(parts.crossing, crossingWords(this.points));
     this.#table(isBoth);
@@ -126,7 +127,10 @@ class Race extends Board {
   /** The speed-ups, counted anew when either log has grown. */
   #points(cached, uncached) {
     const key = `${cached.length}/${uncached.length}`;
-    if (this.known?.key !== key || this.known.log !== cached) this.known = { key, log: cached, points: speedups(cached, uncached) };
+    if (this.known?.key !== key || this.known.log !== cached) {
+      const points = speedups(cached, uncached);
+      this.known = { key, log: cached, points, xs: points.map(({ length }) => length), ys: points.map(({ ratio }) => ratio) };
+    }
     return this.known.points;
   }
 
@@ -146,21 +150,21 @@ class Race extends Board {
     const longest = Math.max(...lanes.map(({ pace }) => pace.lengths.at(-1)));
     const planned = cached.pace.lengths[0] - cached.log.made[0] + config.limits.max_new_tokens;
     const shared = { colors, right: player.isLive ? planned : longest };
-    const line = (ys) => (lane) => ({
-      lane, name: lane.title.toLowerCase(), color: colors.sides[lane.key], isDashed: lane === uncached, xs: lane.pace.lengths, ys: ys(lane), at: lane.cursor,
-    });
+    const lines = (name) => lanes.map((lane) => ({
+      lane, name: lane.title.toLowerCase(), color: colors.sides[lane.key], isDashed: lane === uncached, xs: lane.pace.lengths, ys: lane.curves[name], at: lane.cursor,
+    }));
     const found = crossing(points);
     const edge = found === null ? null : { x: found, words: `faster from ${count(Math.round(found))}` };
     const spoken = (what, show) => `${what}: ${lanes.map((lane) => `${lane.title.toLowerCase()} ${show(lane)}`).join(", ")}`;
-    charts.speed.draw({ ...shared, lines: lanes.map(line(({ pace }) => pace.medians.map((value) => (value === null ? null : 1 / value)))), mark: edge,
+    charts.speed.draw({ ...shared, lines: lines("speed"), mark: edge,
       words: spoken("Pace at the end of the text", ({ pace }) => (pace.medians.at(-1) ? rateWords(1 / pace.medians.at(-1)) : "not known")) });
-    charts.time.draw({ ...shared, lines: lanes.map(line(({ times }) => times)), words: spoken("Time in all", ({ times }) => seconds(times.at(-1))) });
-    charts.kept.draw({ ...shared, lines: lanes.map(line(({ log }) => keptBy(log))), words: spoken("Keys and values at the end", ({ log }) => bytes(keptOf(log, log.length - 1))) });
+    charts.time.draw({ ...shared, lines: lines("time"), words: spoken("Time in all", ({ times }) => seconds(times.at(-1))) });
+    charts.kept.draw({ ...shared, lines: lines("kept"), words: spoken("Keys and values at the end", ({ log }) => bytes(keptOf(log, log.length - 1))) });
     const reached = Math.min(...lanes.map((lane) => lane.pace.lengths[lane.cursor] ?? 0));
-    const xs = points.map(({ length }) => length);
+    const { xs, ys } = this.known ?? { xs: [] };
     const first = cached.pace.lengths.indexOf(xs[0]);
     charts.ratio.draw({ ...shared, lines: xs.length ? [{
-      lane: cached, name: "", color: colors.ink, xs, ys: points.map(({ ratio }) => ratio), at: xs.findLastIndex((length) => length <= reached), steps: xs.map((_, at) => first + at),
+      lane: cached, name: "", color: colors.ink, xs, ys, at: xs.findLastIndex((length) => length <= reached), steps: xs.map((_, at) => first + at),
     }] : [], level: 1, mark: edge, words: `Speed-up of a step: ${points.length ? timesWords(points.at(-1).ratio) : "not known yet"} at the end` });
   }
 
@@ -172,15 +176,6 @@ class Race extends Board {
     this.wasVisible = isVisible;
     this.invalidate();
   }
-}
-
-const kept = new WeakMap(); // log -> bytes by step
-
-function keptBy(log) {
-  if (!kept.has(log)) kept.set(log, []);
-  const list = kept.get(log);
-  for (let at = list.length; at < log.length; at++) list.push(keptOf(log, at));
-  return list;
 }
 
 /** The colours of both sides, as the theme has them. */

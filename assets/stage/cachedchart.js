@@ -56,8 +56,8 @@ export class Chart {
   draw({ lines, right, colors, level = null, mark = null, words = "" }) {
     Object.assign(this, { lines, right });
     if (this.canvas.getAttribute("aria-label") !== words) this.canvas.setAttribute("aria-label", words);
-    const all = [...lines.flatMap(({ ys }) => ys.filter((value) => value !== null)), ...(level === null ? [] : [level])];
-    const [low, top] = all.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, 0]);
+    const ends = [...lines.map(({ ys }) => endsOf(ys)), ...(level === null ? [] : [[level, level]])];
+    const [low, top] = [Math.min(...ends.map(([least]) => least)), Math.max(0, ...ends.map(([, most]) => most))];
     this.across = ticks(right, 5, 1);
     writtenCanvas(this.canvas, (context, width, height) => {
       const axis = axisOf(this.kind, low, top);
@@ -144,6 +144,16 @@ export class Chart {
     });
     say(this.tip, parts.join(" · "));
   }
+}
+
+const known = new WeakMap(); // values -> their ends: a line that grows is another one
+
+/** The smallest and the largest that is known. */
+function endsOf(values) {
+  if (!known.has(values)) {
+    known.set(values, values.reduce(([least, most], value) => (value === null ? [least, most] : [Math.min(least, value), Math.max(most, value)]), [Infinity, 0]));
+  }
+  return known.get(values);
 }
 
 function stroke(context, points, color, width, dash) {

@@ -34,6 +34,9 @@ export class Lane extends Growing {
       this.ends.push(this.whole.length);
     }
     this.pace = paceOf(this.log);
+    this.curves = {
+      speed: this.pace.medians.map((value) => (value === null ? null : 1 / value)), time: this.times, kept: this.log.steps.map((_, at) => keptOf(this.log, at)),
+    };
     this.drawn = null;
   }
 
