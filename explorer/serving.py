@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from explorer import metrics
-from explorer.cache.record import Reader, Request
+from explorer.cache.record import Reader
 from explorer.cache.watched import WatchedCache
 from explorer.config import RunConfig
 from explorer.events import Header, Step
@@ -27,17 +27,22 @@ def reader(model: LoadedModel) -> Reader:
     return TextStream(model.tokenizer).prompt_texts
 
 
-def opened(
-    cache: WatchedCache, header: Header, model: LoadedModel, title: str, source: str
-) -> Request:
-    """The run of `header` as the cache's next request."""
+def noted(
+    cache: WatchedCache,
+    model: LoadedModel,
+    header: Header,
+    steps: Iterator[Step],
+    title: str,
+    source: str,
+    cold: tuple[str, float] | None = None,
+) -> Generator[Step, None, None]:
+    """The `steps` of a run as they come; it is the cache's next request, and what they tell of it
+    is noted. Closes them."""
     texts = [token.text for token in header.prompt]
-    return cache.request(title, source, texts, reader(model))
-
-
-def noted(request: Request, steps: Iterator[Step], header: Header) -> Generator[Step, None, None]:
-    """`steps` as they come; what they tell of the request is noted. Closes them."""
+    request = cache.request(title, source, texts, reader(model))
+    request.cold = cold
     trace = Trace(header)
+    request.writing = lambda: reply(trace)
     try:
         for step in steps:
             trace.append(step)
@@ -46,12 +51,11 @@ def noted(request: Request, steps: Iterator[Step], header: Header) -> Generator[
             request.reused = step.reused or request.reused
             if request.first_token_seconds is None:
                 request.first_token_seconds = metrics.first_token(trace)
-            request.writing = lambda: reply(trace)
             yield step
         request.tree_digest = metrics.tree_digest(trace)
     finally:
-        request.reply, request.writing, request.done = reply(trace), None, True
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
+        request.reply, request.writing, request.done = reply(trace), None, True
 
 
 def reply(trace: Trace) -> str:
@@ -66,12 +70,12 @@ def serve(
 ) -> Generator[Step, None, Trace]:
     """One request, step by step; returns its trace. Before a workload's the prompt is read once
     without the cache, to measure what that takes. Raises InputError."""
-    header = prepare(model, config)
-    request = opened(cache, header, model, title, source)
+    header, cold = prepare(model, config), None
     if source == "workload":
-        request.cold = conditions(model, config), cold_seconds(model, config)
+        cold = conditions(model, config), cold_seconds(model, config)
     trace = Trace(header)
-    with closing(noted(request, generate(model, config, cache), header)) as steps:
+    steps = noted(cache, model, header, generate(model, config, cache), title, source, cold)
+    with closing(steps):
         for step in steps:
             trace.append(step)
             yield step

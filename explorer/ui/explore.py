@@ -130,9 +130,7 @@ def live(
     trace = Trace(header)
     steps = generate(model, config, prefix)
     if prefix is not None:
-        steps = serving.noted(
-            serving.opened(prefix, header, model, run.title, "explore"), steps, header
-        )
+        steps = serving.noted(prefix, model, header, steps, run.title, "explore")
     parts = store.wanted(stage.within(steps, limits), token)
     try:
         sent = yield from stage.batches(run, stage.recorded(parts, trace))

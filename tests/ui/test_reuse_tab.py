@@ -155,6 +155,18 @@ def test_runs_of_explore_are_requests_of_the_same_cache(
     assert [one["hit_tokens"] for one in requests[2:]] == possible_of(requests)[2:]
 
 
+def test_a_run_of_explore_that_is_left_at_once_leaves_no_request_open(models: ModelCache) -> None:
+    shared = page(models)
+    for number in range(4):
+        parts = explore.stream(shared, lambda: (RunConfig(prompt="Once", max_new_tokens=9), None))
+        for _ in range(number):
+            next(parts)
+        parts.close()  # type: ignore[attr-defined]
+    told = json.loads(workload.since(shared, {}, ""))
+    assert told["now"] is None and all(one["done"] for one in told["requests"])
+    assert is_free(shared.caches.of(LOCAL))
+
+
 def possible_of(requests: list[dict[str, Any]]) -> list[int]:
     """The same count over the texts of a page's blocks."""
     seen: set[str] = set()
