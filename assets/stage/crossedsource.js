@@ -4,6 +4,10 @@ import { tintPosition } from "./cross.js";
 import { el, mark, say } from "./dom.js";
 import { count, plural, probability, shorten, visibleToken } from "./format.js";
 
+export const KEYS = [
+  { keys: "↑ ↓", words: "the path above or below: its looks, its slots", where: "on the paths of Self and cross" },
+  { keys: "Escape", words: "let go of it", where: "on the paths of Self and cross" },
+];
 const CELLS = 1600; // of paths by source tokens, that are shown
 const LETTERS = 14; // of a source token
 

@@ -1,5 +1,6 @@
 // The keyboard: one table of keys and deeds; the same table is what `?` shows.
 
+import { KEYS as ON_READERS } from "./crossedsource.js";
 import { el } from "./dom.js";
 import { KEYS as ON_CARDS } from "./evictcard.js";
 import { KEYS as IN_CONTEXT } from "./evictcontext.js";
@@ -101,7 +102,7 @@ function brought(rows) {
 
 const IN_EVICT = [ON_CARDS, IN_CONTEXT, IN_EVICT_LAYERS, ON_QUALITY, IN_COUNTERS, IN_SCATTER, IN_EVICTIONS];
 
-export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS, ...IN_EVICT, IN_BLOCKS, IN_REQUESTS].flatMap(brought), ...ELSEWHERE, PAGE];
+export const SHEET = [...KEYS, IN_TREE, ...[IN_TEXT, IN_MULTIVERSE, IN_TABLE, ON_TIMELINE, IN_POOL, IN_LAYERS, IN_PANELS, ...IN_EVICT, IN_BLOCKS, IN_REQUESTS, ON_READERS].flatMap(brought), ...ELSEWHERE, PAGE];
 
 const NAMES = { Space: " " };
 const deedsOf = (groups) => new Map(groups.flatMap(([, rows]) =>
