@@ -73,21 +73,23 @@ class ReuseBoard extends Board {
   }
 
   /** This page's cache is up to date: `token` where a request of this board is what it tells of, `done` at its end. */
-  #told({ token, done }) {
+  #told({ token, done, status }) {
     const isOn = token !== undefined && !done;
-    const last = this.live.moments.at(-1);
+    const wasRunning = this.isRunning;
     if (this.record !== this.live) this.#put(this.live, { live: isOn });
     else if (isOn && !this.isRunning) this.player.reset({ live: true });
     this.grown();
     if (isOn) {
       this.words.stand("live");
       this.words.say(`Running request ${this.live.requests.length} …`);
-    } else if (token !== undefined) this.finish("done");
-    else if (!this.isRunning) {
+    } else if (token !== undefined) {
+      this.finish("done");
+      if (status) this.words.say(status);
+    } else if (!wasRunning) {
       this.words.restAt("shared");
-      this.words.say(last.words);
-      this.player.seek(this.player.length - 1);
+      this.words.say(this.live.moments.at(-1).words);
     }
+    if (!isOn && !wasRunning) this.player.seek(this.player.length - 1);
   }
 
   /** Moments that never came, or that runs in Explore have made, are asked for. Whether there are any. */
@@ -108,9 +110,10 @@ class ReuseBoard extends Board {
   }
 
   finish(how) {
+    const wasFollowing = this.player.following;
     super.finish(how);
     this.words.say(ENDS[how]);
-    this.player.seek(this.player.length - 1);
+    if (wasFollowing) this.player.seek(this.player.length - 1);
     if (how !== "done") for (const wait of WINDING_UP) setTimeout(() => this.#catchUp(), wait);
   }
 

@@ -239,7 +239,7 @@ def test_a_live_workload_shows_its_moments_and_finds_what_the_command_line_finds
     assert json.loads(board(tab, "return board.record.file")) == live
 
 
-def test_warming_resizing_and_clearing_are_shown_at_once(tab: Page) -> None:
+def test_warming_saving_resizing_and_clearing_are_shown_at_once(tab: Page, tmp_path: Path) -> None:
     last = "() => window.forkscope.stages.reuse.record.moments.at(-1)"
     tab.locator("#fs-reuse-clear").click()
     tab.wait_for_function("() => !window.forkscope.stages.reuse.live?.moments.at(-1).held.length")
@@ -258,6 +258,10 @@ def test_warming_resizing_and_clearing_are_shown_at_once(tab: Page) -> None:
     frames(tab)
     assert len(looks(tab)[""] - looks(tab)["is-past"] - looks(tab)["is-left"]) == held
     expect(tab.locator(".fs-reuse-requests tbody")).to_contain_text("warmed, nothing written")
+    tab.locator("#fs-reuse-folder :is(input, textarea)").fill(str(tmp_path / "kept"))
+    tab.locator("#fs-reuse-save").click()
+    tab.wait_for_function(f"({last})()?.kind === 'save'")
+    expect(tab.locator(".fs-reuse .fs-evict-status")).to_contain_text(f"{held} blocks")
     most.fill("5")
     most.blur()
     tab.locator("#fs-reuse-resize").click()
@@ -265,6 +269,7 @@ def test_warming_resizing_and_clearing_are_shown_at_once(tab: Page) -> None:
     frames(tab)
     assert figure(tab, "blocks") == "5 of 5"
     assert len(looks(tab)["is-left"]) == held - 5
+    board(tab, "board.live = null")  # as on a page that has missed everything: it asks for it
     tab.locator("#fs-reuse-clear").click()
     tab.wait_for_function(f"({last})()?.kind === 'clear'")
     frames(tab)
