@@ -7,6 +7,7 @@ import pytest
 from explorer import ui
 from explorer.config import InputError, RunConfig
 from explorer.ui import estimate, sidebar, stage
+from explorer.ui.caches import LOCAL, Caches
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
 
@@ -35,6 +36,21 @@ def test_a_public_page_leaves_out_what_takes_more_than_a_visitors_share(name: st
     Limits().check(RunConfig(prompt="a"))
     with pytest.raises(InputError, match=rf"^{name}: this public page leaves it out"):
         Limits().check(RunConfig(prompt="a", **{name: True}))
+
+
+def test_caches_of_visitors_are_bounded_and_go_with_them() -> None:
+    caches = Caches(Limits(prefix_caches=2))
+    first = caches.of("a")
+    caches.of("b")
+    assert caches.of("a") is first
+    caches.of("c")  # b came longest ago
+    assert [caches.peek(one) is None for one in "abc"] == [False, True, False]
+    caches.leave("a")
+    assert (caches.peek("a"), len(caches)) == (None, 1)
+    local = Caches(None)
+    mine = local.of(local.visitor(None))
+    local.leave(LOCAL)
+    assert local.of(LOCAL) is mine
 
 
 @pytest.mark.parametrize("port", ["abc", "0", "70000"])

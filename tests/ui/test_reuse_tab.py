@@ -270,21 +270,6 @@ def test_visitors_of_a_public_page_never_find_each_others_prompts(
     assert (ann.capacity_nbytes, len(shared.caches)) == (Limits().prefix_nbytes, 2)
 
 
-def test_caches_of_visitors_are_bounded_and_go_with_them() -> None:
-    caches = Caches(Limits(prefix_caches=2))
-    first = caches.of("a")
-    caches.of("b")
-    assert caches.of("a") is first
-    caches.of("c")  # b came longest ago
-    assert [caches.peek(one) is None for one in "abc"] == [False, True, False]
-    caches.leave("a")
-    assert (caches.peek("a"), len(caches)) == (None, 1)
-    local = Caches(None)
-    mine = local.of(local.visitor(None))
-    local.leave(LOCAL)
-    assert local.of(LOCAL) is mine
-
-
 def test_a_public_page_bounds_workloads_and_has_no_folders(models: ModelCache) -> None:
     shared = page(models, Limits(prompts=2, prompt_characters=40))
     for prompts, words in ((["a"] * 3, "up to 2 prompts"), (["a" * 41], "up to 40 characters")):
