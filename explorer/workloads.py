@@ -101,9 +101,9 @@ def _chat() -> Workload:
         ),
         max_new_tokens=12,
         kept=line,
-        caption="Every prompt begins with the one before it. {hit} of {tokens} prompt tokens were "
-        "found; what is computed anew is the last reply, the new line, and the tokens before them "
-        "that fill no whole block.",
+        caption="Every prompt begins with the one before it. {hit:,} of {tokens:,} prompt tokens "
+        "were found; what is computed anew is the last reply, the new line, and the tokens before "
+        "them that fill no whole block.",
     )
 
 
@@ -133,8 +133,8 @@ def _few_shot() -> Workload:
         "The same examples stand before every question, so only the question is new.",
         tuple(Turn(question.strip(), EXAMPLES + question) for question in questions),
         max_new_tokens=6,
-        caption="The first question reads the examples, the five after it find them: {hit} of "
-        "{tokens} prompt tokens. A question fills no whole block, so nothing more is kept.",
+        caption="The first question reads the examples, the five after it find them: {hit:,} of "
+        "{tokens:,} prompt tokens. A question fills no whole block, so nothing more is kept.",
     )
 
 
@@ -170,7 +170,7 @@ def _rag() -> Workload:
         max_new_tokens=3,
         capacity_blocks=28,
         caption="Shuffled, the same documents find {shuffled} tokens of each other; in one order "
-        "the first request reads them and the next three find them: {hit} of {tokens} prompt "
+        "the first request reads them and the next three find them: {hit:,} of {tokens:,} prompt "
         "tokens in all. {evicted} blocks left, those of the shuffled prompts first.",
     )
 
@@ -205,7 +205,7 @@ def _agents() -> Workload:
         max_new_tokens=28,
         kept=sentences,
         capacity_blocks=8,
-        caption="{hit} of {tokens} prompt tokens were found, with room for {capacity} blocks. "
+        caption="{hit:,} of {tokens:,} prompt tokens were found, with room for {capacity} blocks. "
         "{evicted} left, always leaves: the trunk, which every prompt begins with, stays.",
     )
 

@@ -90,7 +90,7 @@ def test_captions_say_what_the_recorded_workloads_show() -> None:
     for name, record in records.items():
         requests, gone = record["requests"], [x for one in record["moments"] for x in one["gone"]]
         hit, total = (sum(one[each] for one in requests) for each in ("hit_tokens", "tokens"))
-        assert f"{hit} of {total} prompt tokens" in captions[name]
+        assert f"{hit:,} of {total:,} prompt tokens" in captions[name]
         assert record["start"]["caption"] == captions[name]
         assert bool(gone) == (name in ("rag", "agents"))
         if gone:
