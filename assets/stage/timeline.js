@@ -33,7 +33,7 @@ export class Timeline {
     this.toEnd = toEnd;
     this.log = null;
     this.cursor = -1;
-    this.picture = document.createElement("canvas"); // all but the cursor, drawn when the run has grown
+    this.picture = document.createElement("canvas"); // all but the cursor, made once the run grows no more
     this.canvas = el("canvas", {
       class: "fs-timeline-strip", tabindex: 0, role: "slider", "aria-label": "Step, on a timeline of the run",
       "aria-valuemin": 0, "aria-orientation": "horizontal",
@@ -57,8 +57,7 @@ export class Timeline {
     this.#say(log, state);
     sharpCanvas(this.canvas, (context, width, height) => {
       if (!log.length || !width) return;
-      this.#compose(log, colors, isDark, width, height);
-      context.drawImage(this.picture, 0, 0, width, height);
+      this.#compose(context, log, colors, isDark, width, height);
       const x = this.#x(width, log.length);
       const at = x(Math.max(0, state.cursor));
       context.globalAlpha = 0.62; // what the cursor has not reached
@@ -75,15 +74,29 @@ export class Timeline {
     return (step) => PAD + (step / Math.max(1, length - 1)) * (width - 2 * PAD);
   }
 
-  /** Curve and marks, anew only when the run has grown, or the strip or its colours have changed. */
-  #compose(log, colors, isDark, width, height) {
+  /** Curve and marks: from the picture, unless the run has grown, or the strip or its colours have changed. */
+  #compose(context, log, colors, isDark, width, height) {
     const { width: pixels, height: rows } = this.canvas;
     const key = [log.length, pixels, rows, isDark].join();
-    if (key === this.key) return;
+    if (key !== this.key) {
+      context.save();
+      this.#paint(context, log, colors, width, height);
+      context.restore();
+      this.isPictured = false;
+    } else {
+      if (!this.isPictured) {
+        Object.assign(this.picture, { width: pixels, height: rows });
+        const paper = this.picture.getContext("2d");
+        paper.scale(pixels / width, rows / height);
+        this.#paint(paper, log, colors, width, height);
+        this.isPictured = true;
+      }
+      context.drawImage(this.picture, 0, 0, width, height);
+    }
     this.key = key;
-    Object.assign(this.picture, { width: pixels, height: rows });
-    const context = this.picture.getContext("2d");
-    context.scale(pixels / width, rows / height);
+  }
+
+  #paint(context, log, colors, width, height) {
     const x = this.#x(width, log.length);
     const list = marks(log);
     const kinds = Object.keys(KINDS).filter((kind) => kind !== "evict" || list.some((mark) => mark.kind === "evict"));

@@ -125,6 +125,7 @@ def test_marks_stand_in_their_lanes_where_things_happened(page: Page) -> None:
         page,
         TIMELINE
         + """
+        stage.draw(); stage.draw(); // the picture is made of what no longer grows
         const {width, height} = timeline.canvas;
         const scale = width / timeline.canvas.clientWidth;
         const {data} = timeline.picture.getContext('2d').getImageData(0, 0, width, height);
@@ -496,7 +497,8 @@ def test_the_timeline_wears_the_page_s_colours(
     found = stage(
         page,
         TIMELINE
-        + """const { canvas } = timeline, scale = canvas.width / canvas.clientWidth;
+        + """stage.draw(); stage.draw();
+        const { canvas } = timeline, scale = canvas.width / canvas.clientWidth;
         const x = canvas.width - Math.round(12 * scale), y = canvas.height - Math.round(4 * scale);
         const [r, g, b] = timeline.picture.getContext('2d').getImageData(x, y, 1, 1).data;
         return '#' + [r, g, b].map((one) => one.toString(16).padStart(2, '0')).join('')""",
