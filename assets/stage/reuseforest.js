@@ -201,7 +201,10 @@ export class Forest {
     });
     const { block_size: size } = record.start;
     const apart = size * Math.max(1, Math.ceil(54 / (size * each)));
-    const ticks = Array.from({ length: Math.floor(layout.tokens / apart) + 1 }, (_, at) => svg("text", { x: Math.max(1, at * apart * each), y: 10, "text-anchor": at ? (at * apart * each > this.size.width - 12 && at * apart === layout.tokens ? "end" : "middle") : "start", text: at ? String(at * apart) : "0 tokens" }));
+    const ticks = Array.from({ length: Math.floor(layout.tokens / apart) + 1 }, (_, at) => {
+      const isLast = at * apart === layout.tokens;
+      return svg("text", { x: Math.max(1, at * apart * each), y: 10, "text-anchor": !at ? "start" : isLast ? "end" : "middle", text: at ? String(at * apart) : "0 tokens" });
+    });
     this.lines.replaceChildren(...paths.filter((path) => !path.classList.contains("is-lit")), ...paths.filter((path) => path.classList.contains("is-lit")), ...ticks);
   }
 

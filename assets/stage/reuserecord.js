@@ -2,7 +2,7 @@
 
 import { COUNT, check, fault, flag, isObject, maybe, number, oneOf, text, whole } from "./fields.js";
 
-export const KINDS = ["new", "look", "keep", "end", "warm", "load", "save", "clear", "resize"];
+const KINDS = ["new", "look", "keep", "end", "warm", "load", "save", "clear", "resize"];
 const BOUND = maybe(COUNT);
 const SECONDS = maybe(number(0));
 const held = check("[block, pins, turn, seconds when it was made, seconds when it was used]", (one) => Array.isArray(one) && one.length === 5
