@@ -24,6 +24,7 @@ START: dict[str, Any] = dict.fromkeys(("workload", "model", "dtype", "created"))
     "caption": "What runs in Explore left of their prompts.",
 }
 KEY_CHARACTERS = 16  # of a block's key that are shown
+TOLD: dict[str, Any] = {}  # in the place of a request that does not change any more
 
 
 def document(cache: WatchedCache) -> dict[str, Any]:
@@ -47,26 +48,26 @@ class Teller:
     @classmethod
     def from_now(cls, cache: WatchedCache) -> Teller:
         """For a page that has everything so far."""
-        teller = cls(cache)
-        teller.news()
+        with cache.locked:
+            record = cache.record
+            teller = cls(cache, record.id, len(record.moments), len(record.seen))
+            teller._requests = {one.n: TOLD for one in record.requests if one.done}
         return teller
 
     def news(self) -> dict[str, Any]:
         """The message: new blocks and moments, requests that have changed."""
-        record = self._cache.record
-        is_other = record.id != self._id
-        if is_other:
-            self._id, self._seq, self._blocks, self._requests = record.id, 0, 0, {}
-        moments, seen = record.moments[self._seq :], record.seen[self._blocks :]
+        with self._cache.locked:
+            record = self._cache.record
+            if record.id != self._id:
+                self._id, self._seq, self._blocks, self._requests = record.id, 0, 0, {}
+            moments, seen = record.moments[self._seq :], record.seen[self._blocks :]
+            last = record.moments[-1]
+            asked = [one for one in record.requests if self._requests.get(one.n) is not TOLD]
         fields: dict[str, Any] = {"reuse": record.id, "seq": self._seq}
         if not self._seq:
             first = bounds(record.moments[0], self._cache.block_size)
             fields["start"] = START | record.start | first
-        requests = {
-            one.n: shown_request(one, self._cache)
-            for one in record.requests
-            if not self._requests.get(one.n, {}).get("done")
-        }
+        requests = {one.n: shown_request(one, self._cache) for one in asked}
         changed = [one for n, one in requests.items() if self._requests.get(n) != one]
         fields |= {
             "first_block": self._blocks,
@@ -74,11 +75,11 @@ class Teller:
             "requests": changed,
             "moments": [shown_moment(one, record.seen, record.requests) for one in moments],
             "now": next((n for n, one in requests.items() if not one["done"]), None),
-            "bounds": bounds(record.moments[-1], self._cache.block_size),
+            "bounds": bounds(last, self._cache.block_size),
         }
         self._seq += len(moments)
         self._blocks += len(seen)
-        self._requests |= requests
+        self._requests |= {n: TOLD if one["done"] else one for n, one in requests.items()}
         return fields
 
 
@@ -106,22 +107,25 @@ def shown_block(block: Seen) -> dict[str, Any]:
 def shown_request(request: Request, cache: WatchedCache) -> dict[str, Any]:
     """Seconds: `seconds` is what this run took for its prompt; `reused_seconds` what it took for
     the first `cold_tokens` of it, as `cold_seconds` is what a run that found nothing took."""
-    size, texts, reused = cache.block_size, request.texts, request.reused
+    is_done = request.done  # first: what is read after it has come by then
+    size, total, reused = cache.block_size, request.num_tokens, request.reused
     hit = request.num_hit * size
-    parts = [texts[start : start + size] for start in range(0, len(texts), size)]
     spent = None
     if reused is not None:
-        is_whole = reused.cold_tokens == len(texts)
+        is_whole = reused.cold_tokens == total
         spent = reused.seconds + (0.0 if is_whole else request.prefill_seconds)
     return {
         "n": request.n,
         "title": request.title,
         "source": request.source,
-        "parts": [{"text": "".join(part), "tokens": len(part)} for part in parts],
+        "parts": [
+            {"text": text, "tokens": min(size, total - at * size)}
+            for at, text in enumerate(request.parts)
+        ],
         "ids": list(request.ids),
-        "tokens": len(texts),
+        "tokens": total,
         "hit_tokens": hit,
-        "miss_tokens": len(texts) - hit,
+        "miss_tokens": total - hit,
         "hit_blocks": request.num_hit,
         "stored_blocks": 0 if reused is None else reused.stored_blocks,
         "evicted_blocks": 0 if reused is None else reused.evicted_blocks,
@@ -132,9 +136,9 @@ def shown_request(request: Request, cache: WatchedCache) -> dict[str, Any]:
         "cold_tokens": 0 if reused is None else reused.cold_tokens,
         "seconds_saved": None if reused is None else reused.seconds_saved,
         "reason": "" if reused is None else reused.reason,
-        "reply": request.reply if request.writing is None else request.writing(),
+        "reply": request.reply,
         "tree_digest": request.tree_digest,
-        "done": request.done,
+        "done": is_done,
     }
 
 
@@ -164,7 +168,7 @@ def words(moment: Moment, seen: Sequence[Seen], requests: Sequence[Request]) -> 
         return moment.words
     who, total = "A run", 0
     if moment.request is not None:
-        who, total = f"Request {moment.request + 1}", len(requests[moment.request].texts)
+        who, total = f"Request {moment.request + 1}", requests[moment.request].num_tokens
     gone, new = len(moment.gone), len(moment.new)
     found = sum(len(seen[place].tokens) for place in moment.hit)
     said = {
@@ -172,10 +176,10 @@ def words(moment: Moment, seen: Sequence[Seen], requests: Sequence[Request]) -> 
         "look": f"{who} found {found:,} of its {total:,} prompt tokens."
         if total
         else f"{who} found {found:,} tokens of its prompt.",
-        "keep": f"{who} left {blocks(new, 'new ')}.",
+        "keep": f"{who} put in {blocks(new, 'new ')}.",
         "end": f"{who} is done and holds nothing any more.",
-        "warm": f"A prompt of {total:,} tokens was read in: {found:,} were there, "
-        f"{blocks(new, 'new ')}.",
+        "warm": f"A prompt of {total:,} tokens was read in: {found:,} of them were there; "
+        f"{blocks(new, 'new ')} put in.",
         "load": f"A folder was read as far as it could be: {blocks(new, 'new ')}.",
         "save": "The blocks were written to a folder.",
         "clear": "Everything that no run holds was let go.",

@@ -94,6 +94,7 @@ class Reuse:
             if self._backend.model.device.type == "cuda":
                 torch.cuda.synchronize(self._backend.model.device)
         self._seconds = perf_counter() - began
+        cache.looked(self._lease)
         return num_tokens
 
     def _usable(self, blocks: Sequence[Block]) -> int:
@@ -180,8 +181,12 @@ class Reuse:
         of_hit = last_hit.cold_seconds.get(self._where, {}).get(hit) if hit else 0.0
         if of_hit is not None:
             self._remember(hit, of_hit)
-        total = len(self._ids)
-        of_all = self._lease.nodes[-1].whole_seconds.get(self._where, {}).get(total)
+        total, last = len(self._ids), self._lease.nodes[-1]
+        of_all = last.whole_seconds.get(self._where, {}).get(total)
+        if self._lease.cold is not None and self._lease.cold[0] == self._where:
+            of_all = self._lease.cold[1]
+            if len(self._lease.nodes) == total // self._cache.block_size:
+                self._note(last.whole_seconds, total, of_all)
         if hit and of_all is not None:
             return self._seconds + sum(spent for _, spent in self._passes), of_all, total
         return self._seconds, of_hit if hit else None, hit

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from explorer import metrics
+from explorer.backends import BACKENDS
 from explorer.cache.record import Reader
 from explorer.cache.watched import WatchedCache
 from explorer.config import RunConfig
 from explorer.events import Header, Step
-from explorer.generate import generate, prepare, run
-from explorer.reuse import conditions
+from explorer.generate import generate, prepare
+from explorer.reuse import conditions, why_not
 from explorer.text import TextStream
 from explorer.trace import Trace
 from explorer.workloads import Workload
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
+
+INTERVAL = 0.08  # seconds after which a growing reply is read anew
 
 
 def reader(model: LoadedModel) -> Reader:
@@ -37,12 +41,15 @@ def noted(
     cold: tuple[str, float] | None = None,
 ) -> Generator[Step, None, None]:
     """The `steps` of a run as they come; it is the cache's next request, and what they tell of it
-    is noted. Closes them."""
+    is noted. None where the run does not use the cache. Closes them."""
+    if header.config["cache"]["prefix_use"] == "off":
+        with closing(steps):  # type: ignore[type-var]  # a generator
+            yield from steps
+        return
     texts = [token.text for token in header.prompt]
     request = cache.request(title, source, texts, reader(model))
     request.cold = cold
-    trace = Trace(header)
-    request.writing = lambda: reply(trace)
+    trace, due = Trace(header), time.monotonic()
     try:
         for step in steps:
             trace.append(step)
@@ -51,11 +58,13 @@ def noted(
             request.reused = step.reused or request.reused
             if request.first_token_seconds is None:
                 request.first_token_seconds = metrics.first_token(trace)
+            if time.monotonic() >= due:  # here: who asks for it has another thread
+                request.reply, due = reply(trace), time.monotonic() + INTERVAL
             yield step
         request.tree_digest = metrics.tree_digest(trace)
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
-        request.reply, request.writing, request.done = reply(trace), None, True
+        request.reply, request.done = reply(trace), True
 
 
 def reply(trace: Trace) -> str:
@@ -69,10 +78,11 @@ def serve(
     model: LoadedModel, cache: WatchedCache, config: RunConfig, title: str, source: str = "workload"
 ) -> Generator[Step, None, Trace]:
     """One request, step by step; returns its trace. Before a workload's the prompt is read once
-    without the cache, to measure what that takes. Raises InputError."""
+    without the cache, to measure what that takes; those passes are among the steps. Raises
+    InputError."""
     header, cold = prepare(model, config), None
-    if source == "workload":
-        cold = conditions(model, config), cold_seconds(model, config)
+    if source == "workload" and is_looking(model, config, len(header.prompt)):
+        cold = conditions(model, config), (yield from read_cold(model, config))
     trace = Trace(header)
     steps = noted(cache, model, header, generate(model, config, cache), title, source, cold)
     with closing(steps):
@@ -82,10 +92,27 @@ def serve(
     return trace
 
 
-def cold_seconds(model: LoadedModel, config: RunConfig) -> float:
-    """What the passes over the prompt take a run that finds nothing."""
-    trace = run(model, config.replace(max_new_tokens=1, max_paths=1, against_float32=False))
-    return metrics.seconds(trace)["prefill"]
+def is_looking(model: LoadedModel, config: RunConfig, num_tokens: int) -> bool:
+    """Whether a run of a prompt as long as that would look into a prefix cache."""
+    backend_type = BACKENDS[config.cache.backend]
+    if config.cache.prefix_use == "off" or not backend_type.can_reuse or model.is_encoder_decoder:
+        return False
+    backend = backend_type(model, config, num_tokens)
+    try:
+        return not why_not(model, config, backend)
+    finally:
+        backend.close()
+
+
+def read_cold(model: LoadedModel, config: RunConfig) -> Generator[Step, None, float]:
+    """The passes over the prompt of one path that finds nothing; returns their seconds."""
+    once = {"max_new_tokens": 1, "max_paths": 1, "num_samples": None}
+    seconds = 0.0
+    with closing(generate(model, config.replace(**once, against_float32=False))) as steps:  # type: ignore[type-var]
+        for step in steps:
+            seconds += step.seconds
+            yield step
+    return seconds
 
 
 def play(
@@ -95,7 +122,10 @@ def play(
     base: RunConfig,
     source: str = "workload",
 ) -> Generator[Step, None, list[Trace]]:
-    """The workload's requests one after another, step by step; returns their traces."""
+    """The workload's requests one after another, step by step; returns their traces. What is to
+    be timed does not begin with a process's first pass, which takes longer than it must."""
+    if source == "workload" and base.cache.prefix_use != "off":
+        yield from read_cold(model, workload.config(base, workload.prompt(0, ())))
     said: list[str] = []
     traces = []
     for number, turn in enumerate(workload.turns):

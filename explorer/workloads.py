@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from explorer.cache.watched import WatchedCache
 from explorer.config import RunConfig
+
+if TYPE_CHECKING:
+    from explorer.cache.watched import WatchedCache
 
 # What a reply is: one path, drawn without chance, so that every machine writes the same.
 ANSWERING = {"max_paths": 1, "temperature": 0.0}

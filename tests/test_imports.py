@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "phases": {"trace", "events"},
     "serving": {"generate", "metrics", "text", "workloads"},
     "moments": {"cache"},
-    "workloads": {"cache", "config"},
+    "workloads": {"config"},
     "generate": {
         *("against", "backends", "kernels", "precision", "reuse", "tree"),
         *("meter", "machine", "trace", "prompt"),

@@ -108,12 +108,14 @@ class Leaves:
 @dataclass(slots=True)
 class Lease:
     """What a run holds of the cache until it is released: a chain of pinned blocks, of which
-    `num_hit` were there when it began."""
+    `num_hit` were there when it began. `cold`: what reading all of it without the cache has just
+    taken, after the conditions, where somebody has measured it."""
 
     context: str
     token_ids: tuple[int, ...]
     nodes: list[Node]
     num_hit: int = 0
+    cold: tuple[str, float] | None = None
 
     @property
     def blocks(self) -> list[Block]:

@@ -78,6 +78,7 @@ class PrefixCache:
         self._queries = self._hits = self._evicted = 0
         self._saved = 0.0
         self._ages: deque[tuple[float, float]] = deque(maxlen=KEPT_AGES)  # lifetime, idle
+        self._medians: tuple[float, float] | None = None  # of those; None: to be worked out
         self.resize(capacity_nbytes, capacity_blocks)
 
     def resize(self, capacity_nbytes: int | None, capacity_blocks: int | None = None) -> int:
@@ -113,6 +114,10 @@ class PrefixCache:
             self._queries += len(token_ids)
             self._hits += found.num_hit * self.block_size
         return found
+
+    def looked(self, lease: Lease) -> None:
+        """The run has taken what it found, and that has been timed: a cache that is watched notes
+        its look now."""
 
     def extend(self, lease: Lease, make: Callable[[int, int], list[Block]]) -> tuple[int, int]:
         """Keep the whole blocks of the lease's tokens that are not here yet, as far as there is
@@ -221,7 +226,10 @@ class PrefixCache:
     def stats(self) -> PrefixStats:
         """The figures since the cache was made, as of now; medians of blocks that have left."""
         with self._lock:
-            lifetimes, idles = [age for age, _ in self._ages], [idle for _, idle in self._ages]
+            if self._ages and self._medians is None:
+                lifetimes, idles = zip(*self._ages, strict=True)
+                self._medians = median(lifetimes), median(idles)
+            lifetime, idle = self._medians or (None, None)
             return PrefixStats(
                 blocks=len(self._nodes),
                 pinned_blocks=self._held[1],
@@ -231,8 +239,8 @@ class PrefixCache:
                 hit_rate=self._hits / self._queries if self._queries else 0.0,
                 evicted_blocks=self._evicted,
                 seconds_saved=self._saved,
-                block_lifetime_seconds=median(lifetimes) if lifetimes else None,
-                block_idle_before_evict_seconds=median(idles) if idles else None,
+                block_lifetime_seconds=lifetime,
+                block_idle_before_evict_seconds=idle,
             )
 
     def check_integrity(self) -> None:
@@ -338,6 +346,7 @@ class PrefixCache:
                 return False
             now = self._clock()
             self._ages.append((now - node.born, now - node.used))
+            self._medians = None
             self._evicted += 1
             self._drop(node)
         return True

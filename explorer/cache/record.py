@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from explorer.events import Reused
 
 MOST_MOMENTS = 3_000
-MOST_HELD = 300_000  # blocks counted once a moment: what a record takes of memory
+MOST_HELD = 300_000  # blocks, once a moment and once a prompt: what a record takes of memory
 
 Ids = tuple[int, ...]
 Reader = Callable[[Sequence[int]], list[str]]  # what each of the tokens adds to their text
@@ -68,8 +68,9 @@ class Request:
 
     n: int
     title: str
-    source: str  # workload, explore or warm
-    texts: tuple[str, ...]  # of the prompt's tokens
+    source: str  # workload, explore, warm or file
+    num_tokens: int  # of the prompt
+    parts: tuple[str, ...]  # its text, block by block
     ids: Ids = ()  # of the blocks that the prompt's whole blocks are, as far as they were kept
     num_hit: int = 0  # blocks
     hit: Ids = ()
@@ -78,7 +79,6 @@ class Request:
     prefill_seconds: float = 0.0  # of its passes over the prompt
     first_token_seconds: float | None = None
     reply: str = ""
-    writing: Callable[[], str] | None = None  # gives the reply while it grows
     tree_digest: str | None = None
     done: bool = False
 
@@ -93,6 +93,7 @@ class Record:
     requests: list[Request] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     start: dict[str, Any] = field(default_factory=dict)  # what whoever began it says of it
+    most_held: int = MOST_HELD
 
     def __post_init__(self) -> None:
         self.places = {one.key: place for place, one in enumerate(self.seen)}
@@ -100,4 +101,4 @@ class Record:
 
     @property
     def is_full(self) -> bool:
-        return len(self.moments) >= MOST_MOMENTS or self.num_held >= MOST_HELD
+        return len(self.moments) >= MOST_MOMENTS or self.num_held >= self.most_held

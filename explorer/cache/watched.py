@@ -12,13 +12,14 @@ those who show it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from explorer.cache.nodes import Lease, Node, Timed
 from explorer.cache.prefix import ORDERS, PrefixCache
-from explorer.cache.record import Held, Moment, Reader, Record, Request, Seen
+from explorer.cache.record import MOST_HELD, Held, Ids, Moment, Reader, Record, Request, Seen
 from explorer.config import InputError
 
 if TYPE_CHECKING:
@@ -27,28 +28,36 @@ if TYPE_CHECKING:
 
 class WatchedCache(PrefixCache):
     """A PrefixCache with a `record` of its moments. When that is full, a new one begins, with what
-    is held, before the next request."""
+    is held, before the next request. `most_held`: see Record."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        self.record = Record()
+    def __init__(self, *args: Any, most_held: int = MOST_HELD, **settings: Any) -> None:
+        self.record = Record(most_held=most_held)
         self._new: list[int] = []
         self._gone: list[int] = []
         self._hit: list[int] = []
         self._holding: dict[int, Held] = {}  # every block in the cache, parents first
         self._open: dict[int, Request | None] = {}  # by the lease that a run holds
+        self._looks: dict[int, Ids] = {}  # by lease: what was hit, and is no moment yet
         self._now: Request | None = None
         self._reader: Reader | None = None
         self._readers: dict[str, Reader] = {}  # by context
-        self._is_quiet = True  # until the cache is made
+        # Who makes one moment of several changes, and of which kind: first of all the cache's own.
+        self._doer: tuple[int, str] | None = (threading.get_ident(), "new")
         super().__init__(*args, **settings)
-        self._is_quiet = False
+        self._doer = None
         self.begin_record()
+
+    @property
+    def locked(self) -> AbstractContextManager[object]:
+        """Within it nothing changes: what several lists of the record say belongs together."""
+        return self._lock
 
     def begin_record(self, **start: Any) -> Record:
         """Forget all moments; the first of the new record is what is held now."""
         with self._lock:
-            self.record = Record(began=self._clock(), start=start or dict(self.record.start))
-            self._new, self._gone, self._hit, self._holding = [], [], [], {}
+            start = start or dict(self.record.start)
+            self.record = Record(began=self._clock(), start=start, most_held=self.record.most_held)
+            self._new, self._gone, self._hit, self._holding, self._looks = [], [], [], {}, {}
             for node in self.nodes:
                 self._see(node)
             self._new = []
@@ -61,23 +70,27 @@ class WatchedCache(PrefixCache):
         with self._lock:
             if self.record.is_full and not self._open:
                 self.begin_record()
-            made = Request(len(self.record.requests), title, source, tuple(texts))
+            size, count = self.block_size, len(texts)
+            parts = tuple("".join(texts[at : at + size]) for at in range(0, count, size))
+            made = Request(len(self.record.requests), title, source, count, parts)
             self.record.requests.append(made)
+            self.record.num_held += len(parts)
             self._now, self._reader = made, read
             return made
 
     @contextmanager
     def doing(self, kind: str, read: Reader | None = None) -> Iterator[list[str]]:
-        """What changes within it is one moment of this kind; the list is given its words."""
+        """What this thread changes within it is one moment of this kind; the list is given its
+        words."""
         words: list[str] = []
         with self._lock:
-            self._is_quiet = True
+            self._doer = threading.get_ident(), kind
             self._reader = read or self._reader
         try:
             yield words
         finally:
             with self._lock:
-                self._is_quiet = False
+                self._doer = None
                 if words or self._new or self._gone:
                     self._take(kind, None, " ".join(words))
 
@@ -87,6 +100,7 @@ class WatchedCache(PrefixCache):
         if order not in ORDERS:
             raise InputError(f"prefix_order: choose from {', '.join(ORDERS)}, not {order!r}.")
         with self._lock:
+            self._part()
             by = (lambda node: node.used) if order == "lru" else (lambda node: node.born)
             self.order = order
             self.reorder([node.key for node in sorted(self.nodes, key=by)])
@@ -107,28 +121,32 @@ class WatchedCache(PrefixCache):
                 self._readers.setdefault(context, self._reader)
         found = super().lease(context, token_ids, min_tokens, usable)
         with self._lock:
-            hit = [self.record.places[node.key] for node in found.nodes]
-            self._open[id(found)] = request
+            hit = tuple(self.record.places[node.key] for node in found.nodes)
+            self._open[id(found)], self._looks[id(found)] = request, hit
             if request is not None:
-                request.hit, request.num_hit = tuple(hit), len(hit)
-                request.ids = request.hit
-            self._hit = hit
-            self._moment("look", request)
+                found.cold = request.cold
+                request.ids = request.hit = hit
+                request.num_hit = len(hit)
         return found
 
+    def looked(self, lease: Lease) -> None:
+        with self._lock:
+            if (hit := self._looks.pop(id(lease), None)) is not None:
+                self._hit = list(hit)
+                self._moment("look", self._open.get(id(lease)))
+
     def extend(self, lease: Lease, make: Callable[[int, int], list[Block]]) -> tuple[int, int]:
+        self.looked(lease)
         done = super().extend(lease, make)
         with self._lock:
             request = self._open.get(id(lease))
             if request is not None:
                 request.ids = tuple(self.record.places[node.key] for node in lease.nodes)
-                if request.cold is not None and lease.last is not None:
-                    where, seconds = request.cold
-                    lease.last.whole_seconds.setdefault(where, {})[len(lease.token_ids)] = seconds
             self._moment("keep", request)
         return done
 
     def release(self, lease: Lease) -> None:
+        self.looked(lease)
         super().release(lease)
         with self._lock:
             if id(lease) in self._open:
@@ -142,13 +160,17 @@ class WatchedCache(PrefixCache):
             self._moment("look", self._current)
 
     def clear(self) -> None:
-        super().clear()
-        self._take("clear", None)
+        with self._lock:
+            self._part()
+            super().clear()
+            self._take("clear", None)
 
     def resize(self, capacity_nbytes: int | None, capacity_blocks: int | None = None) -> int:
-        gone = super().resize(capacity_nbytes, capacity_blocks)
-        self._take("resize", None)
-        return gone
+        with self._lock:
+            self._part()
+            gone = super().resize(capacity_nbytes, capacity_blocks)
+            self._take("resize", None)
+            return gone
 
     def add(
         self,
@@ -175,9 +197,20 @@ class WatchedCache(PrefixCache):
         if request is None or request.source != "warm":
             self._take(kind, request)
 
+    def _part(self) -> None:
+        """What another thread has changed so far, half way, is a moment of its own: a button's is
+        only what that did."""
+        if (self._new or self._gone) and not self._is_doing:
+            self._take("keep" if self._doer is None else self._doer[1], None)
+
+    @property
+    def _is_doing(self) -> bool:
+        """Whether this thread's changes are one moment, later."""
+        return self._doer is not None and self._doer[0] == threading.get_ident()
+
     def _take(self, kind: str, request: Request | None, words: str = "") -> None:
         with self._lock:
-            if self._is_quiet:
+            if self._is_doing:
                 return
             record = self.record
             held = tuple(self._holding.values())

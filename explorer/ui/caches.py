@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.cache.prefix import BLOCK_SIZE, CAPACITY_NBYTES
+from explorer.cache.record import MOST_HELD
 from explorer.cache.watched import WatchedCache
 from explorer.ui.limits import Limits
 
@@ -25,7 +26,7 @@ class Caches:
     def __init__(self, limits: Limits | None) -> None:
         self._limits = limits
         self._caches: OrderedDict[str, WatchedCache] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def visitor(self, request: gr.Request | None) -> str:
         """Whose cache an event is about."""
@@ -44,7 +45,7 @@ class Caches:
             if cache is not None:
                 self._caches.move_to_end(visitor)
                 return cache
-        return self.renew(visitor)
+            return self.renew(visitor)
 
     def peek(self, visitor: str) -> WatchedCache | None:
         """The visitor's cache if there is one; nobody else loses theirs for it."""
@@ -61,7 +62,9 @@ class Caches:
     ) -> WatchedCache:
         """An empty cache in the place of the visitor's; runs that hold blocks of the old one keep
         them to their end."""
-        cache = WatchedCache(block_size, self.most_nbytes, capacity_blocks, order)
+        held = MOST_HELD if self._limits is None else self._limits.prefix_record
+        bounds = self.most_nbytes, capacity_blocks, order
+        cache = WatchedCache(block_size, *bounds, most_held=held)
         cache.begin_record(**start)
         with self._lock:
             self._caches[visitor] = cache

@@ -51,6 +51,7 @@ class Limits:
     prompts: int = 16  # of a workload, one after another
     prefix_nbytes: int = 32 * 2**20  # of a visitor's prefix cache
     prefix_caches: int = 32  # visitors who have one
+    prefix_record: int = 50_000  # blocks that the moments of one speak of, before they begin anew
     sweep_rows: int = 48
     sweep_options: Mapping[str, int] = field(default_factory=lambda: MOST)
     seconds: float = 120.0  # of one run or sweep, so that a line of visitors moves
@@ -63,7 +64,11 @@ class Limits:
                 f"This public page runs up to {self.prompts} prompts one after another, "
                 f"not {len(prompts)}."
             )
-        if max(map(len, prompts), default=0) > self.prompt_characters:
+        for prompt in prompts:
+            self._check_length(prompt)
+
+    def _check_length(self, prompt: str) -> None:
+        if len(prompt) > self.prompt_characters:
             raise InputError(
                 f"This public page takes prompts of up to {self.prompt_characters:,} characters."
             )
@@ -75,10 +80,7 @@ class Limits:
                 f"This public page runs {', '.join(self.models)}; "
                 "start Forkscope on your own machine for other models."
             )
-        if len(config.prompt) > self.prompt_characters:
-            raise InputError(
-                f"This public page takes prompts of up to {self.prompt_characters:,} characters."
-            )
+        self._check_length(config.prompt)
         for name in ("prompt_ids", "prefix_ids"):
             most = getattr(self, name)
             if len(getattr(config, name) or ()) > most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -157,6 +158,9 @@ def build_prefix(shared: Shared) -> None:
     resize.click(bound, [capacity, order], host, **QUIET)
     clear.click(empty_it, None, host, **QUIET)
     workload.change(suggested, workload, [prompts, capacity], **QUIET)
+    host.select(preset_bounds, None, [workload, capacity, order], **QUIET)
+    for button in (warm, *(() if kept is None else kept[2:])):  # a run is to find what they put in
+        button.click(None, None, empty, js="() => false", queue=False)
     stopping(stop, shared.stop, events, NAME)
 
 
@@ -194,7 +198,7 @@ def board_host(shared: Shared) -> gr.HTML:
 
     async def record_since(data: Any, request: gr.Request) -> str:
         session = (await request.json()).get("session_hash")  # type: ignore[attr-defined]
-        return since(shared, data, str(session))
+        return await asyncio.to_thread(since, shared, data, str(session))
 
     def leave(token: Any) -> None:
         shared.store.leave(token)
@@ -218,6 +222,14 @@ def recorded() -> list[dict[str, Any]]:
     index = RECORDED / "index.json"
     found = json.loads(index.read_text()) if index.is_file() else []
     return [entry | {"path": str(RECORDED / entry["file"])} for entry in found]
+
+
+def preset_bounds(event: gr.EventData) -> list[Any]:
+    """The controls say what a recorded workload that is run live sets."""
+    name = event._data.get("preset") if isinstance(event._data, dict) else None
+    if not isinstance(name, str) or name not in WORKLOADS:  # said by `asked`
+        return [gr.skip() for _ in range(3)]
+    return [name, WORKLOADS[name].capacity_blocks or 0, "lru"]
 
 
 def suggested(name: str) -> tuple[Any, int]:

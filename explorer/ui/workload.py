@@ -92,6 +92,8 @@ def checked(shared: Shared, plan: Plan) -> Plan:
         shared.limits.check(plan.base)
     if plan.order not in ORDERS:
         raise InputError(f"Leaves first: choose {' or '.join(ORDERS)}, not {plan.order!r}.")
+    if plan.base.cache.prefix_use == "off":
+        raise InputError("prefix_use: off, so no run looks into the cache; choose on or read.")
     return plan
 
 
@@ -133,6 +135,8 @@ def warmed(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
     model = yield from loaded(shared, plan.base, token)
     from explorer import serving
 
+    if plan.base.cache.prefix_use != "on":
+        raise InputError("prefix_use: read, so no prompt is put in; choose on to warm the cache.")
     cache = shared.caches.of(plan.visitor)
     steps = serving.warm(model, cache, plan.workload, plan.base)
     yield from telling(shared, cache, steps, Teller.from_now(cache), token, {})
@@ -163,7 +167,12 @@ def keep(
         model = yield from loaded(shared, config, token)
         cache = shared.caches.of(LOCAL)
         teller = Teller.from_now(cache)
-        words = act(cache, path, model)
+        try:
+            words = act(cache, path, model)
+        except InputError:
+            if (news := teller.news())["moments"]:  # what came before is there
+                yield told(news, token)
+            raise
         yield told(teller.news() | {"status": words, "done": True}, token)
 
     return guarded(messages, "folder", shared.store, token)
@@ -228,7 +237,16 @@ def telling(
         steps.close()
         held = num_open(), cache.stats().pinned_blocks
         LOG.info("a workload ended; caches open: %d, blocks held: %d", *held)
-    yield told(teller.news() | more | {"done": True}, token)
+    yield told(teller.news() | more | {"done": True} | bounded(cache), token)
+
+
+def bounded(cache: WatchedCache) -> dict[str, str]:
+    """What is said at the end of the bound in blocks: it is that of later runs as well."""
+    if cache.capacity_blocks is None:
+        return {}
+    most = estimate.plural(cache.capacity_blocks, "block")
+    words = f"The cache keeps at most {most}, those of Explore's runs too"
+    return {"status": f"Done. {words}; 0 in Most blocks and Resize lift that."}
 
 
 def rebound(cache: WatchedCache, capacity_blocks: int | None, order: str) -> None:

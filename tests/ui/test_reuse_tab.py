@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from explorer import ui
+from explorer import serving, ui
 from explorer.cache.watched import WatchedCache
 from explorer.config import InputError, RunConfig
 from explorer.generate import num_open
@@ -64,6 +64,7 @@ def test_messages_tell_everything_once_and_the_last_says_so(
     models: ModelCache, tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "INTERVAL", 0.0)
+    monkeypatch.setattr(serving, "INTERVAL", 0.0)
     shared = page(models)
     asked = plan(["The sun rises in the east, and", "The sun rises in the west, and"])
     told = messages(shared, asked, token="mine")
