@@ -68,7 +68,7 @@ class WatchedMachine(Machine):
 
     @rule(target=Machine.runs, ids=st.lists(st.integers(0, 1), min_size=1, max_size=9))
     def begin(self, ids: list[int]) -> Any:
-        ask(self.cache, ids).done = False
+        ask(self.cache, ids)
         before = len(self.cache.record.moments)
         lease, held = super().begin(ids)
         record = self.cache.record

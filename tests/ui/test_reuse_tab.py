@@ -139,17 +139,22 @@ def test_runs_of_explore_are_requests_of_the_same_cache(
     models: ModelCache, tiny: LoadedModel
 ) -> None:
     shared = page(models)
-    config = RunConfig(prompt="Once upon a time there was a girl named Mia", max_new_tokens=4)
+    prompt = (
+        "Once upon a time there was a girl named Mia. The water was cold and clear. Silver fish "
+    )
+    prompt += "jumped over the waves. Mia met a shy owl near the river."
+    config = RunConfig(prompt=prompt, max_new_tokens=4)
     for _ in range(2):
         list(explore.stream(shared, lambda: (config.replace(max_paths=2), None)))
     told = json.loads(workload.since(shared, {}, ""))
     assert [(one["source"], one["hit_tokens"]) for one in told["requests"]] == [
         ("explore", 0),
-        ("explore", 0),
+        ("explore", 32),
     ]
-    longer = plan(["Once upon a time there was a girl named Mia. She went home and"] * 2, False)
-    told = messages(shared, longer)
-    assert told[0]["seq"] == 0 or told[0]["moments"] == []
+    assert told["requests"][0]["tokens"] in range(33, 48)
+    before = len(told["moments"])
+    told = messages(shared, plan([f"{prompt} Then"] * 2, False))
+    assert told[0]["seq"] == before and "start" not in told[0]
     assert told[-1]["done"]
     requests = json.loads(workload.since(shared, {}, ""))["requests"]
     assert [one["source"] for one in requests] == ["explore"] * 2 + ["workload"] * 2
