@@ -187,7 +187,7 @@ export class Tree {
     this.frame = undefined;
     const { log, layout, scene, camera } = this;
     const ids = this.#pick();
-    this.#stack(ids);
+    this.#sort(ids);
     const { state } = scene;
     const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
     const lit = scene.focus?.nodes ?? new Set();
@@ -202,6 +202,7 @@ export class Tree {
       if (!mark.isWritten && distance < 2 && !isRush && !(isFast && scene.dead[id])) mark.write();
       mark.paint(looks(scene, id, { live, lit, pointed, chosen }));
     }
+    this.#stack(ids);
     this.foldings.draw(this);
     if (distance !== this.distance) this.svg.setAttribute("class", CLASSES.slice(0, distance + 1).join(" "));
     this.distance = distance;
@@ -225,26 +226,30 @@ export class Tree {
     return ids.sort((a, b) => a - b);
   }
 
-  /** Let the document hold the marks of `ids` and no others, in their order; those that stay are not touched. */
-  #stack(ids) {
+  /** Take the marks out of the document that are not of `ids`, and make those that are missing. */
+  #sort(ids) {
     const { log, marks } = this;
     const wanted = new Set(ids);
     for (const id of this.present) if (!wanted.has(id)) marks.get(id).remove();
-    const stay = this.present.filter((id) => wanted.has(id));
-    const isLonger = stay.every((id, at) => id === ids[at]); // as a run grows: those that are new come last
-    let before = isLonger ? { node: null, edge: null } : { node: this.nodes.firstChild, edge: this.edges.firstChild };
-    for (const id of isLonger ? ids.slice(stay.length) : ids) {
-      let mark = marks.get(id);
-      if (!mark) marks.set(id, (mark = new Mark(log, log.node(id))));
-      if (mark.mark === before.node) before.node = before.node.nextSibling;
-      else this.nodes.insertBefore(mark.mark, before.node);
-      if (!mark.edge) continue;
-      if (mark.edge === before.edge) before.edge = before.edge.nextSibling;
-      else this.edges.insertBefore(mark.edge, before.edge);
-    }
-    this.present = ids;
+    this.present = this.present.filter((id) => wanted.has(id));
+    for (const id of ids) if (!marks.has(id)) marks.set(id, new Mark(log, log.node(id)));
     if (marks.size <= KEPT) return;
     for (const id of marks.keys()) if (!wanted.has(id)) marks.delete(id);
+  }
+
+  /** Let the document hold the marks of `ids`, in their order; those that stay are not touched, new ones come as they look. */
+  #stack(ids) {
+    const isLonger = this.present.every((id, at) => id === ids[at]); // as a run grows: those that are new come last
+    let before = isLonger ? { node: null, edge: null } : { node: this.nodes.firstChild, edge: this.edges.firstChild };
+    for (const id of isLonger ? ids.slice(this.present.length) : ids) {
+      const { mark, edge } = this.marks.get(id);
+      if (mark === before.node) before.node = before.node.nextSibling;
+      else this.nodes.insertBefore(mark, before.node);
+      if (!edge) continue;
+      if (edge === before.edge) before.edge = before.edge.nextSibling;
+      else this.edges.insertBefore(edge, before.edge);
+    }
+    this.present = ids;
   }
 
   /** The number of this placing: marks that were placed in it stand where they should. */
