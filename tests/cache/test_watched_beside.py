@@ -60,6 +60,9 @@ def test_what_a_page_has_so_far_is_told_again_by_nobody_and_is_not_made(
     assert (news["seq"], news["first_block"], news["blocks"]) == (4, 1, [])
     assert [one["kind"] for one in news["moments"]] == ["clear"]
     assert [one["n"] for one in news["requests"]] == [1]  # the other one has ended
+    cache.record.requests[1].done = True
+    assert [one["done"] for one in teller.news()["requests"]] == [True]
+    monkeypatch.setattr(moments, "shown_request", None)
     assert teller.news()["requests"] == []
 
 
