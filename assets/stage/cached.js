@@ -3,7 +3,7 @@
 import { Board, attachBoard } from "./board.js";
 import { Chart } from "./cachedchart.js";
 import { Lane } from "./cachedlane.js";
-import { crossing, keptOf, rowsOf, sameText, speedups } from "./cachedpace.js";
+import { crossing, keptOf, rowsOf, speedups } from "./cachedpace.js";
 import { EMPTY, SIDES, WORDS, build, table } from "./cachedparts.js";
 import { crossingWords, raceWords, rateWords, sameWords, timesWords } from "./cachedwords.js";
 import { secondsAt } from "./clock.js";
@@ -137,9 +137,8 @@ class Race extends Board {
   #table(isBoth) {
     const { parts, all: [cached, uncached] } = this;
     if (!parts.table.open) return;
-    const key = `${cached.length}/${uncached.length}/${isBoth}`;
-    if (parts.tableBody.dataset.key === key) return;
-    parts.tableBody.dataset.key = key;
+    if (this.tabled === this.known) return;
+    this.tabled = this.known;
     parts.tableBody.replaceChildren(table(isBoth ? rowsOf(cached.log, uncached.log, [cached.times, uncached.times]) : []));
   }
 

@@ -49,7 +49,7 @@ class Crossed extends Board {
     this.timeline = new Timeline(parts.timeline, { seek, invalidate, point: () => {}, select: () => {} }, { toEnd: () => this.player.toLive() });
     this.pool = new Pool(parts.pool, parts.tip, { invalidate, point: (subject) => this.#set("slot", subject?.slot ?? null), select: () => {} }, parts.poolTools);
     this.strip = new MemoryStrip(parts.strip, { seek });
-    this.source = new SourceTable(parts.source, { choose: (path) => this.#choose(path), point: (path) => this.#set("pointed", path) });
+    this.source = new SourceTable(parts.source, { choose: (path) => this.#choose(path), take: (path) => this.#set("path", path), point: (path) => this.#set("pointed", path) });
     this.shelf = new EvictShelf(parts.shelf, examples, {
       show: (example, runs) => this.showRuns(runs, example), run, refuse: (words) => this.words.alert(words),
     });

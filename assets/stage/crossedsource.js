@@ -12,9 +12,9 @@ const CELLS = 1600; // of paths by source tokens, that are shown
 const LETTERS = 14; // of a source token
 
 export class SourceTable {
-  /** `choose(path)`, `point(path or null)`: a path is pressed, pointed at. */
-  constructor(host, { choose, point }) {
-    Object.assign(this, { choose, point, tokens: 0 });
+  /** `choose(path)`: a path is pressed, `take(path)`: gone to by keys, `point(path or null)`: pointed at. */
+  constructor(host, { choose, take, point }) {
+    Object.assign(this, { choose, take, point, tokens: 0 });
     this.head = el("tr", {});
     this.stored = el("tbody", { class: "fs-cross-stored" });
     this.read = el("tbody", { class: "fs-cross-read" });
@@ -84,7 +84,7 @@ export class SourceTable {
     if (!by || at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
     const to = shown.at((at + by) % shown.length);
     to.button.focus();
-    this.choose(to.path);
+    this.take(to.path);
     event.preventDefault();
   }
 }

@@ -113,6 +113,38 @@ def assert_one_is_ahead(view: Page) -> None:
     )
 
 
+def test_the_table_is_of_the_race_that_is_shown_and_the_players_buttons_look_alike(
+    view: Page,
+) -> None:
+    show(view, "short")
+    view.locator(".fs-race-details summary").click()
+    cells = ".fs-race-table tbody tr:last-child td"
+    expect(view.locator(cells).first).to_be_visible()
+    swapped = view.evaluate(
+        """(cells) => {
+          const board = window.forkscope.stages.cached;
+          const logs = board.all.map(({ log }) => ({ log }));
+          const told = () => [...document.querySelectorAll(cells)].map((one) => one.textContent);
+          const seen = [told()];
+          for (const runs of [[...logs].reverse(), logs]) {
+            board.showRuns(runs, { title: "", caption: "", name: "short" });
+            board.draw();
+            seen.push(told());
+          }
+          return seen;
+        }""",
+        cells,
+    )
+    assert swapped[0] == swapped[2] != swapped[1]
+    assert swapped[1][:2] == swapped[0][1::-1]  # paces, the other way round
+    colors = """(all) => all.map((one) => {
+      const { backgroundColor, borderRadius } = getComputedStyle(one);
+      return `${backgroundColor} ${borderRadius}`;
+    })"""
+    buttons = view.locator(":is(.fs-first, .fs-back, .fs-ahead, .fs-end):is(button)")
+    assert len(set(buttons.evaluate_all(colors))) == 1
+
+
 def test_a_live_races_text_is_the_command_lines(view: Page, app: App) -> None:
     set_fields(view, "34 + 25 =")
     view.locator("#fs-cached-tokens input").fill("9")

@@ -111,6 +111,11 @@ def test_keys_choose_a_path_which_lights_its_looks_and_its_slots(view: Page) -> 
     lit = view.locator(".fs-cross-table thead th:not(.fs-cross-name)")
     weights = looks(trace[6], len(trace.header.source))
     assert lit.evaluate_all(WEIGHTS) == weights[live[1]] != weights[live[0]]
+    rows.nth(1).focus()
+    for way in ("ArrowDown", "ArrowUp"):  # gone to, not let go of: the one that is chosen as well
+        board(view, "board.path = arg", live[2 if way == "ArrowDown" else 1])
+        view.keyboard.press(way)
+        assert board(view, "return board.path") == live[2 if way == "ArrowDown" else 1]
     pressed = view.locator(f'.fs-two-path[data-path="{live[1]}"]')
     expect(pressed).to_have_attribute("aria-pressed", "true")
     view.keyboard.press("Escape")
