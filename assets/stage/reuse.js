@@ -5,10 +5,11 @@ import { el, say } from "./dom.js";
 import { EvictShelf } from "./evictshelf.js";
 import { plural } from "./format.js";
 import { page } from "./page.js";
+import { Copy } from "./reusecopy.js";
 import { Forest } from "./reuseforest.js";
 import { HistoryChart } from "./reusehistory.js";
 import { EMPTY, WORDS, build } from "./reuseparts.js";
-import { Record, parseRecord } from "./reuserecord.js";
+import { parseRecord } from "./reuserecord.js";
 import { Prompt, Requests } from "./reuserequests.js";
 import { chainOf, isReached, stateAt, usersOf } from "./reusestate.js";
 import { BlockTable } from "./reusetable.js";
@@ -17,6 +18,7 @@ import { listenToTabs, markTab } from "./tabs.js";
 
 const PACE = 0.9; // moments a second
 const WINDING_UP = [300, 1500]; // milliseconds after which a run that was stopped has let go of its blocks
+const LOST = "The run has ended, but not all of it came here. Open this tab again to ask for the rest.";
 const ENDS = { done: "Done.", stopped: "Stopped. What came stays here, and in the cache.", failed: "Broken off. What came stays here." };
 
 /** `examples`: the recorded ones, `[{name, title, caption, path}]`. */
@@ -29,8 +31,10 @@ export function attach(host, examples) {
 class ReuseBoard extends Board {
   constructor(host, { examples, run, since }) {
     super(host, { name: "reuse", parts: build(), words: WORDS, time: { unit: "moment", pace: PACE } });
-    this.since = since;
-    this.live = null; // the record of this page's cache, as far as it is known
+    this.copy = new Copy({
+      since, isWanted: (message) => page.requests.takes("reuse", message), told: (message) => this.#told(message), lost: (message) => this.#lost(message),
+      grown: () => this.record === this.live && this.grown(),
+    });
     this.record = null; // the one that is shown
     this.view = "picture";
     this.pinned = this.pointed = this.pointedRequest = null; // a block, a block, a request
@@ -62,14 +66,16 @@ class ReuseBoard extends Board {
     return this.record;
   }
 
+  /** The record of this page's cache, as far as it is known. */
+  get live() {
+    return this.copy.record;
+  }
+
   // ---- what the server tells ------------------------------------------------------------------
 
   /** What is new in this page's cache: it is shown, whoever asked for it, here. */
   news(message) {
-    const { reuse: id, seq, start } = message;
-    if (this.live?.id !== id && start && seq === 0) this.live = new Record(start, id);
-    if (this.live?.id === id && this.live.apply(message)) this.#told(message);
-    else this.#catchUp().then(() => this.live && this.#told(message));
+    this.copy.take(message);
   }
 
   /** This page's cache is up to date: `token` where a request of this board is what it tells of, `done` at its end. */
@@ -92,21 +98,11 @@ class ReuseBoard extends Board {
     if (!isOn && !wasRunning) this.player.seek(this.player.length - 1);
   }
 
-  /** Moments that never came, or that runs in Explore have made, are asked for. Whether there are any. */
-  async #catchUp() {
-    const before = this.live;
-    const length = before?.length ?? 0;
-    this.asking ??= this.since(before?.id ?? "", length).finally(() => (this.asking = null));
-    try {
-      const message = await this.asking;
-      if (message.reuse !== this.live?.id && message.start && message.seq === 0) this.live = new Record(message.start, message.reuse);
-      if (!message.reuse || message.reuse !== this.live?.id) return false;
-      this.live.apply(message);
-      if (this.record === this.live) this.grown();
-      return this.live !== before || this.live.length > length;
-    } catch {
-      return false; // the next message, or the next visit of the tab, asks again
-    }
+  /** What came before a message could not be had: where that was the last one, the run has ended all the same. */
+  #lost({ token, done }) {
+    if (token === undefined || !done) return;
+    this.finish("done");
+    this.words.say(LOST);
   }
 
   finish(how) {
@@ -114,7 +110,7 @@ class ReuseBoard extends Board {
     super.finish(how);
     this.words.say(ENDS[how]);
     if (wasFollowing) this.player.seek(this.player.length - 1);
-    if (how !== "done") for (const wait of WINDING_UP) setTimeout(() => this.#catchUp(), wait);
+    if (how !== "done") for (const wait of WINDING_UP) setTimeout(() => this.copy.catchUp(), wait);
   }
 
   leave() {
@@ -126,7 +122,7 @@ class ReuseBoard extends Board {
 
   /** The tab came to the front: what has happened in this page's cache since then, else the first example plays. */
   async #arrive() {
-    const isNew = await this.#catchUp();
+    const isNew = await this.copy.catchUp();
     if (this.isRunning || page.requests.isOpen("reuse") || this.shelf.isOpening) return;
     const isWorth = this.record ? this.#hasLived : this.live?.moments.at(-1)?.held.length > 0; // before anything is shown: not an empty one
     if (isNew && isWorth && this.record !== this.live) this.#showLive();
@@ -164,8 +160,7 @@ class ReuseBoard extends Board {
     this.shelf.settle(name);
     this.begin([record], how);
     this.cursor.show([record]);
-    this.forest.reset();
-    this.requests.reset();
+    for (const view of [this.forest, this.table, this.requests, this.prompt, this.history]) view.reset();
     const { caption } = record.start;
     this.parts.caption.textContent = caption;
     this.parts.caption.hidden = !caption;

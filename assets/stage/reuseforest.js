@@ -3,6 +3,7 @@
 import { slotColor } from "./color.js";
 import { inkOn, mix } from "./contrast.js";
 import { el, keptSize, mark, say, svg } from "./dom.js";
+import { count } from "./format.js";
 import { onHover } from "./hover.js";
 import { endsAt, layoutOf, pastOf, tailsAt, tailsOf, usersOf } from "./reusestate.js";
 import { blockWords, numbers, readable, turnWords } from "./reusewords.js";
@@ -22,17 +23,22 @@ const TOP = 26; // for the scale
 const PALE = 0.62; // share of the ground in the colour of what has been idle longest
 const LONGEST = 9; // characters of the numbers on a block
 const NUMBERED = 3; // blocks that leave next and are numbered
+const MOVING = 300; // blocks, beyond which they do not glide to their places
+const TICKS = 200; // of the scale, at most
 
 export class Forest {
   /** `actions`: `point(id)` with null for none, `pin(id)`, `pointRequest(n)`. */
   constructor(host, actions) {
     this.actions = actions;
     this.name = `fsr${Math.random().toString(36).slice(2, 8)}`;
+    this.edges = svg("path");
+    this.litEdges = svg("path", { class: "is-lit" });
     this.lines = svg("svg", { class: "fs-reuse-lines", "aria-hidden": "true" });
     this.space = el("div", { class: "fs-reuse-space", role: "tree", tabindex: 0, "aria-label": "Blocks of the prefix cache" }, this.lines);
     this.box = el("div", { class: "fs-reuse-forest" }, this.space);
     this.about = el("p", { class: "fs-reuse-about" });
-    host.append(this.box, this.about);
+    this.rest = el("p", { class: "fs-fine", hidden: true });
+    host.append(this.box, this.rest, this.about);
     this.size = keptSize(this.box);
     new ResizeObserver(() => actions.invalidate()).observe(this.box);
     const idOf = (event) => {
@@ -53,10 +59,9 @@ export class Forest {
   /** Another record is shown. */
   reset() {
     this.cells = new Map(); // block, or key of a tail -> its elements
-    this.layout = null;
-    this.state = null;
+    this.layout = this.state = this.chosen = null;
     this.space.replaceChildren(this.lines);
-    this.lined = this.told = "";
+    this.scaled = this.told = "";
   }
 
   /** `lit`: blocks that something in focus is about, or null; `at`: the block in focus, or null. */
@@ -69,16 +74,22 @@ export class Forest {
     this.#scale();
     const ends = endsAt(record, state, new Set(tails.flatMap(([, requests]) => requests)));
     const shown = new Set([...state.held.keys(), ...state.gone, ...state.pending, ...pastOf(record, state)].filter((id) => this.layout.at.has(id)));
-    for (const [id, cell] of this.cells) {
-      if (shown.has(id) || tails.some(([{ key }]) => key === id)) continue;
+    const keys = new Set([...shown, ...tails.map(([{ key }]) => key)]);
+    for (const [key, cell] of this.cells) {
+      if (keys.has(key)) continue;
       cell.root.remove();
-      this.cells.delete(id);
+      this.cells.delete(key);
     }
+    this.gone = new Set(state.gone);
+    this.pending = new Set(state.pending);
+    this.space.classList.toggle("has-lit", lit !== null);
+    this.space.classList.toggle("is-many", keys.size > MOVING);
     for (const id of shown) this.#cell(id, { colors, lit, at, ends: ends.get(id) ?? [] });
     for (const [tail, requests] of tails) this.#tail(tail, requests, litRequests);
     this.#lines(shown, tails, lit, litRequests);
-    if (at !== null && this.cells.has(at)) mark(this.space, "aria-activedescendant", `${this.name}${at}`);
-    else this.space.removeAttribute("aria-activedescendant");
+    this.rest.hidden = !this.layout.left;
+    say(this.rest, this.layout.left ? `${count(shown.size)} of ${count(shown.size + this.layout.left)} blocks are drawn; the record that is saved has all of them.` : "");
+    this.#choose(this.cells.has(at) ? at : null);
     this.#tell(at);
   }
 
@@ -104,25 +115,42 @@ export class Forest {
     const users = usersOf(record, id, state.cursor).length;
     const { left, width } = this.#box(place);
     const looks = [
-      state.found.has(id) ? "is-found" : "", state.fresh.has(id) ? "is-fresh" : "", held?.pins ? "is-pinned" : "", held ? "" : state.gone.includes(id) ? "is-left" : state.pending.includes(id) ? "is-pending" : "is-past",
-      this.isBounded && held?.turn === 0 ? "is-next" : "", lit?.has(id) ? "is-lit" : lit ? "is-dim" : "", id === at ? "is-at" : "",
+      state.found.has(id) ? "is-found" : "", state.fresh.has(id) ? "is-fresh" : "", held?.pins ? "is-pinned" : "", held ? "" : this.gone.has(id) ? "is-left" : this.pending.has(id) ? "is-pending" : "is-past",
+      this.isBounded && held?.turn === 0 ? "is-next" : "",
     ].filter(Boolean).join(" ");
+    this.#light(cell, `fs-reuse-block ${looks}${lit?.has(id) ? " is-lit" : ""}${id === at ? " is-at" : ""}`);
     const fill = held ? mix(slotColor(users, colors), colors.surface, PALE * held.pale) : "";
-    const key = [left, this.tops[place.row], width, this.highs[place.row], looks, fill, held?.turn, ends].join();
+    const key = [left, this.tops[place.row], width, this.highs[place.row], looks, fill, users, held?.pins, held?.turn, ends].join();
     if (cell.key === key) return;
     cell.key = key;
     this.#put(cell, place);
     Object.assign(cell.root.style, { backgroundColor: fill, color: held ? inkOn(fill) : "" });
-    mark(cell.root, "class", `fs-reuse-block ${looks}`);
     mark(cell.root, "data-users", String(users));
-    mark(cell.root, "aria-selected", String(id === at));
     cell.text.hidden = width < 26 || this.highs[place.row] < 26 || looks.includes("is-past");
     const turn = this.isBounded && held && !held.pins && held.turn !== null && held.turn < NUMBERED ? String(held.turn + 1) : "";
     say(cell.turn, turn);
     cell.turn.hidden = !turn || width < 14;
     say(cell.ends, ends.length ? few(ends) : "");
     cell.ends.hidden = !ends.length;
-    mark(cell.root, "aria-label", this.#label(id, held, users));
+    mark(cell.root, "aria-label", this.#label(id, held, users, cell.words));
+  }
+
+  /** How a cell looks, where that is another way than before. */
+  #light(cell, looks) {
+    if (cell.looks === looks) return;
+    cell.looks = looks;
+    cell.root.className = looks;
+  }
+
+  /** The keyboard's block, null: none of those that are drawn. */
+  #choose(at) {
+    const now = at === null ? null : this.cells.get(at).root;
+    if (this.chosen === now) return;
+    this.chosen?.removeAttribute("aria-selected");
+    this.chosen = now;
+    now?.setAttribute("aria-selected", "true");
+    if (now) mark(this.space, "aria-activedescendant", now.id);
+    else this.space.removeAttribute("aria-activedescendant");
   }
 
   #box({ from, tokens }) {
@@ -139,24 +167,22 @@ export class Forest {
   /** The end of a prompt that was computed and is not kept. */
   #tail(tail, requests, lit) {
     const place = this.layout.at.get(tail.key);
-    const how = lit ? (requests.some((n) => lit.has(n)) ? "is-lit" : "is-dim") : "";
-    const cell = this.cells.get(tail.key) ?? this.#made(tail.key, tail.text, { "data-tail": requests[0] });
-    const key = [this.tops[place.row], this.highs[place.row], place.from, this.each, requests, how].join();
+    const cell = this.cells.get(tail.key) ?? this.#made(tail.key, tail.text, { "data-tail": requests[0], "aria-hidden": "true" }); // Prompt has it in words
+    this.#light(cell, `fs-reuse-block is-tail${requests.some((n) => lit?.has(n)) ? " is-lit" : ""}`);
+    const key = [this.tops[place.row], this.highs[place.row], place.from, this.each, requests].join();
     if (cell.key === key) return;
     cell.key = key;
     this.#put(cell, place);
-    mark(cell.root, "class", `fs-reuse-block is-tail ${how}`);
-    mark(cell.root, "aria-label", `Computed, not kept, at the end of ${requests.length === 1 ? "request" : "requests"} ${numbers(requests)}: ${readable(tail.text)}`);
     cell.text.hidden = this.#box(place).width < 22 || this.highs[place.row] < 26;
     say(cell.ends, few(requests));
     cell.ends.hidden = false;
   }
 
-  #label(id, held, users) {
+  #label(id, held, users, words) {
     const { state, record } = this;
-    const { text, depth } = record.blocks[id];
-    const what = [state.found.has(id) ? "found now" : "", state.fresh.has(id) ? "new now" : "", held ? turnWords(held) : state.gone.includes(id) ? "leaves now" : state.pending.includes(id) ? "not computed yet" : "left before"].filter(Boolean).join(", ");
-    return `Block ${depth + 1} of its text, in ${users} ${users === 1 ? "prompt" : "prompts"}, ${what}: ${readable(text)}`;
+    const { depth } = record.blocks[id];
+    const what = [state.found.has(id) ? "found now" : "", state.fresh.has(id) ? "new now" : "", held ? turnWords(held) : this.gone.has(id) ? "leaves now" : this.pending.has(id) ? "not computed yet" : "left before"].filter(Boolean).join(", ");
+    return `Block ${depth + 1} of its text, in ${users} ${users === 1 ? "prompt" : "prompts"}, ${what}: ${words}`;
   }
 
   /** Whether anything will have to leave: else nobody is next. */
@@ -167,50 +193,57 @@ export class Forest {
 
   #add(id) {
     const { text, depth } = this.record.blocks[id];
-    return this.#made(id, text, { id: `${this.name}${id}`, "data-block": id, "aria-level": depth + 1, "aria-selected": "false" });
+    return this.#made(id, text, { role: "treeitem", id: `${this.name}${id}`, "data-block": id, "aria-level": depth + 1 });
   }
 
   #made(key, text, attributes) {
+    const words = readable(text);
     const cell = {
-      text: el("span", { class: "fs-reuse-text", text: readable(text).trim() }),
+      words, text: el("span", { class: "fs-reuse-text", text: words.trim() }),
       turn: el("b", { class: "fs-reuse-turn", "aria-hidden": "true", hidden: true }),
       ends: el("i", { class: "fs-reuse-ends", "aria-hidden": "true", hidden: true }),
-      key: "",
+      key: "", looks: "",
     };
-    cell.root = el("div", { class: "fs-reuse-block", role: "treeitem", ...attributes }, cell.text, cell.turn, cell.ends);
+    cell.root = el("div", { class: "fs-reuse-block", ...attributes }, cell.text, cell.turn, cell.ends);
     this.cells.set(key, cell);
     this.space.append(cell.root);
     return cell;
   }
 
-  /** From a block to those that follow it, and the scale in tokens. */
+  /** From a block to those that follow it. */
   #lines(shown, tails, lit, litRequests) {
     const { record, layout, each } = this;
-    const isHere = (id) => shown.has(id) && !this.cells.get(id).root.classList.contains("is-past");
+    const isHere = (id) => shown.has(id) && (this.state.held.has(id) || this.gone.has(id) || this.pending.has(id));
     const edges = [...shown].filter((id) => isHere(id) && isHere(record.blocks[id].parent)).map((id) => ({ id, parent: record.blocks[id].parent, isLit: lit?.has(id) }));
     for (const [{ key: id, parent }, requests] of tails) if (parent !== null) edges.push({ id, parent, isLit: lit?.has(parent) && requests.some((n) => litRequests.has(n)) });
-    const key = [each, this.tops, layout.tokens, JSON.stringify(edges)].join();
-    if (key === this.lined) return;
-    this.lined = key;
     const middle = (row) => this.tops[row] + (this.highs[row] - ABOVE) / 2;
-    const paths = edges.map(({ id, parent, isLit }) => {
+    const way = ({ id, parent }) => {
       const [to, from] = [layout.at.get(id), layout.at.get(parent)];
       const [x, y0, y1] = [to.from * each, middle(from.row), middle(to.row)];
-      const way = to.row === from.row ? `M${x - GAP} ${y0}H${x + GAP}` : `M${x - GAP} ${y0}H${x}V${y1 - 5}Q${x} ${y1} ${x + GAP} ${y1}`;
-      return svg("path", { class: isLit ? "is-lit" : "", d: way });
-    });
+      return to.row === from.row ? `M${x - GAP} ${y0}H${x + GAP}` : `M${x - GAP} ${y0}H${x}V${y1 - 5}Q${x} ${y1} ${x + GAP} ${y1}`;
+    };
+    mark(this.edges, "d", edges.map(way).join(""));
+    mark(this.litEdges, "d", edges.filter(({ isLit }) => isLit).map(way).join(""));
+    this.#ticks();
+  }
+
+  /** The scale in tokens. */
+  #ticks() {
+    const { record, layout, each } = this;
     const { block_size: size } = record.start;
-    const apart = size * Math.max(1, Math.ceil(54 / (size * each)));
+    const apart = size * Math.max(1, Math.ceil(54 / (size * each)), Math.ceil(layout.tokens / size / TICKS));
+    const key = [each, apart, layout.tokens].join();
+    if (key === this.scaled) return;
+    this.scaled = key;
     const ticks = Array.from({ length: Math.floor(layout.tokens / apart) + 1 }, (_, at) => {
       const isLast = at * apart === layout.tokens;
       return svg("text", { x: Math.max(1, at * apart * each), y: 10, "text-anchor": !at ? "start" : isLast ? "end" : "middle", text: at ? String(at * apart) : "0 tokens" });
     });
-    this.lines.replaceChildren(...paths.filter((path) => !path.classList.contains("is-lit")), ...paths.filter((path) => path.classList.contains("is-lit")), ...ticks);
+    this.lines.replaceChildren(this.edges, this.litEdges, ...ticks);
   }
 
   #tell(id) {
-    const place = id === null ? null : this.layout.at.get(id);
-    const words = place ? blockWords(this.record, this.state, id, place) : null;
+    const words = id === null ? null : blockWords(this.record, this.state, id);
     const key = words ? `${words.text}\n${words.facts}` : "";
     if (key === this.told && this.about.childElementCount) return;
     this.told = key;

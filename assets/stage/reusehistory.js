@@ -2,7 +2,7 @@
 
 import { el, inside, keptSize, svg } from "./dom.js";
 import { bytes, count, plural } from "./format.js";
-import { boundOf, historyOf } from "./reusestate.js";
+import { boundOf, historyOf, roomOf } from "./reusestate.js";
 import { percent } from "./reusewords.js";
 import { byteTicks, ticks } from "./scale.js";
 
@@ -28,10 +28,15 @@ export class HistoryChart {
     });
   }
 
+  /** Another record is shown. */
+  reset() {
+    this.key = null;
+  }
+
   draw({ record, state, lit, litRequests }) {
     const { width } = this.size;
     if (!width) return;
-    const key = [record.id, record.length, record.start.created, width, state.cursor, litRequests ? [...litRequests] : "", Boolean(lit), record.requests.at(-1)?.hit_tokens].join();
+    const key = [record.length, width, state.cursor, litRequests ? [...litRequests] : "", Boolean(lit), record.requests.at(-1)?.hit_tokens].join();
     if (key === this.key) return;
     this.key = key;
     this.record = record;
@@ -40,10 +45,10 @@ export class HistoryChart {
     this.x = (moment) => PAD.left + (moment / this.shown) * (width - PAD.left - PAD.right);
     const floor = HIGH.top + HIGH.bars;
     const base = floor + HIGH.gap + HIGH.bytes;
-    const most = ticks(Math.max(1, ...history.bars.map(({ hit, miss }) => hit + miss)), 3, 1);
+    const most = ticks(history.bars.reduce((top, { hit, miss }) => Math.max(top, hit + miss), 1), 3, 1);
     const y = (tokens) => floor - (tokens / most.at(-1)) * HIGH.bars;
     const rate = (share) => floor - share * HIGH.bars;
-    const room = Math.max(1, ...history.bytes, ...history.bounds.filter((bound) => bound !== null && bound < 4 * Math.max(...history.bytes)));
+    const room = roomOf(history);
     const scale = byteTicks(room, 2);
     const b = (value) => base - (value / scale.values.at(-1)) * HIGH.bytes;
     const text = (at, down, words, anchor = "end") => svg("text", { class: "fs-tick", x: at, y: down, "text-anchor": anchor, text: words });
@@ -55,20 +60,24 @@ export class HistoryChart {
       ...most.map((value) => rule(y(value))), ...most.map((value) => text(PAD.left - 7, y(value) + 3.5, count(value))),
       ...[0, 0.5, 1].map((share) => text(right, rate(share) + 3.5, percent(share), "start")),
       ...scale.values.flatMap((value) => [rule(b(value)), text(PAD.left - 7, b(value) + 3.5, `${count(value / scale.size)} ${scale.unit}`)]),
-      ...history.bars.filter(({ at }) => at <= state.cursor).flatMap((bar) => this.#bar(bar, y, floor, litRequests)),
+      ...this.#bars(history.bars.filter(({ at }) => at <= state.cursor), y, litRequests),
       this.#line(history.rates, state.cursor, rate), ...this.#bytes(history, state.cursor, b, base, room),
       this.#cursor(state.cursor, base), text(PAD.left - 7, floor + 15, "request"),
       ...history.bars.filter((_, at) => at % Math.ceil((history.bars.length * 22) / (width - PAD.left - PAD.right)) === 0).map(({ n, at, end }) => text((this.x(at) + this.x(end + 1)) / 2, floor + 15, String(n + 1), "middle")));
   }
 
-  #bar({ n, at, end, hit, miss }, y, floor, lit) {
-    const x = this.x(at) + 1;
-    const wide = Math.max(2, this.x(end + 1) - this.x(at) - 3);
-    const how = lit?.has(n) ? " is-lit" : lit ? " is-dim" : "";
-    return [
-      svg("rect", { class: `fs-reuse-hit${how}`, "data-request": n, x, width: wide, y: y(hit), height: floor - y(hit) }),
-      svg("rect", { class: `fs-reuse-miss${how}`, "data-request": n, x, width: wide, y: y(hit + miss), height: y(hit) - y(hit + miss) }),
+  /** However many there are, four paths: what was found and what was computed, of requests that are lit and that are not. */
+  #bars(bars, y, lit) {
+    const box = ({ at, end }, from, to) => {
+      const [x, wide] = [this.x(at) + 1, Math.max(2, this.x(end + 1) - this.x(at) - 3)];
+      return `M${x.toFixed(1)} ${y(from).toFixed(1)}h${wide.toFixed(1)}V${y(to).toFixed(1)}h${(-wide).toFixed(1)}Z`;
+    };
+    const paths = (some, how) => [
+      svg("path", { class: `fs-reuse-hit${how}`, d: some.map((bar) => box(bar, 0, bar.hit)).join("") }),
+      svg("path", { class: `fs-reuse-miss${how}`, d: some.map((bar) => box(bar, bar.hit, bar.hit + bar.miss)).join("") }),
     ];
+    if (!lit) return paths(bars, "");
+    return [...paths(bars.filter(({ n }) => !lit.has(n)), " is-dim"), ...paths(bars.filter(({ n }) => lit.has(n)), "")];
   }
 
   #line(rates, cursor, y) {

@@ -38,6 +38,8 @@ export class Record {
     this.cursor = -1;
     this.jumps = []; // moments that the player's keys go to: looks and evictions
     this.spans = []; // by request: moments at which it looked, kept, ended; null: not yet
+    this.times = []; // seconds since the record began, by moment
+    this.starts = []; // tokens of the text before a block
     this.firsts = new Map(); // block -> the first moment at which it was new, or there
     this.users = new Map(); // block -> requests whose prompt it is part of, in order
   }
@@ -46,23 +48,16 @@ export class Record {
     return this.moments.length;
   }
 
-  /** Seconds since the record began, by moment. */
-  get times() {
-    return this.moments.map(({ time }) => time);
-  }
-
   get log() {
     return this.length ? this : null;
   }
 
   /** Take what is new: `{seq, blocks, first_block, requests, moments}`; false where something before it is missing. */
   apply({ seq, blocks = [], first_block: first = this.blocks.length, requests = [], moments = [] }) {
-    const isWhole = seq <= this.moments.length && first <= this.blocks.length && requests.every(({ n }, at) => n <= this.requests.length + at);
-    if (!isWhole) return false;
-    this.blocks.push(...blocks.slice(this.blocks.length - first));
-    for (const request of requests) this.requests[request.n] = request;
+    if (seq > this.moments.length || first > this.blocks.length || !this.#follow(requests)) return false;
+    for (const block of blocks.slice(this.blocks.length - first)) this.#place(block);
+    for (const request of requests) this.#take(request);
     for (const moment of moments.slice(this.moments.length - seq)) this.#append(moment);
-    if (requests.length) this.#count();
     return true;
   }
 
@@ -75,9 +70,43 @@ export class Record {
     return JSON.stringify({ format: "forkscope-reuse", version: 1, start, blocks, requests, moments });
   }
 
+  /** Whether each of `requests` is known or comes right after those that are. */
+  #follow(requests) {
+    let known = this.requests.length;
+    for (const { n } of requests) {
+      if (n > known) return false;
+      if (n === known) known += 1;
+    }
+    return true;
+  }
+
+  #place(block) {
+    const { parent } = block;
+    this.starts.push(Number.isInteger(parent) ? this.starts[parent] + this.blocks[parent].tokens : 0);
+    this.blocks.push(block);
+  }
+
+  /** One that is done stays as it is: what says otherwise was said before. */
+  #take(request) {
+    const { n } = request;
+    const before = this.requests[n];
+    if (before?.done && !request.done) return;
+    this.requests[n] = request;
+    const [old, own] = [new Set(before?.ids), new Set(request.ids)];
+    for (const id of old) if (!own.has(id)) this.users.set(id, this.users.get(id).filter((one) => one !== n));
+    for (const id of own) if (!old.has(id)) insert(this.#usersOf(id), n);
+  }
+
+  #usersOf(id) {
+    if (!this.users.has(id)) this.users.set(id, []);
+    return this.users.get(id);
+  }
+
   #append(moment) {
     const at = this.moments.push(moment) - 1;
-    const { kind, request, gone } = moment;
+    this.times.push(moment.time);
+    const { kind, gone } = moment;
+    const request = moment.request ?? null;
     for (const id of [...moment.new, ...(at ? [] : moment.held.map(([one]) => one))]) if (!this.firsts.has(id)) this.firsts.set(id, at);
     if (gone.length) this.jumps.push({ step: at, kind: "evict", count: gone.length });
     if (request === null) return;
@@ -86,11 +115,13 @@ export class Record {
     if (kind === "warm") Object.assign(span, { look: at, keep: at, end: at });
     else if (kind in span) span[kind] = at;
   }
+}
 
-  #count() {
-    this.users.clear();
-    for (const { n, ids } of this.requests) for (const id of ids) this.users.set(id, [...(this.users.get(id) ?? []), n]);
-  }
+/** `n` into an ascending list, mostly at its end. */
+function insert(list, n) {
+  let at = list.length;
+  while (at && list[at - 1] > n) at -= 1;
+  list.splice(at, 0, n);
 }
 
 /** The record in a file. Throws an Error of one sentence, which names the file and what is wrong with it. */
@@ -118,9 +149,14 @@ function disorder({ blocks, requests, moments }) {
     if (hit + miss > tokens) return `requests[${at}] has more tokens hit and missed than its prompt has`;
   }
   for (const [at, moment] of moments.entries()) {
-    const ids = [...moment.hit, ...moment.new, ...moment.gone, ...moment.held.map(([id]) => id)];
-    if (!ids.every(isKnown)) return `moments[${at}] names a block that is not there`;
-    if (new Set(moment.held.map(([id]) => id)).size < moment.held.length) return `moments[${at}].held names one block twice`;
+    const held = moment.held.map(([id]) => id);
+    if (![moment.hit, moment.new, moment.gone, held].every((ids) => ids.every(isKnown))) return `moments[${at}] names a block that is not there`;
+    const here = new Set();
+    for (const id of held) {
+      if (here.has(id)) return `moments[${at}].held names one block twice`;
+      if (Number.isInteger(blocks[id].parent) && !here.has(blocks[id].parent)) return `moments[${at}].held names a block, and not before it the one that it follows`;
+      here.add(id);
+    }
     if (Number.isInteger(moment.request) && moment.request >= requests.length) return `moments[${at}].request is not there`;
   }
   return moments.length ? null : "moments is empty";

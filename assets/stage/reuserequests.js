@@ -40,7 +40,7 @@ export class Requests {
   /** `lit`: requests that something in focus is about, or null. */
   draw({ record, state, litRequests: lit }) {
     this.record = record;
-    const most = Math.max(1, ...record.requests.map(({ tokens }) => tokens));
+    const most = record.requests.reduce((top, { tokens }) => Math.max(top, tokens), 1);
     for (const request of record.requests) this.#row(request, state, lit, most);
   }
 
@@ -75,7 +75,7 @@ export class Requests {
       own: el("span"), saved: el("small"), key: "",
     };
     row.time = el("td", { class: "fs-reuse-time" }, row.own, row.saved);
-    row.root = el("tr", { "data-request": n }, el("td", {}, row.open, SOURCES[source] ? el("small", { text: SOURCES[source] }) : ""),
+    row.root = el("tr", { "data-request": n }, el("td", {}, row.open, Object.hasOwn(SOURCES, source) ? el("small", { text: SOURCES[source] }) : ""),
       el("td", {}, el("div", { class: "fs-reuse-bar", "aria-hidden": "true" }, row.hit, row.miss), row.found), row.time);
     this.rows[n] = row;
     this.body.append(row.root);
@@ -107,11 +107,16 @@ export class Prompt {
     this.text = el("p", { class: "fs-reuse-prompt", tabindex: 0, role: "group", "aria-label": "Prompt at the cursor" });
     this.reply = el("p", { class: "fs-reuse-reply" });
     host.append(this.text, this.reply);
-    this.key = "";
+    this.reset();
     onHover(this.text, (event) => {
       const id = event.target.closest?.("[data-block]")?.dataset.block;
       actions.point(id === undefined ? null : Number(id));
     }, () => actions.point(null));
+  }
+
+  /** Another record is shown. */
+  reset() {
+    this.key = null;
   }
 
   draw({ record, state, at }) {

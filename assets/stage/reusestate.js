@@ -1,6 +1,8 @@
 // What a prefix cache was at a moment of its record, and where its blocks stand in the picture. Pure functions.
 
 const MANY = 240; // rows beyond which only what is there at the moment has a place
+export const MOST = 1_500; // blocks that have one
+const FAR = 4; // times what was held: a bound beyond has no place on the scale
 
 /**
  * The cache at `cursor`: `{cursor, moment, time, request, held, found, fresh, gone, pending}`. `held`: block -> `{pins,
@@ -58,8 +60,8 @@ export function usersOf(record, id, cursor) {
 /** The blocks from the first one to `id`. */
 export function chainOf(record, id) {
   const chain = [];
-  for (let at = id; at !== null && at !== undefined; at = record.blocks[at].parent) chain.unshift(at);
-  return chain;
+  for (let at = id; at !== null && at !== undefined; at = record.blocks[at].parent) chain.push(at);
+  return chain.reverse();
 }
 
 /**
@@ -95,20 +97,29 @@ export function endsAt(record, state, shown) {
   for (const { n, ids } of record.requests) {
     if (shown.has(n) || !isReached(record, n, state.cursor)) continue;
     const last = ids.findLast((id) => state.held.has(id));
-    if (last !== undefined) ends.set(last, [...(ends.get(last) ?? []), n]);
+    if (last === undefined) continue;
+    if (!ends.has(last)) ends.set(last, []);
+    ends.get(last).push(n);
   }
   return ends;
 }
 
 /**
- * Places of blocks and tails: `{at, rows, tokens}`, `at` a Map of a block, or of a tail's key, to `{row, from, tokens}`,
+ * Places of blocks and tails: `{at, rows, tokens, left}`, `at` a Map of a block, or of a tail's key, to `{row, from, tokens}`,
  * tokens of the text before it and its own. A parent stands in the row of its first child; every other child begins a row
- * below all that the first ones have.
+ * below all that the first ones have. `left`: blocks of the moment that have no place, for they are too many.
  */
 export function layoutOf(record, state, tails) {
   const parents = new Set([...record.blocks, ...tails].map(({ parent }) => parent));
   const ends = record.blocks.filter((_, id) => !parents.has(id)).length + tails.length; // each has a row
-  return ends <= MANY ? placed(record, record.blocks.keys(), tails) : placed(record, [...state.held.keys(), ...state.gone, ...state.pending].sort((a, b) => a - b), []);
+  if (ends <= MANY && record.blocks.length <= MOST) return { ...placed(record, record.blocks.keys(), tails), left: 0 };
+  const all = ofMoment(state);
+  return { ...placed(record, [...all].slice(0, MOST).sort((a, b) => a - b), []), left: Math.max(0, all.size - MOST) };
+}
+
+/** Blocks that are there, come or leave at a moment: what its request is about first, then some of those that leave. */
+function ofMoment({ found, fresh, pending, gone, held }) {
+  return new Set([...found, ...fresh, ...pending, ...gone.slice(0, MOST / 3), ...held.keys(), ...gone]);
 }
 
 function placed(record, ids, tails) {
@@ -118,7 +129,7 @@ function placed(record, ids, tails) {
     const { parent, tokens } = record.blocks[id];
     children.set(id, []);
     if (children.has(parent ?? null)) children.get(parent ?? null).push({ key: id, tokens });
-    else children.get(null).push({ key: id, tokens, from: beforeOf(record, id) });
+    else children.get(null).push({ key: id, tokens, from: record.starts[id] });
   }
   for (const { key, parent, tokens } of tails) children.get(parent).push({ key, tokens });
   let rows = 0;
@@ -135,11 +146,7 @@ function placed(record, ids, tails) {
   return { at, rows, tokens: widest };
 }
 
-function beforeOf(record, id) {
-  return chainOf(record, id).slice(0, -1).reduce((sum, one) => sum + record.blocks[one].tokens, 0);
-}
-
-/** What is new over time: `{bars, line, bytes}`: a bar a request up to `cursor`, hit rate and bytes a moment. */
+/** What is new over time: `{bars, rates, bytes, bounds}`: a bar a request; hit rate, bytes and their bound a moment. */
 export function historyOf(record) {
   const looks = record.spans.flatMap((span, n) => (span ? [{ n, at: span.look ?? span.keep ?? span.end, end: span.end ?? span.keep ?? span.look }] : []));
   return {
@@ -148,6 +155,12 @@ export function historyOf(record) {
     bytes: record.moments.map(({ stats }) => stats.nbytes),
     bounds: record.moments.map(boundOf),
   };
+}
+
+/** Bytes that the scale of a history goes to: all that was held, and bounds that are not far above it. */
+export function roomOf({ bytes, bounds }) {
+  const top = bytes.reduce((most, one) => Math.max(most, one), 1);
+  return bounds.reduce((most, bound) => (bound !== null && bound < FAR * top ? Math.max(most, bound) : most), top);
 }
 
 /** Bytes that a moment's cache may hold, where blocks of one size make a bound in blocks one in bytes; null: no bound. */

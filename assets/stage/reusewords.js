@@ -8,9 +8,9 @@ const NTH = ["first", "second", "third"];
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
-/** A text of a block as it is read: its line ends seen, its blanks plain. */
+/** A text of a block as it is read: line ends, and what would be unseen or turn the text round, are shown; blanks are plain. */
 export function readable(text) {
-  return [...text].map((char) => (/[ \S]/.test(char) && char !== "\n" ? char : visibleToken(char))).join("");
+  return text.replace(/[^ ]+/g, (word) => visibleToken(word));
 }
 
 /** "1–3, 7" of [0, 1, 2, 6]: requests as people count them. */
@@ -28,7 +28,7 @@ export function noteOf({ start }, moment) {
   const { capacity_blocks: blocks, capacity_nbytes: nbytes, order } = moment ?? start;
   const room = typeof blocks === "number" ? `at most ${plural(blocks, "block")}` : typeof nbytes === "number" ? `at most ${bytes(nbytes)}` : "no bound";
   const model = [start.model, start.dtype].filter(Boolean).join(", ");
-  return `${model ? `${model}: ` : ""}${plural(start.block_size, "token")} a block, ${room}; ${ORDERS[order] ?? order}`;
+  return `${model ? `${model}: ` : ""}${plural(start.block_size, "token")} a block, ${room}; ${Object.hasOwn(ORDERS, order) ? ORDERS[order] : order}`;
 }
 
 /** The figures of a moment: `[name, label, value, about]`. */
@@ -73,12 +73,13 @@ export function turnWords({ pins, turn }) {
 }
 
 /** All of one block at a moment: `{text, facts}`. */
-export function blockWords(record, state, id, place) {
+export function blockWords(record, state, id) {
   const { key, tokens, text, nbytes } = record.blocks[id];
+  const from = record.starts[id];
   const held = state.held.get(id);
   const users = usersOf(record, id, state.cursor);
   const facts = [
-    `tokens ${count(place.from)} to ${count(place.from + tokens - 1)}`, bytes(nbytes),
+    `tokens ${count(from)} to ${count(from + tokens - 1)}`, bytes(nbytes),
     users.length ? `in ${users.length === 1 ? "prompt" : "prompts"} ${numbers(users)}` : "in no prompt so far",
     ...(held ? [`made ${seconds(Math.max(0, state.time - held.born))} ago`, `idle ${seconds(held.idle)}`, turnWords(held)] : [state.gone.includes(id) ? "leaves at this moment" : "not in the cache"]),
     `key ${key}`,
