@@ -20,10 +20,14 @@ def prompt_ids(model: LoadedModel, config: RunConfig) -> tuple[int, ...]:
     context, new = model.info.context, config.limits.max_new_tokens
     if context is not None and len(ids) + new > context:
         prefix = f", {len(config.prefix_ids)} of them given after it," if config.prefix_ids else ""
+        tokens = f"{len(ids)} token{'' if len(ids) == 1 else 's'}{prefix}"
+        begins = f"The prompt has {tokens}"
+        remedy = "shorten the prompt or lower max_new_tokens"
+        if model.is_encoder_decoder:
+            begins, remedy = f"The decoder begins with {tokens}", "lower max_new_tokens"
         raise InputError(
-            f"The prompt has {len(ids)} tokens{prefix} and max_new_tokens is {new}, together more "
-            f"than the {context} positions of {model.info.name}; shorten the prompt or lower "
-            "max_new_tokens."
+            f"{begins} and max_new_tokens is {new}, together more than the {context} positions of "
+            f"{model.info.name}; {remedy}."
         )
     return ids
 

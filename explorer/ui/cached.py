@@ -62,8 +62,6 @@ def build(shared: Shared) -> None:
             new_tokens = gr.Number(
                 NEW_TOKENS,
                 label="New tokens",
-                minimum=1,
-                precision=0,
                 min_width=90,
                 elem_id="fs-cached-tokens",
             )
@@ -106,6 +104,8 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 
 def greedy(config: RunConfig, new_tokens: Any) -> RunConfig:
     """`config` as one greedy path of at most `new_tokens`. Raises InputError, one sentence."""
+    if new_tokens is None:
+        raise InputError("New tokens: give a whole number from 1.")
     if isinstance(new_tokens, float) and new_tokens.is_integer():
         new_tokens = int(new_tokens)
     changes = GREEDY | {"against_full": False, "max_new_tokens": new_tokens}

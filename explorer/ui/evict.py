@@ -70,7 +70,6 @@ def build(shared: Shared) -> None:
         budget = gr.Number(
             BUDGET,
             label="Budget",
-            minimum=0,
             min_width=90,
             elem_id="fs-evict-budget",
         )

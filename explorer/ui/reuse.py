@@ -89,8 +89,6 @@ def build_prefix(shared: Shared) -> None:
             0,
             label="Most blocks",
             info="0: bounded in bytes only",
-            minimum=0,
-            precision=0,
             min_width=90,
             elem_id="fs-reuse-capacity",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gradio as gr
 import pytest
 
 from explorer import ui
@@ -15,6 +16,14 @@ from explorer.ui.models import ModelCache
 @pytest.mark.parametrize("name", ["~nouser/model", "m" * 5000])
 def test_a_name_that_is_no_path_is_unknown(name: str) -> None:
     assert "unknown" in estimate.sentence(RunConfig(prompt="a", model=name), ModelCache())
+
+
+def test_no_number_is_refused_by_gradio_where_no_stage_would_hear_of_it() -> None:
+    numbers = [one for one in ui.build().blocks.values() if isinstance(one, gr.Number)]
+    assert {"fs-evict-budget", "fs-cached-tokens", "fs-reuse-capacity"} <= {
+        one.elem_id for one in numbers
+    }
+    assert all(one.minimum is None and one.maximum is None for one in numbers)
 
 
 def test_settings_of_another_release_leave_the_form_at_its_own() -> None:
