@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import gradio as gr
 import pytest
 
@@ -19,7 +21,11 @@ def test_a_name_that_is_no_path_is_unknown(name: str) -> None:
 
 
 def test_no_number_is_refused_by_gradio_where_no_stage_would_hear_of_it() -> None:
-    numbers = [one for one in ui.build().blocks.values() if isinstance(one, gr.Number)]
+    async def build() -> gr.Blocks:  # gradio leaves an event loop open where none is running
+        return ui.build()
+
+    page = asyncio.run(build())
+    numbers = [one for one in page.blocks.values() if isinstance(one, gr.Number)]
     assert {"fs-evict-budget", "fs-cached-tokens", "fs-reuse-capacity"} <= {
         one.elem_id for one in numbers
     }

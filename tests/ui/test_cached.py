@@ -54,7 +54,7 @@ def test_whatever_the_form_says_a_race_is_one_greedy_path_that_keeps_all() -> No
 
 @pytest.mark.parametrize("wrong", [0, -3, None, "many", 2.5])
 def test_a_wrong_number_of_tokens_is_one_sentence_that_names_it(wrong: object) -> None:
-    with pytest.raises(InputError, match="max_new_tokens|New tokens") as caught:
+    with pytest.raises(InputError, match=r"max_new_tokens|New tokens") as caught:
         cached.greedy(RunConfig(prompt="Once"), wrong)
     assert str(caught.value).count(". ") == 0
 
