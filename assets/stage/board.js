@@ -22,7 +22,7 @@ export function attachBoard(name, { element, props, watch, server }, make) {
 
 /**
  * What a tab adds: `start(message)` gives the runs of a live board to `begin`, `paint()` draws, and where files can
- * be dropped `open(files)` takes them. A run is a `Growing` with `key`, and `word` within a sentence.
+ * be dropped `open(files)` takes them; recorded runs lie on its `shelf`. A run is a `Growing` with `key`, and `word` within a sentence.
  */
 export class Board {
   /**
@@ -87,6 +87,7 @@ export class Board {
 
   /** Another one is asked for: the live one is stopped, on the server too. */
   leave() {
+    this.shelf?.forget();
     if (!this.isRunning) return;
     leave(this.name);
     this.finish("stopped");
@@ -154,7 +155,16 @@ export class Board {
   }
 
   resized() {
+    const isVisible = this.isVisible();
+    if (isVisible && !this.wasVisible) this.arrive();
+    this.wasVisible = isVisible;
     this.invalidate();
+  }
+
+  /** The tab came to the front: where there is nothing yet, the first of the shelf is shown. */
+  arrive() {
+    const isFree = !this.all.length && !this.isRunning && !page.requests.isOpen(this.name) && !this.shelf?.isOpening;
+    if (isFree && this.shelf?.boards.length) this.shelf.open(this.shelf.boards[0].name);
   }
 
   isVisible() {

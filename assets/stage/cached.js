@@ -45,11 +45,6 @@ class Race extends Board {
     return this.all[0] ?? null;
   }
 
-  leave() {
-    this.shelf.forget();
-    super.leave();
-  }
-
   /** A recorded race, `[{log}]` in the order of `SIDES`. Whether it is shown. */
   showRuns(entries, { title, caption, name }) {
     const runs = this.admit(entries, { least: 2, most: 2, few: "This race has a run without a step." });
@@ -165,15 +160,6 @@ class Race extends Board {
     charts.ratio.draw({ ...shared, lines: xs.length ? [{
       lane: cached, name: "", color: colors.ink, xs, ys, at: xs.findLastIndex((length) => length <= reached), steps: xs.map((_, at) => first + at),
     }] : [], level: 1, mark: edge, words: `Speed-up of a step: ${points.length ? timesWords(points.at(-1).ratio) : "not known yet"} at the end` });
-  }
-
-  /** The tab may have come to the front: the first recorded race is shown where there is none. */
-  resized() {
-    const isVisible = this.isVisible();
-    const isFree = !this.all.length && !this.player.isLive && !page.requests.isOpen("cached") && !this.shelf.isOpening;
-    if (isVisible && !this.wasVisible && isFree && this.shelf.boards.length) this.shelf.open(this.shelf.boards[0].name);
-    this.wasVisible = isVisible;
-    this.invalidate();
   }
 }
 

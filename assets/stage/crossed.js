@@ -59,11 +59,6 @@ class Crossed extends Board {
     return this.all[0] ?? null;
   }
 
-  leave() {
-    this.shelf.forget();
-    super.leave();
-  }
-
   /** A recorded run, `[{log}]`. Whether it is shown. */
   showRuns(entries, { title, caption, name }) {
     const runs = this.admit(entries, { least: 1, most: 1, few: "This run has no step yet." });
@@ -197,14 +192,5 @@ class Crossed extends Board {
         el("b", { text: `path ${path}` }), el("span", { text: node < 0 ? "nothing yet" : log.textOf(node) })))),
     ...(state.rows.length > rows.length ? [el("li", { class: "fs-card-note", text: `and ${plural(state.rows.length - rows.length, "more path")}` })] : []));
     if (focused !== null) parts.texts.querySelector(`[data-path="${focused}"]`)?.focus({ preventScroll: true });
-  }
-
-  /** The tab may have come to the front: the first recorded run is shown where there is none. */
-  resized() {
-    const isVisible = this.isVisible();
-    const isFree = !this.all.length && !this.player.isLive && !page.requests.isOpen("cross") && !this.shelf.isOpening;
-    if (isVisible && !this.wasVisible && isFree && this.shelf.boards.length) this.shelf.open(this.shelf.boards[0].name);
-    this.wasVisible = isVisible;
-    this.invalidate();
   }
 }

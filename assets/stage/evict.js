@@ -46,11 +46,6 @@ class EvictBoard extends Board {
     return this.player.isLive && !this.sharing.stage;
   }
 
-  leave() {
-    this.shelf.forget();
-    super.leave();
-  }
-
   stop() {
     if (!this.sharing.stage) super.stop();
     else if (this.words.isWaiting) this.rest();
@@ -178,11 +173,7 @@ class EvictBoard extends Board {
     event.preventDefault();
   }
 
-  /** The tab may have come to the front. */
-  resized() {
-    const isVisible = this.isVisible();
-    if (isVisible && !this.wasVisible) this.sharing.arrive();
-    this.wasVisible = isVisible;
-    this.invalidate();
+  arrive() {
+    this.sharing.arrive();
   }
 }

@@ -79,7 +79,7 @@ class ReuseBoard extends Board {
   }
 
   /** This page's cache is up to date: `token` where a request of this board is what it tells of, `done` at its end. */
-  #told({ token, done, status }) {
+  #told({ token, done, status, now }) {
     const isOn = token !== undefined && !done;
     const wasRunning = this.isRunning;
     if (this.record !== this.live) this.#put(this.live, { live: isOn });
@@ -87,7 +87,7 @@ class ReuseBoard extends Board {
     this.grown();
     if (isOn) {
       this.words.stand("live");
-      this.words.say(`Running request ${this.live.requests.length} …`);
+      this.words.say(`Running request ${(now ?? this.live.requests.length - 1) + 1} …`);
     } else if (token !== undefined) {
       this.finish("done");
       if (status) this.words.say(status);
@@ -113,15 +113,10 @@ class ReuseBoard extends Board {
     if (how !== "done") for (const wait of WINDING_UP) setTimeout(() => this.copy.catchUp(), wait);
   }
 
-  leave() {
-    this.shelf.forget();
-    super.leave();
-  }
-
   // ---- what is shown --------------------------------------------------------------------------
 
   /** The tab came to the front: what has happened in this page's cache since then, else the first example plays. */
-  async #arrive() {
+  async arrive() {
     const isNew = await this.copy.catchUp();
     if (this.isRunning || page.requests.isOpen("reuse") || this.shelf.isOpening) return;
     const isWorth = this.record ? this.#hasLived : this.live?.moments.at(-1)?.held.length > 0; // before anything is shown: not an empty one
@@ -246,13 +241,5 @@ class ReuseBoard extends Board {
       }
       say(shown, value);
     }
-  }
-
-  /** The tab may have come to the front. */
-  resized() {
-    const isVisible = this.isVisible();
-    if (isVisible && !this.wasVisible) this.#arrive();
-    this.wasVisible = isVisible;
-    this.invalidate();
   }
 }

@@ -49,16 +49,18 @@ export function build() {
   parts.open.addEventListener("click", () => parts.file.click());
   parts.empty = el("div", { class: "fs-card fs-reuse-empty" }, el("h3", { text: "Nothing is cached yet" }),
     el("p", { text: "Watch one of the examples above, run one, or run any prompt in Explore: what it leaves in the cache is shown here." }));
+  const unfold = el("button", { type: "button", class: "fs-link fs-reuse-unfold", "aria-expanded": "false", text: "What the colours mean" });
   const legend = el("div", { class: "fs-keys fs-reuse-legend" },
     swatch("private", "in one prompt"), swatch("shared-1", "2 or more"), swatch("shared-2", "4"), swatch("shared-3", "8 or more"), swatch("paled", "paler: idle longer"),
     swatch("found", "found now"), swatch("fresh", "new now"), swatch("pinned", "in use"), swatch("next", "leaves next"), swatch("left", "leaves now"), swatch("past", "left before"), swatch("tail", "computed, not kept"));
+  unfold.addEventListener("click", () => unfold.setAttribute("aria-expanded", String(legend.classList.toggle("is-open"))));
   parts.root = el("div", { class: "fs-stage fs-reuse is-empty", "data-state": "empty" },
     parts.shelf,
     el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note),
       el("div", { class: "fs-evict-tools" }, parts.status, parts.live, parts.save, parts.open, parts.file)),
     parts.alert, parts.caption, parts.empty,
     el("section", { class: "fs-card fs-reuse-card is-blocks", "aria-label": "Blocks of the prefix cache" },
-      el("header", {}, parts.tabs, parts.figures), parts.forest, parts.table, legend),
+      el("header", {}, parts.tabs, parts.figures), parts.forest, parts.table, unfold, legend),
     el("div", { class: "fs-reuse-columns" },
       card("requests", "Requests", parts.requestsNote, parts.requests),
       el("div", { class: "fs-reuse-column" }, card("prompt", "Prompt", parts.promptNote, parts.prompt), card("history", "Hits and misses", parts.historyNote, parts.history))),

@@ -33,7 +33,7 @@ const FILE = {
 export class Record {
   /** `start`: what whoever began it says of it; `id`: of a live one. */
   constructor(start, id = null) {
-    Object.assign(this, { start, id, key: "reuse", word: "the cache", blocks: [], requests: [], moments: [] });
+    Object.assign(this, { start, id, blocks: [], requests: [], moments: [] });
     this.isTree = true; // as a board's cursor has it: its moments count
     this.cursor = -1;
     this.jumps = []; // moments that the player's keys go to: looks and evictions

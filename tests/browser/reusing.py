@@ -58,3 +58,17 @@ def looks(page: Page) -> defaultdict[str, set[int]]:
 
 def figure(page: Page, name: str) -> str:
     return page.locator(f'.fs-reuse-figures [data-fact="{name}"]').inner_text()
+
+
+SHOWN_CONTRASTS = """async ([base, selector]) => {
+  const { contrast, mix, parseColor } = await import(`${base}contrast.js`);
+  const above = (one) => (one ? [one, ...above(one.parentElement)] : []);
+  const isClear = (color) => color === "transparent" || /, 0\\)$/.test(color);
+  return [...document.querySelectorAll(selector)].map((one) => {
+    const all = above(one).map((each) => getComputedStyle(each));
+    const ground = all.map((style) => style.backgroundColor).find((color) => !isClear(color));
+    const ink = one instanceof SVGElement ? all[0].fill : all[0].color;
+    const faded = all.reduce((share, { opacity }) => share * opacity, 1);
+    return contrast(mix(ground, ink, faded), ground);
+  });
+}"""  # as they are seen: with the opacity of all that they stand in

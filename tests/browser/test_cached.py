@@ -17,6 +17,7 @@ from explorer.experiments.cached import GREEDY
 from explorer.trace import Trace
 from explorer.ui import cached
 from tests.browser.conftest import ROOT, App
+from tests.browser.reusing import SHOWN_CONTRASTS
 from tests.browser.test_live import set_fields, wait_until
 
 pytestmark = pytest.mark.browser
@@ -114,7 +115,7 @@ def assert_one_is_ahead(view: Page) -> None:
 
 
 def test_the_table_is_of_the_race_that_is_shown_and_the_players_buttons_look_alike(
-    view: Page,
+    view: Page, app: App
 ) -> None:
     show(view, "short")
     view.locator(".fs-race-details summary").click()
@@ -143,6 +144,10 @@ def test_the_table_is_of_the_race_that_is_shown_and_the_players_buttons_look_ali
     })"""
     buttons = view.locator(":is(.fs-first, .fs-back, .fs-ahead, .fs-end):is(button)")
     assert len(set(buttons.evaluate_all(colors))) == 1
+    board(view, "board.all[1].setState('waiting')")
+    base = f"{app.url}gradio_api/file={(ROOT / 'assets' / 'stage').as_posix()}/"
+    waiting = ".fs-lane[data-state=waiting] :is(dt, dd, p)"
+    assert min(view.evaluate(SHOWN_CONTRASTS, [base, waiting])) >= 4.5
 
 
 def test_a_live_races_text_is_the_command_lines(view: Page, app: App) -> None:

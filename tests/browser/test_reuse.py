@@ -70,6 +70,8 @@ def test_every_moment_shows_the_records_own_blocks_and_figures(tab: Page, name: 
         seen |= held
         shown = looks(tab)
         assert shown["is-left"] == gone
+        blocks = tab.locator(".fs-reuse-space > [role=treeitem]")
+        assert blocks.count() == len(shown[""])  # what has no key of its own is no item
         assert shown["is-past"] == past
         assert shown[""] - shown["is-pending"] == held | gone | past
         assert shown["is-fresh"] == set(moment["new"])
@@ -157,6 +159,7 @@ def test_files_open_by_dropping_and_bad_ones_say_why_in_a_sentence(
         record["requests"][at]["parts"][0]["text"] = words
     record["start"] |= {"title": HOSTILE[0], "caption": HOSTILE[1], "model": HOSTILE[2]}
     record["moments"][-1]["words"] = HOSTILE[0]
+    record["requests"][0]["source"] = "constructor"
     watch_example(tab, "chat")
     drop = """([name, text]) => {
       const data = new DataTransfer();
@@ -171,6 +174,7 @@ def test_files_open_by_dropping_and_bad_ones_say_why_in_a_sentence(
     assert tab.evaluate(
         "() => window.pwned === undefined && !document.querySelector('.fs-reuse img')"
     )
+    expect(tab.locator(".fs-reuse-requests")).not_to_contain_text("function")
     alert = tab.locator(".fs-reuse .fs-alert")
     record["moments"][3]["held"] = [[9999, 0, 0, 0, 0]]
     for text, words in (

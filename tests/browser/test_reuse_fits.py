@@ -8,7 +8,15 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import ROOT, App, Watch
-from tests.browser.reusing import RECORDS, board, looks, open_tab, seek, watch_example
+from tests.browser.reusing import (
+    RECORDS,
+    SHOWN_CONTRASTS,
+    board,
+    looks,
+    open_tab,
+    seek,
+    watch_example,
+)
 from tests.browser.steps import frames
 
 pytestmark = pytest.mark.browser
@@ -83,18 +91,6 @@ READ = (
     ".fs-reuse-requests tr[data-progress=ahead] .fs-reuse-open-request :is(b, span)",
     ".fs-reuse-requests tr[data-progress=ahead] small",
 )
-SHOWN_CONTRASTS = """async ([base, selector]) => {
-  const { contrast, mix, parseColor } = await import(`${base}contrast.js`);
-  const above = (one) => (one ? [one, ...above(one.parentElement)] : []);
-  const isClear = (color) => color === "transparent" || /, 0\\)$/.test(color);
-  return [...document.querySelectorAll(selector)].map((one) => {
-    const all = above(one).map((each) => getComputedStyle(each));
-    const ground = all.map((style) => style.backgroundColor).find((color) => !isClear(color));
-    const ink = one instanceof SVGElement ? all[0].fill : all[0].color;
-    const faded = all.reduce((share, { opacity }) => share * opacity, 1);
-    return contrast(mix(ground, ink, faded), ground);
-  });
-}"""  # as they are seen: with the opacity of all that they stand in
 
 
 def test_it_fits_from_a_phone_to_a_desk_in_both_themes_and_holds_still_when_asked(
@@ -119,6 +115,26 @@ def test_it_fits_from_a_phone_to_a_desk_in_both_themes_and_holds_still_when_aske
               && one.offsetLeft + one.offsetWidth <= one.parentElement.scrollWidth)"""
         )
         assert inside, width
+        is_narrow = width == 390
+        unfold, legend = page.locator(".fs-reuse-unfold"), page.locator(".fs-reuse-legend")
+        expect(unfold).to_be_visible(visible=is_narrow)
+        expect(legend).to_be_visible(visible=not is_narrow)
+    unfold.click()
+    expect(unfold).to_have_attribute("aria-expanded", "true")
+    expect(legend).to_be_visible()
+    other = json.loads(json.dumps(record).replace("Rosa", "Nora"))  # as long as the other one
+    prompt = page.locator(".fs-reuse-prompt")
+    seek(page, 1)
+    assert "Rosa" in prompt.inner_text()
+    page.evaluate(
+        """(text) => {
+          const board = window.forkscope.stages.reuse;
+          return board.open([new File([text], "other.json")]);
+        }""",
+        json.dumps(other),
+    )
+    seek(page, 1)
+    assert "Nora" in prompt.inner_text()
     contrasts = """async (base) => {
       const { contrast } = await import(`${base}contrast.js`);
       return [...document.querySelectorAll(".fs-reuse-block")].filter((one) => one.style.color)

@@ -104,6 +104,35 @@ def test_warming_saving_resizing_and_clearing_are_shown_at_once(tab: Page, tmp_p
     assert len(looks(tab)["is-left"]) == 5
 
 
+GAP = """async (how) => {
+  const board = window.forkscope.stages.reuse;
+  const page = window.forkscope;
+  const { since } = board.copy;
+  let answer = null;
+  board.copy.since = () => new Promise((go) => (answer = go));
+  const token = page.requests.ask("reuse");
+  board.take({ reuse: "elsewhere", seq: 7, token, requests: [], done: how === "lost" });
+  if (how === "stopped") page.stop("reuse");
+  for (let turn = 0; turn < 2; turn++) {
+    answer({});
+    await new Promise((go) => setTimeout(go));
+  }
+  const rest = document.querySelector(".fs-reuse .fs-evict-status").textContent;
+  board.copy.since = since;
+  return [board.player.isLive, page.requests.isOpen("reuse"), rest];
+}"""
+
+
+def test_a_run_that_is_stopped_within_a_gap_or_ends_in_one_is_over(tab: Page) -> None:
+    watch_example(tab, "few_shot")
+    board(tab, "board.player.seek(2)")
+    stopped = [False, False, "Stopped before anything ran."]
+    assert tab.evaluate(GAP, "stopped") == stopped
+    is_live, is_open, words = tab.evaluate(GAP, "lost")
+    assert [is_live, is_open] == [False, False]
+    assert words.startswith("The run has ended, but not all of it came here.")
+
+
 def test_runs_of_explore_are_there_when_the_tab_comes_back(tab: Page) -> None:
     watch_example(tab, "few_shot")
     tab.get_by_role("tab", name="Explore", exact=True).click()

@@ -141,6 +141,7 @@ test("a block is the paler the longer it lies idle, against the age of the oldes
 test("what is said is short and true", () => {
   assert.equal(numbers([0, 1, 2, 6, 8, 9]), "1–3, 7, 9, 10");
   assert.equal(readable("so\nlong  now"), "so⏎long  now");
+  assert.equal(readable("a\u202eb\u200bc\u0007d  \u00a0"), "a⟨202e⟩b⟨200b⟩c⟨07⟩d  ⟨a0⟩");
   assert.deepEqual([{ pins: 2, turn: null }, { pins: 0, turn: null }, { pins: 0, turn: 0 }, { pins: 0, turn: 7 }].map(turnWords), ["held by 2 runs", "stays: a block after it is held", "leaves first", "7 leave before it"]);
   const took = { seconds: 0.02, cold_seconds: 0.05, seconds_saved: 0.03, hit_tokens: 16 };
   assert.deepEqual(timeWords(took, "ended"), { own: "20 ms, cold 50 ms", saved: "30 ms saved" });
@@ -152,7 +153,8 @@ test("what is said is short and true", () => {
   const state = stateAt(record, 0);
   assert.equal(sentenceOf(record, state), "Request 1 found 0 of its 3 prompt tokens.");
   assert.equal(noteOf(record, state.moment), "tiny, float32: 2 tokens a block, at most 9 blocks; least recently used leaves first");
-  assert.match(blockWords(record, state, 0, { from: 0 }).facts, /^tokens 0 to 1 · 40 B · in prompt 1 · made .* ago · idle .* · held by 1 run · key k0$/);
+  assert.match(noteOf(record, { ...state.moment, order: "constructor" }), /at most 9 blocks; constructor$/);
+  assert.match(blockWords(record, state, 0).facts, /^tokens 0 to 1 · 40 B · in prompt 1 · made .* ago · idle .* · held by 1 run · key k0$/);
   assert.equal(Object.fromEntries(figuresOf(state).map(([name, , value]) => [name, value])).blocks, "1 of 9");
 });
 
