@@ -237,7 +237,7 @@ export class Stage {
       drawWords(parts, scene, scene.isMoving);
       for (const panel of this.panels) panel.draw(scene);
     } else this.pool.pulse.along();
-    if (isTurn) for (const panel of this.readings) panel.draw(scene);
+    if (this.pace.isReading(scene.isMoving)) for (const panel of this.readings) panel.draw(scene);
     this.drawn += 1;
   }
 

@@ -1,24 +1,26 @@
-// How fast steps come, and what may wait where they come fast: what is read, not watched, has its turn a few times a
-// second, together with a frame of the stage.
+// How fast steps come, and what may wait where they come fast: the panels beside the tree have their turn twice a
+// second, together with a frame of the stage, and what is read, not watched, once: nobody reads faster.
 
 const FAST = 160; // milliseconds a step, below which steps come fast,
 const RUSH = 50; // ... and below which nobody could read what they bring
 const KEPT = 3; // moments from which it is taken
-const READ = 480; // milliseconds between two turns of what is read
+const TURN = 480; // milliseconds between two turns,
+const READ = 960; // ... and between two of what is read, where steps come fast
 const SLACK = 160; // milliseconds that a turn waits for a frame to go along with
 
 export class Pace {
-  /** `draw()`: the turn of what is read has come, and no frame of the stage with it. */
+  /** `draw()`: a turn has come, and no frame of the stage with it. */
   constructor(draw) {
-    this.draw = draw;
+    this.panels = new Turns(draw);
+    this.readings = new Turns(draw);
     this.reset();
   }
 
   reset() {
-    clearTimeout(this.later);
     this.cursor = -1;
     this.moments = []; // where the cursor was last, and when it came there: {cursor, at}
-    this.readAt = -Infinity;
+    this.panels.reset();
+    this.readings.reset();
   }
 
   /** The cursor stands at step `cursor`. */
@@ -45,16 +47,43 @@ export class Pace {
 
   /** The next turn may not wait. */
   hurry() {
-    this.readAt = -Infinity;
+    this.panels.hurry();
+    this.readings.hurry();
   }
 
-  /** Whether what is read is drawn now; where it `mayWait` it may be drawn later. */
+  /** Whether the panels are drawn now; where they `mayWait` they may be drawn later. */
   isTurn(mayWait) {
-    const now = performance.now();
-    const wait = mayWait ? this.readAt + READ - now : 0;
+    return this.panels.isDue(mayWait ? TURN : 0);
+  }
+
+  /** The same for what is read; it waits longer while steps come fast. */
+  isReading(mayWait) {
+    return this.readings.isDue(mayWait ? (this.isFast ? READ : TURN) : 0);
+  }
+}
+
+class Turns {
+  constructor(draw) {
+    this.draw = draw;
+    this.reset();
+  }
+
+  reset() {
     clearTimeout(this.later);
-    if (wait > 0) this.later = setTimeout(this.draw, wait + SLACK);
-    else this.readAt = now;
-    return wait <= 0;
+    this.hurry();
+  }
+
+  hurry() {
+    this.last = -Infinity;
+  }
+
+  /** Whether one is due, `every` so many milliseconds; else it will be. */
+  isDue(every) {
+    const now = performance.now();
+    const wait = this.last + every - now;
+    clearTimeout(this.later);
+    if (every && wait > 0) this.later = setTimeout(this.draw, wait + SLACK);
+    else this.last = now;
+    return !every || wait <= 0;
   }
 }

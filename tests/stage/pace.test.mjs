@@ -30,7 +30,7 @@ test("steps come fast below 160 ms a step, and rush below 50, however many come 
   assert.deepEqual(told([[0, 0], [1, 10], [2, 20], [3, 1020]]), [false, false]); // it has slowed down
 });
 
-test("what is read has its turn at once, then twice a second, and at the latest by itself", (t) => {
+test("the panels have their turn at once, then twice a second, and at the latest by themselves", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   let now = 1000;
   let drawn = 0;
@@ -44,4 +44,31 @@ test("what is read has its turn at once, then twice a second, and at the latest 
   assert.equal(pace.isTurn(true), false);
   t.mock.timers.tick(1000);
   assert.equal(drawn, 1);
+});
+
+test("what is read has its turn with the panels, and once a second where steps come fast", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let now = 1000;
+  let drawn = 0;
+  t.mock.method(performance, "now", () => now);
+  for (const [every, wanted] of [[200, [0, 600, 1200, 1800]], [100, [0, 1000, 2000]]]) { // milliseconds a step
+    const pace = new Pace(() => (drawn += 1));
+    const began = now;
+    const [panels, readings] = [[], []];
+    for (let step = 0; step * every < 2200; step += 1, now += every) {
+      pace.at(step);
+      if (pace.isTurn(true)) panels.push(now - began);
+      if (pace.isReading(true)) readings.push(now - began);
+    }
+    assert.deepEqual(readings, wanted);
+    assert.deepEqual(panels, every === 200 ? wanted : [0, 500, 1000, 1500, 2000]);
+    drawn = 0;
+    t.mock.timers.tick(1200);
+    assert.equal(drawn, 2); // nothing came any more: each is drawn once by itself
+    pace.hurry();
+    assert.deepEqual([pace.isTurn(true), pace.isReading(true)], [true, true]);
+    assert.deepEqual([pace.isTurn(true), pace.isReading(true)], [false, false]);
+    assert.equal(pace.isReading(false), true); // may not wait
+    pace.reset();
+  }
 });
