@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from explorer import metrics
 from explorer.backends import BACKENDS
+from explorer.cache.prefix import PrefixCache
 from explorer.cache.record import Reader
 from explorer.cache.watched import WatchedCache
 from explorer.config import RunConfig
@@ -82,7 +83,7 @@ def serve(
     InputError."""
     header, cold = prepare(model, config), None
     if source == "workload" and is_looking(model, config, len(header.prompt)):
-        cold = conditions(model, config), (yield from read_cold(model, config))
+        cold = conditions(model, config), (yield from read_once(model, config))
     trace = Trace(header)
     steps = noted(cache, model, header, generate(model, config, cache), title, source, cold)
     with closing(steps):
@@ -104,15 +105,26 @@ def is_looking(model: LoadedModel, config: RunConfig, num_tokens: int) -> bool:
         backend.close()
 
 
-def read_cold(model: LoadedModel, config: RunConfig) -> Generator[Step, None, float]:
-    """The passes over the prompt of one path that finds nothing; returns their seconds."""
+def read_once(
+    model: LoadedModel, config: RunConfig, prefix: PrefixCache | None = None
+) -> Generator[Step, None, float]:
+    """The passes over the prompt of one path, of one that finds nothing where there is no cache;
+    returns their seconds."""
     once = {"max_new_tokens": 1, "max_paths": 1, "num_samples": None}
     seconds = 0.0
-    with closing(generate(model, config.replace(**once, against_float32=False))) as steps:  # type: ignore[type-var]
+    with closing(generate(model, config.replace(**once, against_float32=False), prefix)) as steps:  # type: ignore[type-var]
         for step in steps:
             seconds += step.seconds
             yield step
     return seconds
+
+
+def read_first(model: LoadedModel, config: RunConfig) -> Generator[Step, None, None]:
+    """A process's first pass and its first hit: these take longer than they must, so nothing is
+    held against them."""
+    apart = PrefixCache()
+    for _ in range(2):
+        yield from read_once(model, config, apart)
 
 
 def play(
@@ -122,10 +134,9 @@ def play(
     base: RunConfig,
     source: str = "workload",
 ) -> Generator[Step, None, list[Trace]]:
-    """The workload's requests one after another, step by step; returns their traces. What is to
-    be timed does not begin with a process's first pass, which takes longer than it must."""
+    """The workload's requests one after another, step by step; returns their traces."""
     if source == "workload" and base.cache.prefix_use != "off":
-        yield from read_cold(model, workload.config(base, workload.prompt(0, ())))
+        yield from read_first(model, workload.config(base, workload.prompt(0, ())))
     said: list[str] = []
     traces = []
     for number, turn in enumerate(workload.turns):

@@ -74,15 +74,20 @@ def test_what_was_read_cold_stays_beside_the_blocks_the_least_of_it(llama: Loade
     assert found.cold_seconds == min(*read, first.prefill_seconds)
 
 
-def test_the_first_pass_of_a_process_is_no_cold_reading(
-    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_process_s_first_pass_and_first_hit_are_held_against_nothing(
+    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    cache = WatchedCache()
+    cache, hits = WatchedCache(), list[int]()
     run(llama, CONFIG, prefix=cache)
-    runs = slow_at(0, monkeypatch)
-    serving.played(llama, cache, own([PROMPT, PROMPT]), CONFIG)
-    assert runs == [False, False, True, False, True]
-    assert all(one.cold is not None and one.cold[1] < SLOW for one in cache.record.requests)
+    runs = slow_at(number, monkeypatch)
+    for step in serving.play(llama, cache, own([PROMPT, PROMPT]), CONFIG):
+        hits += [] if step.reused is None else [step.reused.hit_tokens]
+    assert runs == [True, True, False, True, False, True]
+    assert hits == [0, 48, 48, 48]
+    for one in cache.record.requests:
+        assert one.cold is not None and one.cold[1] < SLOW
+        assert one.reused is not None and one.reused.seconds < SLOW
 
 
 @pytest.mark.parametrize(
