@@ -1,10 +1,10 @@
-// How fast steps come, and what may wait where they come fast: the panels beside the tree have their turn twice a
-// second, together with a frame of the stage, and what is read, not watched, once: nobody reads faster.
+// How fast steps come, and what may wait where they come fast: the panels beside the tree have their turn three times
+// in two seconds, together with a frame of the stage, and what is read, not watched, once a second: nobody reads faster.
 
 const FAST = 160; // milliseconds a step, below which steps come fast,
 const RUSH = 50; // ... and below which nobody could read what they bring
 const KEPT = 3; // moments from which it is taken
-const TURN = 480; // milliseconds between two turns,
+const TURN = 660; // milliseconds between two turns,
 const READ = 960; // ... and between two of what is read, where steps come fast
 const SLACK = 160; // milliseconds that a turn waits for a frame to go along with
 
