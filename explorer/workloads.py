@@ -174,7 +174,7 @@ def _rag() -> Workload:
         capacity_blocks=28,
         caption="Shuffled, the same documents find {shuffled} tokens of each other; in one order "
         "the first request reads them and the next three find them: {hit:,} of {tokens:,} prompt "
-        "tokens in all. {evicted} blocks left, those of the shuffled prompts first.",
+        "tokens in all. {evicted} blocks were evicted, those of the shuffled prompts first.",
     )
 
 
@@ -209,7 +209,7 @@ def _agents() -> Workload:
         kept=sentences,
         capacity_blocks=8,
         caption="{hit:,} of {tokens:,} prompt tokens were found, with room for {capacity} blocks. "
-        "{evicted} left, always leaves: the trunk, which every prompt begins with, stays.",
+        "{evicted} were evicted, each a leaf: the trunk, which every prompt begins with, stays.",
     )
 
 

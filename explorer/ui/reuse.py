@@ -50,9 +50,9 @@ SHOW = """(view) => {
 }"""
 HINT = (
     "<p class='fs-hint'>The requests of a workload run one after another over the prefix cache "
-    "that <b>Explore</b> uses as well. Model and settings are the sidebar's, but for the replies "
-    "to prompts that are not your own: one greedy path. Each prompt is also read once without the "
-    "cache, to measure what it saves.</p>"
+    "that <b>Explore</b> uses as well. Model and settings are the sidebar's; a workload's replies "
+    "are one greedy path, those to prompts of your own as the sidebar says. Each prompt is also "
+    "read once without the cache, to measure what it saves.</p>"
 )
 
 
@@ -95,7 +95,7 @@ def build_prefix(shared: Shared) -> None:
         order = gr.Dropdown(
             [(ORDERED[name], name) for name in ORDERS],
             value="lru",
-            label="Leaves first",
+            label="Evict first",
             min_width=90,
             elem_id="fs-reuse-order",
         )

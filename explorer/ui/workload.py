@@ -91,7 +91,7 @@ def checked(shared: Shared, plan: Plan) -> Plan:
         shared.limits.check_prompts([turn.text for turn in plan.workload.turns])
         shared.limits.check(plan.base)
     if plan.order not in ORDERS:
-        raise InputError(f"Leaves first: choose {' or '.join(ORDERS)}, not {plan.order!r}.")
+        raise InputError(f"Evict first: choose {' or '.join(ORDERS)}, not {plan.order!r}.")
     if plan.base.cache.prefix_use == "off":
         raise InputError("prefix_use: off, so no run looks into the cache; choose on or read.")
     return plan
@@ -145,12 +145,19 @@ def warmed(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
 def loaded(
     shared: Shared, config: RunConfig, token: str | None
 ) -> Generator[str, None, LoadedModel]:
-    """The model of a run; a message where it has to be loaded first."""
+    """The model of a run; a message where it has to be loaded first. Raises InputError for one of
+    whose prompts nothing can be kept for another."""
     key = config.model, config.device, config.dtype
     if shared.models.peek(*key) is None:
         yield told({"status": f"Loading {config.model} …"}, token)
     model = shared.models.get(*key)
     shared.store.check(token)
+    if model.is_encoder_decoder:
+        raise InputError(
+            f"{model.info.name} reads a prompt with its encoder, all of it at once: its beginning "
+            "is of no use to another prompt. Choose a model without an encoder, or see Self and "
+            "cross."
+        )
     return model
 
 

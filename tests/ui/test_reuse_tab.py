@@ -135,6 +135,17 @@ def test_a_prompt_that_cannot_be_run_is_said_before_the_page_gives_up_what_it_sh
     assert shared.caches.of(LOCAL) is before
 
 
+def test_a_model_with_an_encoder_has_nothing_to_keep_for_another_prompt(
+    models: ModelCache, tiny: LoadedModel
+) -> None:
+    shared = page(models)
+    before = shared.caches.of(LOCAL)
+    for act in (workload.live, workload.warmed):
+        told = messages(shared, plan(["a b c"], model="tiny-seq2seq"), act)
+        assert "reads a prompt with its encoder" in told[-1]["alert"]
+    assert shared.caches.of(LOCAL) is before and not before.record.requests
+
+
 def test_runs_of_explore_are_requests_of_the_same_cache(
     models: ModelCache, tiny: LoadedModel
 ) -> None:
