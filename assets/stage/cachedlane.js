@@ -10,7 +10,7 @@ const FACTS = {
   length: ["text", "Tokens of the text at the cursor, the prompt among them"],
   rate: ["pace", "1 / the running median of the seconds that a step took, passes and the rest, over up to 15 steps"],
   time: ["time", "Seconds since its own start, the prompt's pass among them"],
-  kept: ["keeps", "Bytes of keys and values that are allocated at the cursor"],
+  kept: ["allocated", "Bytes that are allocated for keys and values at the cursor: those of the text, and room for more"],
 };
 
 export class Lane extends Growing {

@@ -1,6 +1,7 @@
 // How fast one greedy text was written with a cache and without, the longer it was. Pure functions of two logs.
 
 export const WINDOW = 15; // steps of a running median
+export const LASTING = 32; // steps that the cached one has to stay faster for a crossing to be clear
 const SHORTEST = 64; // tokens of the first row of a table that doubles from there
 
 /** The middle one of `values`; of an even number of them the mean of the two in the middle. */
@@ -52,11 +53,11 @@ export function speedups(cached, uncached) {
 
 /**
  * The length from which on the cached step was faster at every longer one, between two lengths on a straight line of
- * logarithms; null where it was faster at all of them, or slower at the last.
+ * logarithms; null where it was faster at all of them, or faster at fewer than `least` in the end.
  */
-export function crossing(points) {
+export function crossing(points, least = LASTING) {
   const last = points.findLastIndex(({ ratio }) => ratio < 1);
-  if (last < 0 || last === points.length - 1) return null;
+  if (last < 0 || points.length - 1 - last < Math.max(1, least)) return null;
   const [short, long] = [points[last], points[last + 1]];
   const share = -Math.log(short.ratio) / (Math.log(long.ratio) - Math.log(short.ratio));
   return Math.exp(Math.log(short.length) + share * (Math.log(long.length) - Math.log(short.length)));

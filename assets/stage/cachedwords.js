@@ -1,6 +1,6 @@
 // The race in words. Pure functions.
 
-import { crossing, sameText } from "./cachedpace.js";
+import { LASTING, crossing, sameText } from "./cachedpace.js";
 import { bytes, count, plural, seconds, visibleToken } from "./format.js";
 
 /** "9.3 ×"; "35 ×". */
@@ -21,6 +21,8 @@ export function crossingWords(points) {
   const end = `at ${plural(last.length, "token")} of text a step takes ${timesWords(last.ratio)} as long without it`;
   if (found !== null) return `The cached step is faster from about ${count(Math.round(found))} tokens on; ${end}.`;
   if (last.ratio < 1) return `The cached step is not faster yet at ${plural(last.length, "token")}, the longest text here; ${end}.`;
+  const slower = points.findLastIndex(({ ratio }) => ratio < 1);
+  if (slower >= 0) return `No clear crossing in this range: the cached step is faster for the last ${plural(points.length - 1 - slower, "step")} only, not for ${LASTING}; ${end}.`;
   return `The cached step is faster at every length here, from ${plural(first.length, "token")} on: no crossing in this range; ${end}.`;
 }
 

@@ -56,7 +56,7 @@ export function build() {
     parts.alert, parts.caption,
     el("div", { class: "fs-two-caches" },
       card("cross", "Cross-attention cache", "filled once by the encoder, read by all paths", parts.cross, parts.source,
-        el("div", { class: "fs-keys" }, swatch("cross", "stored; below, the darker the more a path looked there in this step"))),
+        el("div", { class: "fs-keys" }, swatch("cross", "stored; below, the stronger the colour, the more a path looked there in this step"))),
       card("self", "Self-attention cache", "grows with every token, forks with the paths", el("div", { class: "fs-row" }, parts.self, parts.poolTools),
         el("div", { class: "fs-canvas-box fs-two-pool" }, parts.pool, parts.noPool, parts.tip),
         el("div", { class: "fs-keys" }, swatch("private", "one path’s own"), swatch("shared-1", "shared by 2+"), swatch("shared-3", "8+ paths"), swatch("free", "free")),

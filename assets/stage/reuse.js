@@ -26,6 +26,13 @@ export function attach(host, examples) {
   const run = (name) => host.trigger("select", { preset: name, token: page.asked("reuse") });
   const since = async (id, seq) => JSON.parse(await host.server.record_since({ id, seq }));
   attachBoard("reuse", host, (element) => new ReuseBoard(element, { examples, run, since }));
+  document.addEventListener("click", letKeysGo);
+}
+
+/** A view that was chosen with a pointer leaves the keys to its board; a radio that the keyboard reached keeps its arrows. */
+function letKeysGo({ target, detail }) {
+  const views = detail > 0 && target.closest?.("#fs-reuse-views");
+  if (views) requestAnimationFrame(() => views.contains(document.activeElement) && document.activeElement.blur());
 }
 
 class ReuseBoard extends Board {

@@ -65,25 +65,34 @@ test("a pace that grew step by step is the one of the whole run, and the prompt'
 test("the crossing is where the cached step is faster for good", () => {
   const points = (...ratios) => ratios.map((ratio, at) => ({ length: 2 ** (at + 3), ratio }));
   const isNear = (found, wanted, words) => assert.ok(Math.abs(found - wanted) < 1e-9, words);
-  isNear(crossing(points(0.5, 2)), 8 * Math.sqrt(2), "half way on a straight line of logarithms");
-  isNear(crossing(points(2, 0.5, 0.25, 4)), 32 * Math.sqrt(2), "what was faster and then slower is not it");
-  assert.equal(crossing(points(1, 2, 3)), null, "as fast is not slower");
-  assert.equal(crossing(points(2, 3, 0.9)), null);
+  isNear(crossing(points(0.5, 2), 1), 8 * Math.sqrt(2), "half way on a straight line of logarithms");
+  isNear(crossing(points(2, 0.5, 0.25, 4), 1), 32 * Math.sqrt(2), "what was faster and then slower is not it");
+  assert.equal(crossing(points(1, 2, 3), 1), null, "as fast is not slower");
+  assert.equal(crossing(points(2, 3, 0.9), 1), null);
   assert.equal(crossing([]), null);
   const next = random(2);
   for (let round = 0; round < 200; round++) {
     const all = points(...Array.from({ length: 1 + (round % 6) }, () => 0.3 + next() * 2));
     const isGood = (length) => all.filter((one) => one.length >= length).every(({ ratio }) => ratio >= 1);
-    const found = crossing(all);
+    const found = crossing(all, 1);
     const from = all.findIndex(({ length }) => isGood(length)); // the first measured length from which on all are faster
     if (from <= 0) assert.equal(found, null);
     else assert.ok(found >= all[from - 1].length && found <= all[from].length);
   }
 });
 
+test("a crossing is clear once the cached step has been faster for 32 steps in a row", () => {
+  const points = (faster) => [2, 0.5, ...Array(faster).fill(2)].map((ratio, at) => ({ length: 100 + at, ratio }));
+  assert.equal(crossing(points(31)), null);
+  const found = crossing(points(32));
+  assert.ok(found > 101 && found < 102, "between the last slower length and the next");
+  assert.match(crossingWords(points(31)), /^No clear crossing in this range: the cached step is faster for the last 31 steps only, not for 32; at 132 tokens/);
+  assert.match(crossingWords(points(32)), /^The cached step is faster from about 101 tokens on; at 133 tokens/);
+});
+
 test("the crossing in words, and that there is none in this range", () => {
   const points = (...ratios) => ratios.map((ratio, at) => ({ length: 10 * (at + 1), ratio }));
-  assert.match(crossingWords(points(0.5, 2)), /^The cached step is faster from about 14 tokens on; at 20 tokens of text a step takes 2\.00 × as long without it\.$/);
+  assert.match(crossingWords(points(0.5, ...Array(32).fill(2))), /^The cached step is faster from about 14 tokens on; at 330 tokens of text a step takes 2\.00 × as long without it\.$/);
   assert.match(crossingWords(points(1.5, 2)), /at every length here, from 10 tokens on: no crossing in this range/);
   assert.match(crossingWords(points(1.5, 0.8)), /not faster yet at 20 tokens, the longest text here/);
   assert.equal(crossingWords([]), "");
