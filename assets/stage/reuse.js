@@ -13,7 +13,7 @@ import { parseRecord } from "./reuserecord.js";
 import { Prompt, Requests } from "./reuserequests.js";
 import { chainOf, isReached, stateAt, usersOf } from "./reusestate.js";
 import { BlockTable } from "./reusetable.js";
-import { figuresOf, noteOf, sentenceOf } from "./reusewords.js";
+import { countWords, figuresOf, noteOf, sentenceOf, titleOf } from "./reusewords.js";
 import { listenToTabs, markTab } from "./tabs.js";
 
 const PACE = 0.9; // moments a second
@@ -86,7 +86,11 @@ class ReuseBoard extends Board {
   }
 
   /** This page's cache is up to date: `token` where a request of this board is what it tells of, `done` at its end. */
-  #told({ token, done, status, now }) {
+  #told({ token, done, status, now, planned }) {
+    if (planned !== undefined && this.planned !== token) {
+      this.planned = token;
+      this.live.plan(planned);
+    }
     const isOn = token !== undefined && !done;
     const wasRunning = this.isRunning;
     if (this.record !== this.live) this.#put(this.live, { live: isOn });
@@ -97,12 +101,22 @@ class ReuseBoard extends Board {
       this.words.say(`Running request ${(now ?? this.live.requests.length - 1) + 1} …`);
     } else if (token !== undefined) {
       this.finish("done");
-      if (status) this.words.say(status);
+      const { kind, words } = this.live.moments.at(-1);
+      const isRun = kind === "end";
+      if (!isRun) this.words.stand("shared");
+      if (status || !isRun) this.words.say(status || words);
     } else if (!wasRunning) {
       this.words.restAt("shared");
       this.words.say(this.live.moments.at(-1).words);
     }
     if (!isOn && !wasRunning) this.player.seek(this.player.length - 1);
+  }
+
+  /** Nothing has changed where a word says why: what was asked for need not be a run. */
+  take(message) {
+    const isWaiting = this.words.isWaiting && !this.isRunning;
+    super.take(message);
+    if (message.alert && isWaiting && !this.words.isWaiting) this.words.say("What you saw before is still here.");
   }
 
   /** What came before a message could not be had: where that was the last one, the run has ended all the same. */
@@ -165,7 +179,6 @@ class ReuseBoard extends Board {
     for (const view of [this.forest, this.table, this.requests, this.prompt, this.history]) view.reset();
     const { caption } = record.start;
     this.parts.caption.textContent = caption;
-    this.parts.caption.hidden = !caption;
   }
 
   /** A record file of this computer, read in the browser. */
@@ -216,14 +229,15 @@ class ReuseBoard extends Board {
     if (!record) return;
     const state = stateAt(record, record.cursor);
     const scene = { record, state, colors, ...this.#focus(record, state) };
-    const title = record.start.title || EMPTY.title;
+    const title = titleOf(record) || EMPTY.title;
     say(parts.heading, title);
+    parts.caption.hidden = !parts.caption.textContent || title !== record.start.title;
     say(parts.note, noteOf(record, state.moment));
     this.#figures(state);
     if (this.view === "picture") this.forest.draw(scene);
     else this.table.draw(scene);
     const reached = record.requests.filter(({ n }) => isReached(record, n, state.cursor)).length;
-    say(parts.requestsNote, `${reached} of ${plural(record.requests.length, "request")} so far`);
+    say(parts.requestsNote, countWords(record, reached));
     this.requests.draw(scene);
     this.prompt.draw(scene);
     this.history.draw(scene);

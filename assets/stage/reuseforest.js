@@ -24,6 +24,8 @@ const PALE = 0.62; // share of the ground in the colour of what has been idle lo
 const LONGEST = 9; // characters of the numbers on a block
 const NUMBERED = 3; // blocks that leave next and are numbered
 const MOVING = 300; // blocks, beyond which they do not glide to their places
+const NEAR = 6; // pixels between a block and its tip
+const DOCK = 110; // of the player's, at the foot of the window
 const TICKS = 200; // of the scale, at most
 
 export class Forest {
@@ -37,8 +39,9 @@ export class Forest {
     this.space = el("div", { class: "fs-reuse-space", role: "tree", tabindex: 0, "aria-label": "Blocks of the prefix cache" }, this.lines);
     this.box = el("div", { class: "fs-reuse-forest" }, this.space);
     this.about = el("p", { class: "fs-reuse-about" });
+    this.tip = el("p", { class: "fs-reuse-tip", "aria-hidden": "true", hidden: true }); // what stands below has it in words
     this.rest = el("p", { class: "fs-fine", hidden: true });
-    host.append(this.box, this.rest, this.about);
+    host.append(this.box, this.rest, this.about, this.tip);
     this.size = keptSize(this.box);
     new ResizeObserver(() => actions.invalidate()).observe(this.box);
     const idOf = (event) => {
@@ -91,6 +94,7 @@ export class Forest {
     say(this.rest, this.layout.left ? `${count(shown.size)} of ${count(shown.size + this.layout.left)} blocks are drawn; the record that is saved has all of them.` : "");
     this.#choose(this.cells.has(at) ? at : null);
     this.#tell(at);
+    this.#tip(at);
   }
 
   /** Pixels of a token and of a row, and the scale above. */
@@ -129,10 +133,15 @@ export class Forest {
     cell.text.hidden = width < 26 || this.highs[place.row] < 26 || looks.includes("is-past");
     const turn = this.isBounded && held && !held.pins && held.turn !== null && held.turn < NUMBERED ? String(held.turn + 1) : "";
     say(cell.turn, turn);
-    cell.turn.hidden = !turn || width < 14;
+    cell.turn.hidden = !turn || width < 14 || (ends.length > 0 && this.#isTight(width, place.row));
     say(cell.ends, ends.length ? few(ends) : "");
     cell.ends.hidden = !ends.length;
     mark(cell.root, "aria-label", this.#label(id, held, users, cell.words));
+  }
+
+  /** Whether a cell has no room for a number above and one below. */
+  #isTight(width, row) {
+    return width < 40 && this.highs[row] < 30;
   }
 
   /** How a cell looks, where that is another way than before. */
@@ -247,8 +256,22 @@ export class Forest {
     const key = words ? `${words.text}\n${words.facts}` : "";
     if (key === this.told && this.about.childElementCount) return;
     this.told = key;
+    this.tip.replaceChildren(...(words ? [el("strong", { text: `“${words.text.trim()}”` }), el("span", { text: ` ${words.facts}` })] : []));
     this.about.replaceChildren(...(words ? [el("strong", { text: `“${words.text.trim()}”` }), el("span", { text: ` ${words.facts}` })]
-      : [el("span", { class: "fs-hint", text: "A row is a text, from left to right; what begins alike is one trunk. The small numbers are requests, at the end of theirs. Point at a block for all of it." })]));
+      : [el("span", { class: "fs-hint", text: "A row is a text; what begins alike is one trunk. Dark numbers: requests, where what is left of theirs ends. Light 1 2 3: leave next, in this order. Point at a block for all of it." })]));
+  }
+
+  /** The same words beside the block, within the window and over nothing that is pointed at. */
+  #tip(at) {
+    const cell = this.cells.get(at);
+    this.tip.hidden = !cell || !this.told;
+    if (this.tip.hidden) return;
+    const [own, host, box] = [cell.root, this.tip.offsetParent ?? this.box, this.box].map((one) => one.getBoundingClientRect());
+    const { width, height } = this.tip.getBoundingClientRect();
+    const left = Math.max(box.left, Math.min(own.left, box.right - width));
+    const isAbove = own.bottom + NEAR + height > window.innerHeight - DOCK && own.top - ABOVE - height > 0;
+    const top = isAbove ? own.top - ABOVE - height : own.bottom + NEAR;
+    Object.assign(this.tip.style, { left: `${left - host.left}px`, top: `${top - host.top}px` });
   }
 
   #key(event) {

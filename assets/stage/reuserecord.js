@@ -41,6 +41,9 @@ export class Record {
     this.times = []; // seconds since the record began, by moment
     this.starts = []; // tokens of the text before a block
     this.firsts = new Map(); // block -> the first moment at which it was new, or there
+    this.runs = 0; // workloads that this page has watched here
+    this.planned = 0; // requests that are asked for in all, as far as is known
+    this.cut = new Map(); // request -> "stopped" or "broken off"
     this.users = new Map(); // block -> requests whose prompt it is part of, in order
   }
 
@@ -61,8 +64,17 @@ export class Record {
     return true;
   }
 
-  /** Nothing more comes of it: a cache has no end of its own. */
-  breakOff() {}
+  /** A workload begins here: `planned` requests come after those that are known. */
+  plan(planned) {
+    this.runs += 1;
+    this.planned = this.requests.length + planned;
+  }
+
+  /** The run was stopped, or it failed: what is under way will not be whole. */
+  breakOff(how) {
+    const last = this.requests.at(-1);
+    if (last && !last.done) this.cut.set(last.n, how === "failed" ? "broken off" : "stopped");
+  }
 
   /** It as a file. */
   get file() {

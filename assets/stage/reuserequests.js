@@ -10,6 +10,8 @@ export const KEYS = [
   { keys: "↑ ↓", words: "the request above or below", where: "in the requests of Reuse" },
   { keys: "Enter", words: "go to where it looked into the cache", where: "in the requests of Reuse" },
 ];
+const TOOK = "Looking up, copying and computing the prompt; the reply is not in it";
+const COLD = "Took: reading the prompt, without the reply. Cold: the same prompt read without the cache, just before. Single readings of this machine.";
 const SOURCES = { warm: "warmed, nothing written", explore: "run in Explore" };
 
 export class Requests {
@@ -18,9 +20,9 @@ export class Requests {
     this.actions = actions;
     this.body = el("tbody");
     this.rows = [];
-    const head = ["Request", "Prompt", "Took"].map((name) => el("th", { scope: "col", text: name }));
+    const head = [["Request"], ["Prompt"], ["Took", TOOK]].map(([name, title = null]) => el("th", { scope: "col", text: name, title }));
     head[1].append(el("span", { class: "fs-reuse-key" }, el("i", { class: "is-hit" }), el("span", { text: "found" }), el("i", { class: "is-miss" }), el("span", { text: "computed" })));
-    host.append(el("table", { class: "fs-reuse-requests" }, el("thead", {}, el("tr", {}, ...head)), this.body));
+    host.append(el("table", { class: "fs-reuse-requests" }, el("thead", {}, el("tr", {}, ...head)), this.body), el("p", { class: "fs-fine", text: COLD }));
     const of = (event) => {
       const row = event.target.closest?.("[data-request]");
       return row ? Number(row.dataset.request) : null;
@@ -49,7 +51,8 @@ export class Requests {
     const row = this.rows[n] ?? this.#add(request);
     const progress = progressOf(this.record, n, cursor);
     const isNow = moment?.request === n;
-    const key = [progress, isNow, lit?.has(n), most, request.hit_tokens, request.miss_tokens, request.seconds, request.seconds_saved, request.done].join();
+    const cut = this.record.cut.get(n) ?? "";
+    const key = [cut, progress, isNow, lit?.has(n), most, request.hit_tokens, request.miss_tokens, request.seconds, request.seconds_saved, request.done].join();
     if (row.key === key) return;
     row.key = key;
     mark(row.root, "data-progress", progress);
@@ -64,18 +67,19 @@ export class Requests {
     const { own, saved } = isAhead ? { own: "", saved: "" } : timeWords(request, progress);
     say(row.own, own);
     say(row.saved, saved);
+    say(row.cut, isAhead || !cut ? "" : cut);
     row.saved.classList.toggle("is-saved", request.seconds_saved > 0);
-    row.time.title = request.reason || `Looking up, copying and computing this prompt${request.cold_tokens ? `; cold: what a run that found nothing takes for its first ${plural(request.cold_tokens, "token")}` : ""}`;
+    row.time.title = request.reason || `${TOOK}${request.cold_tokens ? `; cold: ${plural(request.cold_tokens, "token")} read without the cache` : ""}`;
   }
 
   #add({ n, title, source }) {
     const row = {
       open: el("button", { type: "button", class: "fs-reuse-open-request", tabindex: n ? -1 : 0, title: `Go to where request ${n + 1} looked` }, el("b", { text: String(n + 1) }), el("span", { text: title })),
       hit: el("i", { class: "is-hit" }), miss: el("i", { class: "is-miss" }), found: el("small", { "data-fact": "found" }),
-      own: el("span"), saved: el("small"), key: "",
+      own: el("span"), saved: el("small"), cut: el("small", { class: "is-cut", "data-fact": "cut" }), key: "",
     };
     row.time = el("td", { class: "fs-reuse-time" }, row.own, row.saved);
-    row.root = el("tr", { "data-request": n }, el("td", {}, row.open, Object.hasOwn(SOURCES, source) ? el("small", { text: SOURCES[source] }) : ""),
+    row.root = el("tr", { "data-request": n }, el("td", {}, row.open, Object.hasOwn(SOURCES, source) ? el("small", { text: SOURCES[source] }) : "", row.cut),
       el("td", {}, el("div", { class: "fs-reuse-bar", "aria-hidden": "true" }, row.hit, row.miss), row.found), row.time);
     this.rows[n] = row;
     this.body.append(row.root);

@@ -4,6 +4,7 @@ import { bytes, count, plural, seconds, visibleToken } from "./format.js";
 import { usersOf } from "./reusestate.js";
 
 const ORDERS = { lru: "least recently used leaves first", fifo: "oldest leaves first" };
+const OWN_ACTS = new Set(["clear", "warm", "load"]); // what somebody does with the cache of a page
 const NTH = ["first", "second", "third"];
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
@@ -40,11 +41,14 @@ export function figuresOf({ moment }) {
     ["blocks", "blocks", typeof most === "number" ? `${count(stats.blocks)} of ${count(most)}` : count(stats.blocks), "In the cache now, and how many it may hold"],
     ["nbytes", "bytes", typeof room === "number" && typeof most !== "number" ? `${bytes(stats.nbytes)} of ${bytes(room)}` : bytes(stats.nbytes), "Keys and values in the cache now, and how many bytes it may hold"],
     ["hit_rate", "tokens found", stats.queries ? `${percent(stats.hit_rate)} (${count(stats.hits)} of ${count(stats.queries)})` : "none asked for", "Prompt tokens that were found, of all that were looked for since the cache was made"],
-    ["seconds_saved", "saved", `${stats.seconds_saved < 0 ? "−" : ""}${seconds(Math.abs(stats.seconds_saved))}`, "Seconds by which prompts took less than those that found nothing, measured on this machine"],
+    ["seconds_saved", "in all", savedWords(stats.seconds_saved), "Seconds by which prompts took less, or longer, than read without the cache: single readings of this machine"],
     ["evicted_blocks", "evicted", count(stats.evicted_blocks), "Blocks that left to make room"],
     ["block_lifetime_seconds", "median lifetime", typeof lifetime === "number" ? seconds(lifetime) : "none left yet", "Of the evicted blocks, from their making to their eviction"],
   ];
 }
+
+/** "0.22 s saved", "14 ms lost". */
+export const savedWords = (saved) => `${seconds(Math.abs(saved))} ${saved < 0 ? "lost" : "saved"}`;
 
 /** Seconds of a request beside those without the cache, in words. */
 export function timeWords({ seconds: own, cold_seconds: cold, seconds_saved: saved, hit_tokens: hit }, progress) {
@@ -53,12 +57,29 @@ export function timeWords({ seconds: own, cold_seconds: cold, seconds_saved: sav
   if (!hit) return { own: took, saved: "nothing found" };
   if (typeof saved !== "number") return { own: took, saved: "not timed cold" };
   const was = typeof cold === "number" ? `, cold ${seconds(cold)}` : "";
-  return { own: `${took}${was}`, saved: saved >= 0 ? `${seconds(saved)} saved` : `${seconds(-saved)} lost` };
+  return { own: `${took}${was}`, saved: savedWords(saved) };
+}
+
+/** What is shown: a record by its title, this page's cache by its own once more than one run has been there. */
+export function titleOf({ id, start, runs, requests, moments }) {
+  const isOne = start.title && runs < 2 && !moments.some(({ kind }) => OWN_ACTS.has(kind)) && !requests.some(({ source }) => source === "explore");
+  if (!id || isOne) return start.title || "";
+  return `The cache of this page: ${requests.length ? plural(requests.length, "request") : "no request yet"}`;
+}
+
+/** How many requests there have been, of those that were asked for. `reached`: up to the cursor. */
+export function countWords({ requests, planned, cut }, reached) {
+  const ended = [...cut.keys()].filter((n) => n < reached);
+  const all = Math.max(planned, requests.length);
+  const rest = ended.length ? `, ${ended.length === 1 ? "one" : count(ended.length)} ${cut.get(ended[0])}` : " so far";
+  return `${count(reached - ended.length)} of ${plural(all, "request")}${rest}`;
 }
 
 /** What a request did, one sentence, where the record has none. */
 export function sentenceOf(record, { moment, request, gone }) {
   if (!moment) return "Nothing is cached yet.";
+  const cut = request && moment.kind === "end" ? record.cut?.get(request.n) : null;
+  if (cut) return `Request ${count(request.n + 1)} was ${cut}; it holds nothing any more.`;
   if (moment.words) return moment.words;
   if (!request) return `${moment.kind}: ${plural(moment.stats.blocks, "block")} in the cache.`;
   const left = gone.length ? `; ${plural(gone.length, "block")} left to make room` : "";

@@ -127,7 +127,8 @@ def live(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
         teller = Teller.from_now(cache)
         rebound(cache, plan.capacity_blocks, plan.order)
     steps = serving.play(model, cache, plan.workload, plan.base)
-    yield from telling(shared, cache, steps, teller, token, {"preset": plan.preset})
+    more = {"preset": plan.preset, "planned": len(plan.workload.turns)}
+    yield from telling(shared, cache, steps, teller, token, more)
 
 
 def warmed(shared: Shared, plan: Plan, token: str | None) -> Iterator[str]:
