@@ -13,8 +13,8 @@ export const KEYS = [
   { keys: "↑ ↓", words: "the block above or below", where: "in the blocks of Reuse" },
   { keys: "Enter", words: "keep the block in focus", where: "in the blocks of Reuse" },
 ];
-const HEIGHTS = [[6, 56], [9, 43], [16, 30], [Infinity, 22]]; // up to so many rows with blocks: pixels of one
-const TAILS = [[6, 41], [12, 29], [Infinity, 22]]; // the same of rows without
+const HEIGHTS = [[4, 56], [9, 43], [16, 30], [Infinity, 22]]; // up to so many rows with blocks: pixels of one
+const TAILS = [[6, 29], [12, 27], [Infinity, 22]]; // the same of rows without
 const LEAST = 4.2; // pixels of a token, below which the picture scrolls,
 const MOST = 11; // ... and above which it does not fill its card
 const GAP = 5; // pixels on either side of a block
@@ -41,7 +41,8 @@ export class Forest {
     this.about = el("p", { class: "fs-reuse-about" });
     this.tip = el("p", { class: "fs-reuse-tip", "aria-hidden": "true", hidden: true }); // what stands below has it in words
     this.rest = el("p", { class: "fs-fine", hidden: true });
-    host.append(this.box, this.rest, this.about, this.tip);
+    this.aside = el("p", { class: "fs-fine fs-reuse-aside", text: "The picture goes on to the right: scroll it sideways.", hidden: true });
+    host.append(this.aside, this.box, this.rest, this.about, this.tip);
     this.size = keptSize(this.box);
     new ResizeObserver(() => actions.invalidate()).observe(this.box);
     const idOf = (event) => {
@@ -74,10 +75,10 @@ export class Forest {
     const known = tailsOf(record);
     this.layout = layoutOf(record, state, known);
     const tails = tailsAt(record, state, known).filter(([{ key }]) => this.layout.at.has(key));
-    this.#scale();
     const ends = endsAt(record, state, new Set(tails.flatMap(([, requests]) => requests)));
     const shown = new Set([...state.held.keys(), ...state.gone, ...state.pending, ...pastOf(record, state)].filter((id) => this.layout.at.has(id)));
     const keys = new Set([...shown, ...tails.map(([{ key }]) => key)]);
+    this.#scale(new Set([...keys].map((key) => this.layout.at.get(key).row)));
     for (const [key, cell] of this.cells) {
       if (keys.has(key)) continue;
       cell.root.remove();
@@ -97,8 +98,8 @@ export class Forest {
     this.#tip(at);
   }
 
-  /** Pixels of a token and of a row, and the scale above. */
-  #scale() {
+  /** Pixels of a token and of a row, and the scale above. `used`: rows with something in them; the others take none yet. */
+  #scale(used) {
     const { at, rows, tokens } = this.layout;
     const withBlocks = new Set([...at].filter(([key]) => typeof key === "number").map(([, { row }]) => row));
     const [, high] = HEIGHTS.find(([most]) => withBlocks.size <= most);
@@ -106,9 +107,13 @@ export class Forest {
     this.each = Math.max(LEAST, Math.min(MOST, (this.size.width - 2) / Math.max(1, tokens)));
     this.highs = Array.from({ length: Math.max(1, rows) }, (_, row) => (withBlocks.has(row) ? high : Math.min(low, high)));
     this.tops = [];
-    const end = this.highs.reduce((top, own) => this.tops.push(top) && top + own, TOP);
+    this.highs.reduce((top, own, row) => this.tops.push(top) && top + (used.has(row) ? own : 0), TOP);
+    const end = this.highs.reduce((top, own) => top + own, TOP); // of all rows: what stands below stays there
     this.space.style.width = `${Math.ceil(this.each * tokens)}px`;
     this.space.style.height = `${end}px`;
+    const isWide = this.each * tokens > this.size.width + 2;
+    this.aside.hidden = !isWide;
+    this.box.classList.toggle("is-wide", isWide);
   }
 
   #cell(id, { colors, lit, at, ends }) {

@@ -28,6 +28,7 @@ export function build() {
     status: el("p", { class: "fs-evict-status", role: "status" }),
     live: button("fs-reuse-live", "This page's cache", "What runs of this page, here and in Explore, have left in the cache"),
     open: button("fs-reuse-open", "Open a file…", "A record that was saved here or by the command line; it stays on this computer"),
+    setUp: button("fs-reuse-set-up", "Run it yourself", "Show or hide the settings of a workload, its buttons and the cache's"),
     save: button("fs-reuse-save-file", "Save the record", "The moments that are shown, as a file that opens here again"),
     file: el("input", { type: "file", accept: ".json", hidden: true, class: "fs-reuse-file" }),
     figures: el("dl", { class: "fs-reuse-figures" }),
@@ -46,6 +47,8 @@ export function build() {
     modes: {},
   };
   parts.live.hidden = parts.save.hidden = true;
+  parts.setUp.setAttribute("aria-expanded", "false");
+  parts.setUp.addEventListener("click", () => parts.setUp.setAttribute("aria-expanded", String(parts.setUp.closest("#fs-reuse-prefix").classList.toggle("is-open"))));
   parts.open.addEventListener("click", () => parts.file.click());
   parts.empty = el("div", { class: "fs-card fs-reuse-empty" }, el("h3", { text: "Nothing is cached yet" }),
     el("p", { text: "Watch one of the examples above, run one, or run any prompt in Explore: what it leaves in the cache is shown here." }));
@@ -57,7 +60,7 @@ export function build() {
   parts.root = el("div", { class: "fs-stage fs-reuse is-empty", "data-state": "empty" },
     parts.shelf,
     el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note),
-      el("div", { class: "fs-evict-tools" }, parts.status, parts.live, parts.save, parts.open, parts.file)),
+      el("div", { class: "fs-evict-tools" }, parts.status, parts.setUp, parts.live, parts.save, parts.open, parts.file)),
     parts.alert, parts.caption, parts.empty,
     el("section", { class: "fs-card fs-reuse-card is-blocks", "aria-label": "Blocks of the prefix cache" },
       el("header", {}, parts.tabs, parts.figures), parts.forest, parts.table, unfold, legend),

@@ -49,10 +49,11 @@ SHOW = """(view) => {
   window.dispatchEvent(new Event("resize"));
 }"""
 HINT = (
-    "<p class='fs-hint'>The requests of a workload run one after another over the prefix cache "
+    "<details class='fs-hint'><summary>How it runs</summary>"
+    "<p>The requests of a workload run one after another over the prefix cache "
     "that <b>Explore</b> uses as well. Model and settings are the sidebar's; a workload's replies "
     "are one greedy path, those to prompts of your own as the sidebar says. Each prompt is also "
-    "read once without the cache, to measure what it saves.</p>"
+    "read once without the cache, to measure what it saves.</p></details>"
 )
 
 
