@@ -43,7 +43,7 @@ export class Record {
     this.firsts = new Map(); // block -> the first moment at which it was new, or there
     this.runs = 0; // workloads that this page has watched here
     this.planned = 0; // requests that are asked for in all, as far as is known
-    this.cut = new Map(); // request -> "stopped" or "broken off"
+    this.cut = new Set(); // requests that were stopped, or broke off: they ended without a digest of what they wrote
     this.users = new Map(); // block -> requests whose prompt it is part of, in order
   }
 
@@ -70,11 +70,8 @@ export class Record {
     this.planned = this.requests.length + planned;
   }
 
-  /** The run was stopped, or it failed: what is under way will not be whole. */
-  breakOff(how) {
-    const last = this.requests.at(-1);
-    if (last && !last.done) this.cut.set(last.n, how === "failed" ? "broken off" : "stopped");
-  }
+  /** Nothing more comes of it: a cache has no end of its own. */
+  breakOff() {}
 
   /** It as a file. */
   get file() {
@@ -104,6 +101,7 @@ export class Record {
     const before = this.requests[n];
     if (before?.done && !request.done) return;
     this.requests[n] = request;
+    if (request.done && request.tree_digest === null && request.source !== "warm") this.cut.add(n);
     const [old, own] = [new Set(before?.ids), new Set(request.ids)];
     for (const id of old) if (!own.has(id)) this.users.set(id, this.users.get(id).filter((one) => one !== n));
     for (const id of own) if (!old.has(id)) insert(this.#usersOf(id), n);

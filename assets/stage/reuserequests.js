@@ -11,7 +11,7 @@ export const KEYS = [
   { keys: "Enter", words: "go to where it looked into the cache", where: "in the requests of Reuse" },
 ];
 const TOOK = "Looking up, copying and computing the prompt; the reply is not in it";
-const COLD = "Took: reading the prompt, without the reply. Cold: the same prompt read without the cache, just before. Single readings of this machine.";
+const COLD = "Took: reading the prompt, without the reply. Cold: the same prompt read without the cache, in a workload just before. Single readings of this machine.";
 const SOURCES = { warm: "warmed, nothing written", explore: "run in Explore" };
 
 export class Requests {
@@ -51,7 +51,7 @@ export class Requests {
     const row = this.rows[n] ?? this.#add(request);
     const progress = progressOf(this.record, n, cursor);
     const isNow = moment?.request === n;
-    const cut = this.record.cut.get(n) ?? "";
+    const cut = progress === "ended" && this.record.cut.has(n) ? "stopped" : "";
     const key = [cut, progress, isNow, lit?.has(n), most, request.hit_tokens, request.miss_tokens, request.seconds, request.seconds_saved, request.done].join();
     if (row.key === key) return;
     row.key = key;
@@ -67,7 +67,7 @@ export class Requests {
     const { own, saved } = isAhead ? { own: "", saved: "" } : timeWords(request, progress);
     say(row.own, own);
     say(row.saved, saved);
-    say(row.cut, isAhead || !cut ? "" : cut);
+    say(row.cut, cut);
     row.saved.classList.toggle("is-saved", request.seconds_saved > 0);
     row.time.title = request.reason || `${TOOK}${request.cold_tokens ? `; cold: ${plural(request.cold_tokens, "token")} read without the cache` : ""}`;
   }

@@ -69,17 +69,16 @@ export function titleOf({ id, start, runs, requests, moments }) {
 
 /** How many requests there have been, of those that were asked for. `reached`: up to the cursor. */
 export function countWords({ requests, planned, cut }, reached) {
-  const ended = [...cut.keys()].filter((n) => n < reached);
+  const ended = [...cut].filter((n) => n < reached);
   const all = Math.max(planned, requests.length);
-  const rest = ended.length ? `, ${ended.length === 1 ? "one" : count(ended.length)} ${cut.get(ended[0])}` : " so far";
+  const rest = ended.length ? `, ${ended.length === 1 ? "one" : count(ended.length)} stopped` : " so far";
   return `${count(reached - ended.length)} of ${plural(all, "request")}${rest}`;
 }
 
 /** What a request did, one sentence, where the record has none. */
 export function sentenceOf(record, { moment, request, gone }) {
   if (!moment) return "Nothing is cached yet.";
-  const cut = request && moment.kind === "end" ? record.cut?.get(request.n) : null;
-  if (cut) return `Request ${count(request.n + 1)} was ${cut}; it holds nothing any more.`;
+  if (request && moment.kind === "end" && record.cut?.has(request.n)) return `Request ${count(request.n + 1)} was stopped; it holds nothing any more.`;
   if (moment.words) return moment.words;
   if (!request) return `${moment.kind}: ${plural(moment.stats.blocks, "block")} in the cache.`;
   const left = gone.length ? `; ${plural(gone.length, "block")} left to make room` : "";

@@ -77,7 +77,9 @@ def test_warming_saving_resizing_and_clearing_are_shown_at_once(tab: Page, tmp_p
     tab.wait_for_function(f"({last})()?.capacity_blocks === 28")
     tab.locator("#fs-reuse-warm").click()
     tab.wait_for_function(f"({last})()?.kind === 'warm'")
-    tab.wait_for_function(WHOLE)
+    tab.wait_for_function("() => !window.forkscope.stages.reuse.isRunning")
+    expect(tab.locator(".fs-reuse .fs-badge")).to_have_text("this page's cache")
+    expect(tab.locator(".fs-reuse .fs-title")).to_contain_text("The cache of this page: ")
     held = len(board(tab, "return board.record.moments.at(-1).held"))
     assert held > 8
     frames(tab)

@@ -4,7 +4,7 @@ import test from "node:test";
 
 import { Record, parseRecord } from "../../assets/stage/reuserecord.js";
 import { chainOf, endsAt, historyOf, layoutOf, pastOf, progressOf, stateAt, tailsAt, tailsOf, usersOf } from "../../assets/stage/reusestate.js";
-import { blockWords, figuresOf, noteOf, numbers, readable, sentenceOf, timeWords, turnWords } from "../../assets/stage/reusewords.js";
+import { blockWords, countWords, figuresOf, noteOf, numbers, readable, sentenceOf, timeWords, titleOf, turnWords } from "../../assets/stage/reusewords.js";
 import { numbers as random } from "./random.mjs";
 import { record as made, moment, request } from "./reusing.mjs";
 
@@ -180,4 +180,27 @@ test("a file that is none, or is damaged, is refused in one sentence that says w
   refused((value) => (value.moments[2].held[0] = [0, 1]), "is damaged: moments[2].held[0] is not [block, pins, turn, seconds when it was made, seconds when it was used].");
   refused((value) => (value.moments[1].request = 99), "is damaged: moments[1].request is not there.");
   refused((value) => (value.moments = []), "is damaged: moments is empty.");
+});
+
+test("what is shown is called by its title, this page's cache by its own once somebody did more there", () => {
+  const live = (more = {}) => Object.assign(new Record({ title: "A chat" }, "id"), { runs: 1, requests: [{ source: "workload" }] }, more);
+  assert.equal(titleOf(live()), "A chat");
+  assert.equal(titleOf(Object.assign(live({ runs: 2 }), { id: null })), "A chat", "a file is what it says");
+  assert.equal(titleOf(live({ runs: 2 })), "The cache of this page: 1 request");
+  for (const kind of ["clear", "warm", "load"]) assert.equal(titleOf(live({ moments: [{ kind }] })), "The cache of this page: 1 request");
+  assert.equal(titleOf(live({ requests: [{ source: "explore" }, {}] })), "The cache of this page: 2 requests");
+  assert.equal(titleOf(live({ start: { title: "" }, requests: [] })), "The cache of this page: no request yet");
+});
+
+test("a request that ended without a digest was stopped, one that was warmed or is under way was not", () => {
+  const request = (n, more) => ({ n, ids: [], parts: [], done: true, tree_digest: "d", source: "workload", ...more });
+  const record = new Record({}, "id");
+  record.plan(6);
+  record.apply({ seq: 0, requests: [request(0), request(1, { tree_digest: null, source: "warm" }), request(2, { tree_digest: null, done: false })] });
+  assert.deepEqual([...record.cut], []);
+  assert.equal(countWords(record, 3), "3 of 6 requests so far");
+  record.apply({ seq: 0, requests: [request(2, { tree_digest: null })] });
+  assert.deepEqual([...record.cut], [2]);
+  assert.equal(countWords(record, 3), "2 of 6 requests, one stopped");
+  assert.equal(sentenceOf(record, { moment: { kind: "end", words: "Request 3 is done." }, request: record.requests[2], gone: [] }), "Request 3 was stopped; it holds nothing any more.");
 });
