@@ -54,6 +54,13 @@ def test_an_example_plays_at_once_without_a_run_and_by_keys_alone(
     frames(page)
     expect(page.locator(".fs-reuse-block.is-at")).to_have_attribute("data-block", "1")
     expect(page.locator(".fs-reuse-about")).to_contain_text(f"key {record['blocks'][1]['key']}")
+    expect(page.locator(".fs-reuse-tip")).to_contain_text(f"key {record['blocks'][1]['key']}")
+    tip, block = (
+        page.locator(f".fs-reuse-{name}").bounding_box() for name in ("tip", "block.is-at")
+    )
+    assert tip and block
+    below = tip["y"] - block["y"] - block["height"]
+    assert 0 <= below < 12 or 0 <= block["y"] - tip["y"] - tip["height"] < 16
     assert len(app.ended_runs()) == runs
 
 

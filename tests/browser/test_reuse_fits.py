@@ -115,10 +115,14 @@ def test_it_fits_from_a_phone_to_a_desk_in_both_themes_and_holds_still_when_aske
               && one.offsetLeft + one.offsetWidth <= one.parentElement.scrollWidth)"""
         )
         assert inside, width
+        expect(page.locator(".fs-reuse-set-up")).to_be_visible(visible=width <= 1024)
+        expect(page.locator("#fs-reuse-run")).to_be_visible(visible=width > 1024)
         is_narrow = width == 390
         unfold, legend = page.locator(".fs-reuse-unfold"), page.locator(".fs-reuse-legend")
         expect(unfold).to_be_visible(visible=is_narrow)
         expect(legend).to_be_visible(visible=not is_narrow)
+    page.locator(".fs-reuse-set-up").click()
+    expect(page.locator("#fs-reuse-run")).to_be_visible()
     unfold.click()
     expect(unfold).to_have_attribute("aria-expanded", "true")
     expect(legend).to_be_visible()
