@@ -157,6 +157,8 @@ class Bench:
                 os.fsync(file.fileno())
             return perf_counter() - began
 
+        save()  # where a disk has never written, the first file takes longer than those after it
+        plain()
         return self._disk_case(name, alternate(save, plain, self.conditions.num_repeats), len(data))
 
     def loaded(self, name: str, folder: Path) -> dict[str, Any]:
