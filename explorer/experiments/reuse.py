@@ -33,7 +33,8 @@ LOOKUP_GOAL = Goal("<=", 0.02)
 DISK_GOAL = Goal(">=", 1)
 FAST = 0.5e9  # bytes a second: as fast as a disk need be
 OWN = 0.9  # of the disk's own speed, where that is less
-NUM_CASES = 6
+NUM_CASES = 7
+STEPS = 3  # of decoding, after a prompt
 NUM_PROMPTS = 4  # on disk: what is written is large enough to be timed
 COLD = "a cold prefill"
 
@@ -48,6 +49,7 @@ def case_names(conditions: Conditions) -> list[str]:
         f"first token in a fresh process, mapped from disk, {prompt}",
         "prefix cache saved",
         "prefix cache loaded, every block read",
+        f"a step without a cache, {conditions.long_prompt // 2:,} tokens of text",
     ]
 
 
@@ -58,9 +60,7 @@ def measure(
     names = iter(case_names(conditions))
     bench = Bench(conditions, device, dtype)
     with tempfile.TemporaryDirectory() as folder:
-        for done, part in enumerate(
-            (bench.hit, bench.fill, bench.lookup, bench.mapped, bench.saved, bench.loaded)
-        ):
+        for done, part in enumerate(bench.parts):
             show(done, NUM_CASES, "prefix cache")
             yield part(next(names), Path(folder))
     show(NUM_CASES, NUM_CASES, "prefix cache")
@@ -76,6 +76,10 @@ class Bench:
         self.cache = PrefixCache(capacity_nbytes=None)
         self.cold()
         self.into(self.cache)
+        self.parts = (
+            *(self.hit, self.fill, self.lookup, self.mapped, self.saved, self.loaded),
+            self.uncached,
+        )
 
     def cold(self) -> float:
         """Seconds to the first token without a prefix cache."""
@@ -182,6 +186,27 @@ class Bench:
             return perf_counter() - began
 
         return self._disk_case(name, alternate(load, plain, self.conditions.num_repeats), nbytes)
+
+    def uncached(self, name: str, folder: Path) -> dict[str, Any]:
+        """Decoding over all keys and values so far, against reading the whole text at every step:
+        the mean of the first steps after the prompt."""
+
+        def steps(backend: str) -> float:
+            limits = {"max_new_tokens": STEPS + 1, "max_paths": 1}
+            trace = run(self.model, self.config.replace(backend=backend, **limits))
+            spent = [step.seconds for step in trace if step.phase == "decode"]
+            return sum(spent) / len(spent)
+
+        seconds = alternate(
+            lambda: steps("recompute"), lambda: steps("cow"), self.conditions.num_repeats
+        )
+        return case(
+            name,
+            seconds=seconds[0],
+            ratio_to="a step over the pool",
+            ratio_to_seconds=seconds[1],
+            is_quick=self.conditions.is_quick,
+        )
 
     def _large(self) -> PrefixCache:
         cache, ids = PrefixCache(capacity_nbytes=None), self.config.prompt_ids or ()
