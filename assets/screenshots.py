@@ -321,7 +321,7 @@ SHOTS: dict[str, Callable[[Stand], None]] = {
     "evict-beside": evict("eight", 24, '[data-panel="e"] .fs-beside'),
     "evict-finished": evict_finished,
     "evict-failed": evict_failed,
-    "reuse-prefix": reuse("Prefix cache", "reuse", "rag", 20),
+    "reuse-prefix": reuse("Prefix cache", "reuse", "rag", 19),
     "reuse-cached": reuse("Cached against uncached", "cached", "long", 30),
     "reuse-cross": reuse("Self and cross", "cross", "rephrase", 6),
     "experiments": experiments,
