@@ -55,7 +55,13 @@ def test_recorded_runs_are_read_as_their_lines_say_and_take_less(path: Path) -> 
 
 @pytest.mark.skipif(NODE is None, reason="needs node")
 @settings(max_examples=5, deadline=None)
-@given(st.lists(st.tuples(st.lists(decisions), st.lists(nodes)), min_size=10))
+@given(
+    st.lists(
+        st.tuples(st.lists(decisions, max_size=2), st.lists(nodes, max_size=2)),
+        min_size=4,
+        max_size=6,
+    )
+)
 def test_the_page_reads_it_so_too(parts: list[tuple[list[Decision], list[Node]]]) -> None:
     steps = [
         replace(make_step(0), decisions=tuple(made), nodes=tuple(grown)) for made, grown in parts
