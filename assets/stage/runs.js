@@ -96,8 +96,14 @@ class Runs {
     if (entry === this.history.current) return true;
     const { log, title, note, badge, details, cursor } = entry;
     this.stage.load(log, { title, note, badge, details, cursor: Math.max(0, cursor) });
-    this.trigger("select", { config: log.header.config });
+    this.#fill(log.header.config, { config: log.header.config });
     return true;
+  }
+
+  /** The settings of a run into the form: the prompt at once, so that nothing typed after it is lost, the others when the server answers. */
+  #fill(config, asked) {
+    window.forkscope.filling = config?.prompt;
+    this.trigger("select", asked);
   }
 
   /** Side by side in the Compare tab. */
@@ -127,7 +133,7 @@ class Runs {
     card.addEventListener("click", () => {
       showTab("Explore");
       this.play(at);
-      this.trigger("select", { name: entry.name });
+      this.#fill(entry.config, { name: entry.name });
     });
     return card;
   }

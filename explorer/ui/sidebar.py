@@ -29,6 +29,8 @@ TURN = """(...values) => {
   window.forkscopeLooks = (window.forkscopeLooks ?? 0) + 1;
   return [...values.slice(0, -1), window.forkscopeLooks];
 }"""
+# The page puts a run's prompt in by itself: a server's answer may come after the next typed word.
+PROMPT = "(prompt) => window.forkscope.filling ?? prompt"
 
 
 def recorded_runs(trace: str | None = None) -> list[dict[str, Any]]:
@@ -164,6 +166,8 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
     assert parts is not None and shared.backends is not None and shared.tabs is not None
     assert shared.variants is not None and shared.budget is not None
     first, own = first_config(entries), {entry["name"]: config_of(entry) for entry in entries}
+    prompt = form.inputs["prompt"]
+    settings = [one for name, one in form.inputs.items() if name != "prompt"]
     chosen = [*form.components, shared.backends, shared.variants, shared.budget, shared.tabs]
 
     def follow(*values: Any) -> tuple[str, str]:
@@ -191,7 +195,10 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
     def fill(event: gr.EventData) -> list[Any]:
         data = event._data
         config = own.get(data.get("name")) or config_of(data)
-        return form.fill(config) if config else [gr.skip() for _ in form.components]
+        if config is None:
+            return [gr.skip() for _ in settings]
+        filled = zip(form.inputs, form.fill(config), strict=True)
+        return [value for name, value in filled if name != "prompt"]
 
     def depend(*deciding: Any) -> list[Any]:
         states = zip(applies.FIELDS, form.standing(*deciding), strict=True)
@@ -202,7 +209,8 @@ def start(page: gr.Blocks, shared: Shared, entries: list[dict[str, Any]]) -> Non
             shared.models.warm(first.model, first.device, first.dtype)
 
     parts.presets.select(choose, None, chosen, **QUIET)
-    parts.cards.select(fill, None, form.components, **QUIET)
+    parts.cards.select(None, prompt, prompt, js=PROMPT, **QUIET)
+    parts.cards.select(fill, None, settings, **QUIET)
     gr.on(
         [component.change for component in (*form.components, shared.backends)],
         follow,

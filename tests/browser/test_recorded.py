@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.browser.conftest import MOVING, App, Watch, open_page
 from tests.browser.steps import frames, pause, stage
@@ -60,6 +60,22 @@ def test_a_card_fills_the_form_with_the_runs_own_settings(page: Page) -> None:
     paths = stage(page, "return stage.log.header.config.branching.max_paths")
     page.get_by_text("Branching", exact=True).click()
     expect(page.locator("#fs-max_paths input")).to_have_value(str(paths))
+
+
+def test_what_is_typed_after_a_card_is_kept_when_the_server_answers_late(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/run/predict*", lambda route: held.append(route))
+    prompt, paths = page.locator("#fs-prompt textarea"), page.locator("#fs-max_paths input")
+    page.locator(".fs-run[data-run=dice]").click()
+    expect(prompt).to_have_value("Mia rolled the die and got")  # the page's own doing
+    prompt.fill("The dragon")
+    page.get_by_text("Branching", exact=True).click()
+    expect(paths).to_have_value("8")
+    while held:
+        held.pop(0).continue_()
+    page.unroute("**/run/predict*")
+    expect(paths).to_have_value("18")
+    expect(prompt).to_have_value("The dragon")
 
 
 def test_what_is_drawn_at_a_cursor_does_not_depend_on_how_it_was_reached(page: Page) -> None:
