@@ -21,6 +21,19 @@ export function svg(tag, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/**
+ * A root inside `host` where only the rules of `sheet` count, a file beside this one: on thousands of shapes the page's
+ * would all be tried. What is inherited still is. Nothing in it is seen before the sheet has come.
+ */
+export function ownStyles(host, sheet) {
+  const root = host.attachShadow({ mode: "open" });
+  const link = el("link", { rel: "stylesheet", href: new URL(sheet, import.meta.url).href });
+  host.style.visibility = "hidden";
+  link.onload = link.onerror = () => (host.style.visibility = "");
+  root.append(link);
+  return root;
+}
+
 /** Let an element say `words`; what it says already lays out nothing anew. */
 export function say(element, words) {
   if (element.textContent !== words) element.textContent = words;

@@ -1,7 +1,7 @@
 // The token tree: SVG. What is in sight has a mark, kept by its node's id; far out, small subtrees are folded.
 
 import { Camera } from "./camera.js";
-import { svg } from "./dom.js";
+import { ownStyles, svg } from "./dom.js";
 import { DX, DY } from "./foldmark.js";
 import { Foldings } from "./foldings.js";
 import { grasp } from "./grasp.js";
@@ -35,7 +35,8 @@ export class Tree {
       class: "fs-tree-svg", role: "tree", tabindex: "0",
       "aria-label": "Token tree. Arrow keys move between tokens.",
     }, this.group);
-    host.append(this.svg);
+    this.host = host;
+    ownStyles(host, "treemarks.css").append(this.svg);
     this.name = `fs${Math.random().toString(36).slice(2, 8)}`;
     this.actions = actions;
     this.laneFloor = 0; // pixels: far out, lanes are not lower than this, so that a long tree fills its card
@@ -288,7 +289,7 @@ export class Tree {
   /** What stands above the tree may grow or go (a line of the tools): what is in sight stays where it is on the page. */
   #resized() {
     this.size = null;
-    const top = this.svg.parentElement.offsetParent?.offsetTop ?? this.above;
+    const top = this.host.offsetParent?.offsetTop ?? this.above;
     const shift = this.svg.clientHeight ? top - (this.above ?? top) : 0;
     this.above = top;
     if (shift && !this.following) this.camera.shift(0, -shift);

@@ -237,7 +237,7 @@ DRAW = """async ([columns, paths, updates]) => {
     stage.apply(batch(columns + at));
     while (stage.drawn === drawn) await frame();
   }
-  const elements = document.querySelectorAll(".fs-tree-svg *").length;
+  const elements = stage.tree.svg.querySelectorAll("*").length;
   return [stage.log.nodes.length, stage.drawn - first, elements];
 }"""
 

@@ -27,7 +27,7 @@ def test_a_recorded_run_moves_by_itself_as_soon_as_the_page_is_open(
     watch.follow(page)
     page.goto(app.url, wait_until="commit")
     page.wait_for_function(
-        "() => document.querySelectorAll('.fs-node:not(.fs-root):not(.is-future)').length > 0"
+        "() => window.forkscope?.stages.explore?.tree.svg.querySelector('.fs-node:not(.fs-root)')"
     )
     first = stage(page, "return stage.player.cursor")
     moves_on = "(at) => window.forkscope.stages.explore.player.cursor > at"
@@ -86,7 +86,7 @@ def test_what_is_drawn_at_a_cursor_does_not_depend_on_how_it_was_reached(page: P
             const { Log, describe } = await import(url);
             const drawn = () => {
                 stage.draw();
-                const marks = document.querySelectorAll('.fs-tree .fs-node, .fs-tree .fs-edge');
+                const marks = stage.tree.svg.querySelectorAll('.fs-node, .fs-edge');
                 return Array.from(marks, (mark) => mark.outerHTML).join('');
             };
             stage.tree.fit(true); // marks are of what is in sight: the same view throughout
@@ -112,7 +112,10 @@ def test_zoom_and_nodes_survive_a_hundred_updates(page: Page) -> None:
     tree.hover()
     still = stage(page, "return stage.tree.group.getAttribute('transform')")
     page.mouse.wheel(0, -400)
-    stage(page, "window.first = document.querySelector('.fs-node[data-id=\"0\"]')")
+    stage(
+        page,
+        "window.first = stage.tree.svg.querySelector('.fs-node[data-id=\"0\"]')",
+    )
     page.wait_for_function(
         """(still) => { const { tree, frame } = window.forkscope.stages.explore;
             const now = tree.group.getAttribute('transform');
@@ -132,7 +135,10 @@ def test_zoom_and_nodes_survive_a_hundred_updates(page: Page) -> None:
         last,
     )
     assert stage(page, "return stage.tree.group.getAttribute('transform')") == before
-    assert stage(page, "return document.querySelector('.fs-node[data-id=\"0\"]') === window.first")
+    assert stage(
+        page,
+        "return stage.tree.svg.querySelector('.fs-node[data-id=\"0\"]') === window.first",
+    )
 
 
 def test_a_token_lights_its_slot_and_the_slot_its_token(
@@ -197,7 +203,7 @@ def test_dark_and_light_change_every_colour_and_no_state(page: Page) -> None:
     state = (
         f"return [{ink}, stage.player.cursor, stage.tree.selected, "
         "stage.tree.group.getAttribute('transform'), "
-        "document.querySelector('.fs-node[data-id=\"0\"] .fs-dot').getAttribute('fill')]"
+        "stage.tree.svg.querySelector('.fs-node[data-id=\"0\"] .fs-dot').getAttribute('fill')]"
     )
     stage(page, "stage.tree.following = false; stage.select({ kind: 'node', id: 0 })")
     stage(page, "stage.tree.camera.zoom(1.3, 200, 100); stage.draw()")

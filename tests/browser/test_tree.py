@@ -62,11 +62,12 @@ BELOW = """(log, id, cursor) => {
 }"""
 
 
-def stage(page: Page, body: str) -> Any:
-    """Evaluate `body` with `stage` bound to the Explore stage."""
+def stage(page: Page, body: str, argument: Any = None) -> Any:
+    """Evaluate `body` with `stage` bound to the Explore stage and `arg` to `argument`."""
     return page.evaluate(
-        f"async () => {{ const stage = window.forkscope.stages.explore;"
-        f" const below = {BELOW}; const bigLog = {BIG}; {body} }}"
+        f"async (arg) => {{ const stage = window.forkscope.stages.explore;"
+        f" const below = {BELOW}; const bigLog = {BIG}; {body} }}",
+        argument,
     )
 
 
@@ -95,8 +96,9 @@ def mark(page: Page, node: int) -> Locator:
 
 def marks(page: Page, kind: str = "") -> list[int]:
     """Ids of the tokens that have a mark in the document; `kind`: only those of a class."""
-    return page.evaluate(
-        """(kind) => Array.from(document.querySelectorAll('.fs-tree .fs-node' + kind),
+    return stage(
+        page,
+        """return Array.from(stage.tree.svg.querySelectorAll('.fs-node' + arg),
             (mark) => Number(mark.dataset.id)).filter((id) => id >= 0)""",
         kind,
     )
@@ -133,7 +135,7 @@ def test_only_what_is_in_sight_is_in_the_document_and_comes_back_as_the_same_ele
     stage(page, "stage.tree.centre(0, 0, 1, true)")
     settle(page)
     assert 0 in marks(page)
-    total = stage(page, "window.first = document.querySelector('.fs-tree .fs-node[data-id=\"0\"]');"
+    total = stage(page, "window.first = stage.tree.svg.querySelector('.fs-node[data-id=\"0\"]');"
                         " return stage.log.nodes.length")  # fmt: skip
     stage(page, "stage.tree.centre(40, 0, 1, true)")
     settle(page)
@@ -142,7 +144,8 @@ def test_only_what_is_in_sight_is_in_the_document_and_comes_back_as_the_same_ele
     stage(page, "stage.tree.centre(0, 0, 1, true)")
     settle(page)
     assert stage(
-        page, "return document.querySelector('.fs-tree .fs-node[data-id=\"0\"]') === window.first"
+        page,
+        "return stage.tree.svg.querySelector('.fs-node[data-id=\"0\"]') === window.first",
     )
 
 
@@ -162,9 +165,10 @@ def test_twenty_thousand_nodes_are_never_more_than_fifteen_hundred_marks(page: P
 def test_far_out_every_node_is_drawn_or_counted_in_a_fold(page: Page) -> None:
     total = big(page, 120, 40)
     stage(page, "stage.tree.laneFloor = 0; stage.tree.centre(60, 0, 0.06, true); stage.draw()")
-    folds = page.evaluate(
-        """() => Array.from(document.querySelectorAll('.fs-tree .fs-fold title'),
-            (title) => Number(title.textContent.split(' token')[0].replaceAll(',', '')))"""
+    folds = stage(
+        page,
+        """return Array.from(stage.tree.svg.querySelectorAll('.fs-fold title'),
+            (title) => Number(title.textContent.split(' token')[0].replaceAll(',', '')))""",
     )
     assert len(folds) > 5
     assert sum(folds) + len(marks(page)) == total
@@ -173,11 +177,12 @@ def test_far_out_every_node_is_drawn_or_counted_in_a_fold(page: Page) -> None:
 def test_words_of_folds_keep_out_of_each_others_way(page: Page) -> None:
     big(page, 430, 40)
     stage(page, "stage.tree.laneFloor = 0; stage.tree.centre(100, 0, 0.1, true); stage.draw()")
-    boxes = page.evaluate(
-        """() => Array.from(document.querySelectorAll('.fs-tree .fs-fold-words'), (words) => {
+    boxes = stage(
+        page,
+        """return Array.from(stage.tree.svg.querySelectorAll('.fs-fold-words'), (words) => {
             const { left, right, top, bottom } = words.getBoundingClientRect();
             return [left, right, top, bottom, words.textContent];
-        })"""
+        })""",
     )
     assert len(boxes) >= 3
     assert all(re.fullmatch(r"[\d,]+ tokens? · ([<>]?[01]\.\d{3})", box[4]) for box in boxes)
@@ -203,7 +208,7 @@ def test_every_seek_among_three_thousand_nodes_is_drawn_with_few_elements(page: 
             await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
             cursors.push(stage.tree.scene.state.cursor);
         }
-        return [stage.drawn - before, cursors, document.querySelectorAll('.fs-tree-svg *').length];
+        return [stage.drawn - before, cursors, stage.tree.svg.querySelectorAll('*').length];
     """)  # fmt: skip
     assert drawn >= 25
     assert cursors == [(at * 37) % 100 for at in range(25)]
@@ -223,7 +228,7 @@ def test_the_newest_tokens_stay_in_sight_however_fast_they_come(page: Page) -> N
             const state = stage.log.at(step);
             if (state.isOver) continue;
             const inside = state.rows.filter(({ node }) => {
-                const mark = document.querySelector(`.fs-tree .fs-node[data-id="${node}"] .fs-dot`);
+                const mark = stage.tree.svg.querySelector(`.fs-node[data-id="${node}"] .fs-dot`);
                 const dot = mark?.getBoundingClientRect();
                 return dot && dot.left >= box.left && dot.right <= box.right + 1;
             });
@@ -486,7 +491,7 @@ def test_what_is_pruned_can_be_hidden(page: Page) -> None:
 def test_children_are_sorted_by_probability_or_as_they_were_made(page: Page) -> None:
     at_end(page)
     order = """
-        const mark = (id) => document.querySelector(`.fs-tree .fs-node[data-id="${id}"]`);
+        const mark = (id) => stage.tree.svg.querySelector(`.fs-node[data-id="${id}"]`);
         const y = (id) => Number(mark(id).querySelector('.fs-dot').getAttribute('cy'));
         return stage.log.nodes.filter((node) => node.children.length > 1).map((node) => {
             const ids = [...node.children].sort((a, b) => y(a) - y(b));
@@ -528,7 +533,7 @@ def test_placed_nodes_do_not_move_while_a_run_grows(page: Page) -> None:
         for (let seq = 6; seq < steps.length; seq += 3) {
             stage.apply({ run: 'growing', seq, steps: steps.slice(seq, seq + 3) });
             stage.draw();
-            for (const mark of document.querySelectorAll('.fs-tree .fs-node')) {
+            for (const mark of stage.tree.svg.querySelectorAll('.fs-node')) {
                 const dot = mark.querySelector('.fs-dot'), of = (name) => dot.getAttribute(name);
                 const place = [of('cx') ?? of('x'), of('cy') ?? of('y')].join();
                 if ((before.get(mark.dataset.id) ?? place) !== place) moved.push(mark.dataset.id);
