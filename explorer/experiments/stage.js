@@ -24,10 +24,11 @@
       return { waits, frames, lost, healed, seconds: (probe.last - probe.began) / 1000, nodes_first: probe.first, nodes_last: nodes };
     },
 
-    /** Milliseconds from each seek to its picture. */
+    /** Milliseconds from each seek to its picture; none for a cursor where the stage stands already. */
     async scrub(cursors) {
       const waits = [];
       for (const cursor of cursors) {
+        if (cursor === stage.player.cursor) continue;
         const began = performance.now();
         stage.player.seek(cursor);
         await probe.drawn();

@@ -86,7 +86,7 @@ def test_a_trace_of_20000_nodes_opens_and_is_scrubbed_with_few_elements(
         "() => document.querySelector('.fs-title').textContent === 'long.jsonl'", timeout=60_000
     )
     page.evaluate(bench.PROBE, "explore")
-    stage(page, "stage.player.pause()")
+    stage(page, "stage.player.seek(0); stage.draw()")
     assert int(stage(page, "return stage.log.nodes.length")) >= MANY  # type: ignore[call-overload]
     steps = int(stage(page, "return stage.log.length"))  # type: ignore[call-overload]
     cursors = [(at * 97 + 5) % steps for at in range(12)]
