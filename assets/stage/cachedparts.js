@@ -1,5 +1,6 @@
 // The elements of the view "Cached against uncached", once.
 
+import { recordedParts, top } from "./boardparts.js";
 import { keptWords, rateWords, timesWords } from "./cachedwords.js";
 import { el } from "./dom.js";
 import { count, seconds } from "./format.js";
@@ -35,20 +36,12 @@ export function table(rows) {
 /** Build the board's elements; returns those that it fills. */
 export function build() {
   const parts = {
-    badge: el("span", { class: "fs-badge", text: WORDS.empty }),
-    heading: el("h2", { class: "fs-title", text: EMPTY.title }),
-    note: el("p", { class: "fs-note", text: EMPTY.note }),
-    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
-    shelf: el("div", { class: "fs-shelf-row", role: "group", "aria-label": "Recorded races" }),
-    caption: el("p", { class: "fs-evict-caption", hidden: true }),
-    status: el("p", { class: "fs-evict-status", role: "status" }),
+    ...recordedParts(WORDS, EMPTY, { shelf: "Recorded races", player: "Player of both runs", narration: "fs-race" }),
     lanes: el("div", { class: "fs-lanes" }),
     same: el("p", { class: "fs-race-same", "aria-live": "polite" }),
     crossing: el("p", { class: "fs-race-crossing" }),
     charts: el("div", { class: "fs-curves" }),
     tableBody: el("div", { class: "fs-figures-box" }),
-    narration: el("p", { class: "fs-race", "aria-live": "polite" }),
-    player: el("div", { class: "fs-player", role: "group", "aria-label": "Player of both runs" }),
     modes: Object.fromEntries(Object.entries(MODES).map(([name, [text, title]]) => [name, el("button", {
       type: "button", class: "fs-button fs-mode", text, "data-mode": name, "aria-pressed": String(name === "step"), title,
     })])),
@@ -56,7 +49,7 @@ export function build() {
   parts.table = el("details", { class: "fs-race-details" }, el("summary", { text: "As a table" }), parts.tableBody);
   parts.root = el("div", { class: "fs-stage fs-cached is-empty", "data-state": "empty" },
     parts.shelf,
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note), el("div", { class: "fs-evict-tools" }, parts.status)),
+    top(parts, el("div", { class: "fs-evict-tools" }, parts.status)),
     parts.alert, parts.caption, parts.lanes,
     el("div", { class: "fs-race-said" }, parts.same, parts.crossing),
     el("section", { class: "fs-card fs-race-charts", "aria-label": "Pace, speed-up, time and memory over the length of the text" },

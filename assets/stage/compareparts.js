@@ -1,5 +1,6 @@
 // The elements of the Compare tab, once.
 
+import { boardParts, top } from "./boardparts.js";
 import { el } from "./dom.js";
 import { plural } from "./format.js";
 import { swatch } from "./skeleton.js";
@@ -38,11 +39,8 @@ export function notesOf({ runs: { naive, recompute }, order }) {
 /** Build the board's elements; returns those that it fills. */
 export function build() {
   const parts = {
-    badge: el("span", { class: "fs-badge", text: WORDS.empty }),
-    heading: el("h2", { class: "fs-title", text: EMPTY.title }),
-    note: el("p", { class: "fs-note", text: EMPTY.note }),
+    ...boardParts(WORDS, EMPTY),
     legend: el("div", { class: "fs-legend" }),
-    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
     order: el("p", { text: ORDER }),
     status: el("p", { class: "fs-board-status", role: "status" }),
     picker: el("div", {}),
@@ -61,7 +59,7 @@ export function build() {
   };
   parts.results.append(parts.resultsTitle, parts.resultsBody);
   parts.root = el("div", { class: "fs-stage fs-board is-empty", "data-state": "empty" },
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note), parts.legend),
+    top(parts, parts.legend),
     parts.alert, parts.picker,
     el("div", { class: "fs-order" }, parts.order, parts.status),
     parts.sameTree, parts.panels, parts.hidden,

@@ -1,5 +1,6 @@
 // The elements of the view "Self and cross", once.
 
+import { recordedParts, top } from "./boardparts.js";
 import { el } from "./dom.js";
 import { swatch } from "./skeleton.js";
 
@@ -22,13 +23,7 @@ function card(kind, title, about, ...children) {
 /** Build the board's elements; returns those that it fills. */
 export function build() {
   const parts = {
-    badge: el("span", { class: "fs-badge", text: WORDS.empty }),
-    heading: el("h2", { class: "fs-title", text: EMPTY.title }),
-    note: el("p", { class: "fs-note", text: EMPTY.note }),
-    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
-    shelf: el("div", { class: "fs-shelf-row", role: "group", "aria-label": "Recorded runs" }),
-    caption: el("p", { class: "fs-evict-caption", hidden: true }),
-    status: el("p", { class: "fs-evict-status", role: "status" }),
+    ...recordedParts(WORDS, EMPTY, { shelf: "Recorded runs", player: "Player of the run" }),
     cross: el("p", { class: "fs-sentence", "data-says": "cross" }),
     self: el("p", { class: "fs-sentence", "data-says": "self" }),
     source: el("div", {}),
@@ -40,9 +35,7 @@ export function build() {
     texts: el("ul", { class: "fs-two-texts", "aria-label": "What the live paths have written" }),
     digest: el("code", { class: "fs-digest" }),
     bytes: {},
-    narration: el("p", { class: "fs-narration", "aria-live": "polite" }),
     timeline: el("div", { class: "fs-timeline" }),
-    player: el("div", { class: "fs-player", role: "group", "aria-label": "Player of the run" }),
     modes: {},
   };
   const bars = Object.entries(BYTES).map(([name, [label, kind, words]]) => {
@@ -52,7 +45,7 @@ export function build() {
   });
   parts.root = el("div", { class: "fs-stage fs-two is-empty", "data-state": "empty" },
     parts.shelf,
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note), el("div", { class: "fs-evict-tools" }, parts.status)),
+    top(parts, el("div", { class: "fs-evict-tools" }, parts.status)),
     parts.alert, parts.caption,
     el("div", { class: "fs-two-caches" },
       card("cross", "Cross-attention cache", "filled once by the encoder, read by all paths", parts.cross, parts.source,

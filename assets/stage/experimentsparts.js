@@ -1,5 +1,6 @@
 // The elements of the Experiments tab, once.
 
+import { boardParts, top } from "./boardparts.js";
 import { el } from "./dom.js";
 
 export const WORDS = { empty: "no sweep yet", estimated: "estimated" };
@@ -18,10 +19,7 @@ const EXPORTS = {
 /** Build the board's elements; returns those that it fills. */
 export function build(sweeps) {
   const parts = {
-    badge: el("span", { class: "fs-badge", text: WORDS.empty }),
-    heading: el("h2", { class: "fs-title", text: EMPTY.title }),
-    note: el("p", { class: "fs-note", text: EMPTY.note }),
-    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
+    ...boardParts(WORDS, EMPTY),
     status: el("p", { class: "fs-board-status", role: "status" }),
     estimate: el("p", { class: "fs-sweep-estimate", hidden: true }),
     bar: el("i", {}),
@@ -35,7 +33,7 @@ export function build(sweeps) {
     exports: Object.fromEntries(Object.entries(EXPORTS).map(([kind, [text, title]]) => [kind, el("button", { type: "button", class: "fs-button", "data-export": kind, text, title })])),
   };
   parts.root = el("div", { class: "fs-stage fs-sweeps is-empty", "data-state": "empty" },
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note)),
+    top(parts),
     parts.alert,
     el("div", { class: "fs-sweep-kinds" }, ...sweeps.map(({ name, about }) => el("div", { class: "fs-sweep-kind" }, el("strong", { text: name.replaceAll("_", " ") }), el("span", { text: about })))),
     parts.estimate,

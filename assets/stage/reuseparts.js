@@ -1,5 +1,6 @@
 // The elements of the board of a prefix cache, once.
 
+import { recordedParts, top } from "./boardparts.js";
 import { el } from "./dom.js";
 import { swatch } from "./skeleton.js";
 
@@ -19,13 +20,7 @@ const card = (name, title, note, ...children) => el("section", { class: `fs-card
 /** Build the board's elements; returns those that it fills. */
 export function build() {
   const parts = {
-    badge: el("span", { class: "fs-badge", text: WORDS.empty }),
-    heading: el("h2", { class: "fs-title", text: EMPTY.title }),
-    note: el("p", { class: "fs-note", text: EMPTY.note }),
-    alert: el("p", { class: "fs-alert", role: "alert", hidden: true }),
-    shelf: el("div", { class: "fs-shelf-row", role: "group", "aria-label": "Recorded examples" }),
-    caption: el("p", { class: "fs-evict-caption", hidden: true }),
-    status: el("p", { class: "fs-evict-status", role: "status" }),
+    ...recordedParts(WORDS, EMPTY, { shelf: "Recorded examples", player: "Player of the cache's moments" }),
     live: button("fs-reuse-live", "This page's cache", "What runs of this page, here and in Explore, have left in the cache"),
     open: button("fs-reuse-open", "Open a file…", "A record that was saved here or by the command line; it stays on this computer"),
     setUp: button("fs-reuse-set-up", "Run it yourself", "Show or hide the settings of a workload, its buttons and the cache's"),
@@ -42,8 +37,6 @@ export function build() {
     prompt: el("div", {}),
     historyNote: el("span", { class: "fs-card-note", text: "tokens of each prompt, and bytes held" }),
     history: el("div", {}),
-    narration: el("p", { class: "fs-narration", "aria-live": "polite" }),
-    player: el("div", { class: "fs-player", role: "group", "aria-label": "Player of the cache's moments" }),
     modes: {},
   };
   parts.live.hidden = parts.save.hidden = true;
@@ -59,8 +52,7 @@ export function build() {
   unfold.addEventListener("click", () => unfold.setAttribute("aria-expanded", String(legend.classList.toggle("is-open"))));
   parts.root = el("div", { class: "fs-stage fs-reuse is-empty", "data-state": "empty" },
     parts.shelf,
-    el("header", { class: "fs-top" }, parts.badge, el("div", { class: "fs-heading" }, parts.heading, parts.note),
-      el("div", { class: "fs-evict-tools" }, parts.status, parts.setUp, parts.live, parts.save, parts.open, parts.file)),
+    top(parts, el("div", { class: "fs-evict-tools" }, parts.status, parts.setUp, parts.live, parts.save, parts.open, parts.file)),
     parts.alert, parts.caption, parts.empty,
     el("section", { class: "fs-card fs-reuse-card is-blocks", "aria-label": "Blocks of the prefix cache" },
       el("header", {}, parts.tabs, parts.figures), parts.forest, parts.table, unfold, legend),
