@@ -20,7 +20,7 @@ from explorer.trace import Trace
 from explorer.ui import stage
 from explorer.ui.board import Board
 from explorer.ui.limits import Limits
-from explorer.ui.models import ModelCache
+from explorer.ui.models import ModelCache, loading
 from explorer.ui.runs import RunStore, guarded, token_of, told
 from explorer.ui.shared import COMPUTING, Shared, asking, stopping
 
@@ -97,12 +97,9 @@ def live(
     `kind` names the board that is told. Raises Left when the page that asked for it under `token`
     has left it.
     """
-    if models.peek(config.model, config.device, config.dtype) is None:
-        yield told({"status": f"Loading {config.model} …"}, token)
-    model = models.get(config.model, config.device, config.dtype)
+    model = yield from loading(models, store, config, token)
     from explorer.generate import num_open
 
-    store.check(token)
     yield told({"status": f"Warming up {TITLES[order[0]].lower()} …"}, token)
     board, traces = Board(kind, order, token), dict[str, Trace]()
     most = limits.num_samples if limits else compare.MAX_SAMPLES

@@ -16,8 +16,8 @@ from explorer.ui import stage
 from explorer.ui.board import Board
 from explorer.ui.cached import recorded
 from explorer.ui.limits import Limits
-from explorer.ui.models import ModelCache
-from explorer.ui.runs import RunStore, encode, guarded, token_of, told
+from explorer.ui.models import ModelCache, loading
+from explorer.ui.runs import RunStore, encode, guarded, token_of
 from explorer.ui.shared import COMPUTING, Shared, asking, stopping
 
 NAME = "cross"
@@ -141,12 +141,9 @@ def live(
 
     Raises Left when the page that asked for it under `token` has left it.
     """
-    if models.peek(config.model, config.device, config.dtype) is None:
-        yield told({"status": f"Loading {config.model} …"}, token)
-    model = models.get(config.model, config.device, config.dtype)
+    model = yield from loading(models, store, config, token)
     from explorer.generate import generate, num_open, prepare
 
-    store.check(token)
     if not model.info.cross_nbytes_per_token:
         raise InputError(
             f"model: {model.info.name} has a decoder alone, so there is no cross-attention cache "

@@ -18,8 +18,8 @@ from explorer.ui import presets, stage
 from explorer.ui.board import Board
 from explorer.ui.forms import Form, labelled
 from explorer.ui.limits import Limits
-from explorer.ui.models import ModelCache
-from explorer.ui.runs import RunStore, encode, guarded, token_of, told
+from explorer.ui.models import ModelCache, loading
+from explorer.ui.runs import RunStore, encode, guarded, token_of
 from explorer.ui.shared import COMPUTING, QUIET, Shared, asking, stopping
 
 NAME = "evict"
@@ -242,13 +242,9 @@ def live(
 
     Raises Left when the page that asked for it under `token` has left it.
     """
-    first = runs[0][1]
-    if models.peek(first.model, first.device, first.dtype) is None:
-        yield told({"status": f"Loading {first.model} …"}, token)
-    model = models.get(first.model, first.device, first.dtype)
+    model = yield from loading(models, store, runs[0][1], token)
     from explorer.generate import generate, num_open, prepare
 
-    store.check(token)
     order = [chr(ord("a") + at) for at in range(len(runs))]
     titles = [title for title, _ in runs]
     board = Board("evict", order, token, more={"titles": titles, **(more or {})})

@@ -18,8 +18,8 @@ from explorer.trace import Trace
 from explorer.ui import estimate, stage
 from explorer.ui.caches import LOCAL
 from explorer.ui.limits import Limits
-from explorer.ui.models import ModelCache
-from explorer.ui.runs import RunStore, guarded, token_of, told
+from explorer.ui.models import ModelCache, loading
+from explorer.ui.runs import RunStore, guarded, token_of
 from explorer.ui.shared import COMPUTING, QUIET, Shared, asking
 
 NAME = "explore"
@@ -118,13 +118,10 @@ def live(
 
     Raises Left when the page that asked for it under `token` has left it.
     """
-    if models.peek(config.model, config.device, config.dtype) is None:
-        yield told({"status": f"Loading {config.model} …"}, token)
-    model = models.get(config.model, config.device, config.dtype)
+    model = yield from loading(models, store, config, token)
     from explorer import serving
     from explorer.generate import generate, num_open, prepare
 
-    store.check(token)
     header = prepare(model, config, origin)
     run = store.open(header, stage.title_of(header), _note(config), token)
     trace = Trace(header)

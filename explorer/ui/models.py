@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from explorer.config import InputError
+from explorer.config import InputError, RunConfig
+from explorer.ui.runs import RunStore, told
 
 if TYPE_CHECKING:
     from explorer.models import LoadedModel
@@ -60,3 +62,19 @@ class ModelCache:
             self.get(name, device, dtype)
         except InputError as error:
             LOG.info("not loaded ahead: %s", error)  # Run says it again, to whoever asks
+
+
+def loading(
+    models: ModelCache, store: RunStore, config: RunConfig, token: str | None
+) -> Generator[str, None, LoadedModel]:
+    """The model of a run; a message to the page first where it has to be loaded.
+
+    Raises InputError where it cannot be loaded, Left where the page that asked for it under
+    `token` has left it meanwhile.
+    """
+    key = config.model, config.device, config.dtype
+    if models.peek(*key) is None:
+        yield told({"status": f"Loading {config.model} …"}, token)
+    model = models.get(*key)
+    store.check(token)
+    return model

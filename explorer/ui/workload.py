@@ -18,6 +18,7 @@ from explorer.config import InputError, RunConfig, explain
 from explorer.moments import Teller
 from explorer.ui import estimate, stage
 from explorer.ui.caches import LOCAL
+from explorer.ui.models import loading
 from explorer.ui.runs import Left, encode, guarded, told
 from explorer.ui.shared import Shared
 from explorer.workloads import OWN, WORKLOADS, Workload, own
@@ -148,11 +149,7 @@ def loaded(
 ) -> Generator[str, None, LoadedModel]:
     """The model of a run; a message where it has to be loaded first. Raises InputError for one of
     whose prompts nothing can be kept for another."""
-    key = config.model, config.device, config.dtype
-    if shared.models.peek(*key) is None:
-        yield told({"status": f"Loading {config.model} …"}, token)
-    model = shared.models.get(*key)
-    shared.store.check(token)
+    model = yield from loading(shared.models, shared.store, config, token)
     if model.is_encoder_decoder:
         raise InputError(
             f"{model.info.name} reads a prompt with its encoder, all of it at once: its beginning "
