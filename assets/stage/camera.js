@@ -1,4 +1,4 @@
-// Pan and zoom of one SVG group: what the user chose stays until the user changes it.
+// Pan and zoom of one element: what the user chose stays until the user changes it.
 
 import { inside, isStill } from "./dom.js";
 
@@ -9,12 +9,13 @@ const REST = 18; // milliseconds after such a frame in which none is asked for: 
 
 export class Camera {
   /**
-   * `moved(isFrame)` is called whenever the view changed, in a frame of its own or not; `touched()` when the user changed it. `tallness(scale)`: how much
-   * taller than wide things are drawn at a scale; what stands at y = 1 then stands at `tallness * scale` pixels.
+   * `world`, in `root`, is moved and scaled. `moved(isFrame)` is called whenever the view changed, in a frame of its own or not;
+   * `touched()` when the user changed it. `tallness(scale)`: how much taller than wide things are drawn at a scale; what stands at y = 1
+   * then stands at `tallness * scale` pixels.
    */
-  constructor(root, group, { moved = () => {}, touched = () => {}, tallness = () => 1 } = {}) {
+  constructor(root, world, { moved = () => {}, touched = () => {}, tallness = () => 1 } = {}) {
     this.root = root;
-    this.group = group;
+    this.world = world;
     this.moved = moved;
     this.touched = touched;
     this.tallness = tallness;
@@ -30,7 +31,7 @@ export class Camera {
 
   set(x, y, scale, isFrame = false) {
     Object.assign(this, { x, y, scale: Math.max(MIN, Math.min(MAX, scale)) });
-    this.group.setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${this.scale.toFixed(4)})`);
+    this.world.style.transform = `translate(${x.toFixed(2)}px, ${y.toFixed(2)}px) scale(${this.scale.toFixed(4)})`;
     this.moved(isFrame);
   }
 

@@ -8,9 +8,9 @@ import { foldedInto } from "./sight.js";
 const PARTS = 400; // wedges one fold is drawn of at most
 
 export class Foldings {
-  /** `layer`: the SVG group they are drawn in. */
-  constructor(layer) {
-    this.layer = layer;
+  /** `bands`: the tree's, where they are drawn. */
+  constructor(bands) {
+    this.bands = bands;
     this.key = "";
   }
 
@@ -32,7 +32,7 @@ export class Foldings {
     for (const { id, fold } of folds) {
       const mark = marks.get(id);
       mark.drawFold(fold, fold?.isCollapsed ? 1 : camera.scale);
-      if (mark.fold && !mark.fold.group.parentNode) this.layer.append(mark.fold.group);
+      if (mark.fold && !mark.fold.group.parentNode) this.bands.foldsAt(mark.node).append(mark.fold.group);
     }
   }
 

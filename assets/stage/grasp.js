@@ -7,25 +7,25 @@ const REACH = 11; // pixels of the world around a node in which the pointer meet
 
 /** Let `tree` (a Tree) be pointed at, clicked and walked over with arrow keys. */
 export function grasp(tree) {
-  const { svg, actions } = tree;
+  const { root, actions } = tree;
   const subjectOf = (event) => {
     const id = idAt(tree, event);
-    svg.style.cursor = id !== null && event.target === svg ? "pointer" : "";
+    root.style.cursor = id !== null && event.target === root ? "pointer" : "";
     return id === null ? null : { kind: "node", id };
   };
   const point = (event) => {
-    if (!svg.classList.contains("is-dragging")) actions.point(subjectOf(event));
+    if (!root.classList.contains("is-dragging")) actions.point(subjectOf(event));
   };
-  svg.addEventListener("pointerover", point);
-  svg.addEventListener("pointermove", point);
-  svg.addEventListener("pointerleave", () => actions.point(null));
-  svg.addEventListener("click", (event) => {
+  root.addEventListener("pointerover", point);
+  root.addEventListener("pointermove", point);
+  root.addEventListener("pointerleave", () => actions.point(null));
+  root.addEventListener("click", (event) => {
     if (tree.camera.wasDragged) return;
     const id = idAt(tree, event);
     if (event.target.closest("[data-fold]")) open(tree, id);
     else actions.select(id === null ? null : { kind: "node", id });
   });
-  svg.addEventListener("keydown", (event) => {
+  root.addEventListener("keydown", (event) => {
     if (!tree.scene || event.ctrlKey || event.metaKey || event.altKey) return;
     tree.lay(tree.layout.shape); // it may have changed since it was drawn
     const to = arrow(event.key, tree.log, tree.layout, tree.scene.state.numNodes, tree.selected);
@@ -40,7 +40,7 @@ function idAt(tree, event) {
   const mark = event.target.closest?.("[data-id]");
   if (mark) return Number(mark.getAttribute("data-id"));
   const { x, y, scale } = tree.camera;
-  const [px, py] = inside(event, tree.svg);
+  const [px, py] = inside(event, tree.root);
   return nearest(tree.nearMarks(), (px - x) / scale, (py - y) / scale);
 }
 

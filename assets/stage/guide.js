@@ -73,13 +73,13 @@ export class Guide {
 
   /** A glide; where there are so many marks that it would stutter, a cut that fades in. */
   #go(x, y, scale, at_once) {
-    const { camera, present, svg } = this.tree;
+    const { camera, present, root } = this.tree;
     if (!at_once && present.length <= SMOOTH) {
       camera.glide(x, y, scale);
       return;
     }
     camera.jump(x, y, scale);
-    if (!at_once && !isStill()) svg.animate({ opacity: [0.15, 1] }, FADE);
+    if (!at_once && !isStill()) root.animate({ opacity: [0.15, 1] }, FADE);
   }
 
   /** The newest tokens are never out of sight, however fast they come: as little as needed, at once. */

@@ -132,7 +132,7 @@ export function bindKeys(stage) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (isTyping(event.target) || !stage.isVisible() || event.target.closest?.("dialog")) return;
     const deed = DEEDS.get(event.key);
-    if (event.composedPath()[0] === stage.tree.svg && treeKey(stage, event.key)) event.preventDefault();
+    if (event.composedPath()[0] === stage.tree.root && treeKey(stage, event.key)) event.preventDefault();
     else if (deed && !isControl(event)) {
       deed(stage, event);
       event.preventDefault();

@@ -1,7 +1,8 @@
-// The token tree: SVG. What is in sight has a mark, kept by its node's id; far out, small subtrees are folded.
+// The token tree. What is in sight has a mark, kept by its node's id; far out, small subtrees are folded.
 
+import { Bands } from "./bands.js";
 import { Camera } from "./camera.js";
-import { ownStyles, svg } from "./dom.js";
+import { el, ownStyles } from "./dom.js";
 import { DX, DY } from "./foldmark.js";
 import { Foldings } from "./foldings.js";
 import { grasp } from "./grasp.js";
@@ -18,31 +19,27 @@ export { drawLegend } from "./legend.js";
 const MARGIN = 60; // pixels around the view in which marks are ready
 const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
-const CLASSES = ["fs-tree-svg", "is-far", "is-farther", "is-distant", "is-remote"];
-const FIELD = 1e6; // pixels of the world, each way, that no tree goes beyond
+const CLASSES = ["fs-tree-root", "is-far", "is-farther", "is-distant", "is-remote"];
+const LATE = 2; // steps after which a token is written, if it lived, where steps come fast
 const NONE = { threshold: 0, stride: 1 };
 
 export class Tree {
   constructor(host, actions) {
-    this.folds = svg("g", { class: "fs-folds", role: "presentation" });
-    this.edges = svg("g", { class: "fs-edges", "aria-hidden": "true" });
-    this.nodes = svg("g", { class: "fs-nodes", role: "presentation" });
-    this.foldings = new Foldings(this.folds);
-    // Nothing to see: as long as what is drawn reaches equally far, the browser keeps its layers as they are.
-    const ground = svg("rect", { x: -FIELD, y: -FIELD, width: 2 * FIELD, height: 2 * FIELD, fill: "transparent", "pointer-events": "none" });
-    this.group = svg("g", { class: "fs-world", role: "presentation" }, ground, this.folds, this.edges, this.nodes);
-    this.svg = svg("svg", {
-      class: "fs-tree-svg", role: "tree", tabindex: "0",
+    this.world = el("div", { class: "fs-world", role: "presentation" });
+    this.bands = new Bands(this.world);
+    this.foldings = new Foldings(this.bands);
+    this.root = el("div", {
+      class: "fs-tree-root", role: "tree", tabindex: "0",
       "aria-label": "Token tree. Arrow keys move between tokens.",
-    }, this.group);
+    }, this.world);
     this.host = host;
-    ownStyles(host, "treemarks.css").append(this.svg);
+    ownStyles(host, "treemarks.css").append(this.root);
     this.name = `fs${Math.random().toString(36).slice(2, 8)}`;
     this.actions = actions;
     this.laneFloor = 0; // pixels: far out, lanes are not lower than this, so that a long tree fills its card
     this.isDrawing = false; // a frame is being drawn: what follows the view is drawn after it
     this.moved = () => {}; // told when the view or the layout has changed
-    this.camera = new Camera(this.svg, this.group, {
+    this.camera = new Camera(this.root, this.world, {
       moved: (isFrame) => (isFrame ? this.#now() : this.#later()),
       tallness: (scale) => Math.max(1, this.laneFloor / (DY * scale)),
       touched: () => {
@@ -51,7 +48,7 @@ export class Tree {
       },
     });
     this.guide = new Guide(this);
-    new ResizeObserver(() => this.#resized()).observe(this.svg);
+    new ResizeObserver(() => this.#resized()).observe(this.root);
     grasp(this);
     this.reset(null);
   }
@@ -60,14 +57,14 @@ export class Tree {
     this.log = log;
     this.scene = null;
     this.layout = new Layout(new Shape());
-    this.marks = new Map(); // by node id, those last in sight at the end
+    this.marks = new Map(); // by node id
     this.present = []; // ids that are in the document, rising
     this.level = NONE;
     this.laneFloor = 0;
     this.selected = null;
     this.following = true;
     this.placed = { key: "", round: 0 }; // when all marks were last placed anew
-    for (const layer of [this.folds, this.edges, this.nodes]) layer.replaceChildren();
+    this.bands.clear();
     this.camera.stop();
   }
 
@@ -168,7 +165,7 @@ export class Tree {
 
   /** Size in sight, or null while hidden. Kept, because reading it makes the browser lay out anew. */
   get box() {
-    this.size ??= { width: this.svg.clientWidth, height: this.svg.clientHeight };
+    this.size ??= { width: this.root.clientWidth, height: this.root.clientHeight };
     return this.size.width && this.size.height ? this.size : null;
   }
 
@@ -188,7 +185,7 @@ export class Tree {
     this.frame = undefined;
     const { log, layout, scene, camera } = this;
     const ids = this.#pick();
-    this.#sort(ids);
+    this.#make(ids);
     const { state } = scene;
     const live = new Set(state.isOver ? [] : state.rows.map((row) => row.node));
     const lit = scene.focus?.nodes ?? new Set();
@@ -196,21 +193,21 @@ export class Tree {
     const chosen = this.#drawn(this.selected);
     const distance = FAR.filter((scale) => camera.scale < scale).length;
     const round = this.#round(distance);
-    const { isFast, isRush } = scene; // what was pruned as it came, and what rushes by, is written when there is time
     for (const id of ids) {
       const mark = this.marks.get(id);
       if (mark.round !== round) this.#put(mark, distance, round);
-      if (!mark.isWritten && distance < 2 && !isRush && !(isFast && scene.dead[id])) mark.write();
+      if (!mark.isWritten && distance < 2 && isReadable(scene, mark.node)) mark.write();
       mark.paint(looks(scene, id, { live, lit, pointed, chosen }));
     }
-    this.#stack(ids);
+    this.present = ids;
+    this.bands.show(ids.map((id) => this.marks.get(id)));
     this.foldings.draw(this);
-    if (distance !== this.distance) this.svg.setAttribute("class", CLASSES.slice(0, distance + 1).join(" "));
+    if (distance !== this.distance) this.root.setAttribute("class", CLASSES.slice(0, distance + 1).join(" "));
     this.distance = distance;
     const active = this.selected === null ? null : this.marks.get(this.selected)?.mark;
     if (active && !active.id) active.id = `${this.name}-${this.selected}`;
-    if (active?.parentNode) this.svg.setAttribute("aria-activedescendant", active.id);
-    else this.svg.removeAttribute("aria-activedescendant");
+    if (active?.parentNode) this.root.setAttribute("aria-activedescendant", active.id);
+    else this.root.removeAttribute("aria-activedescendant");
     this.moved();
   }
 
@@ -227,30 +224,13 @@ export class Tree {
     return ids.sort((a, b) => a - b);
   }
 
-  /** Take the marks out of the document that are not of `ids`, and make those that are missing. */
-  #sort(ids) {
+  /** Make the marks of `ids` that are missing; where they are too many, forget the others. */
+  #make(ids) {
     const { log, marks } = this;
-    const wanted = new Set(ids);
-    for (const id of this.present) if (!wanted.has(id)) marks.get(id).remove();
-    this.present = this.present.filter((id) => wanted.has(id));
     for (const id of ids) if (!marks.has(id)) marks.set(id, new Mark(log, log.node(id)));
     if (marks.size <= KEPT) return;
+    const wanted = new Set(ids);
     for (const id of marks.keys()) if (!wanted.has(id)) marks.delete(id);
-  }
-
-  /** Let the document hold the marks of `ids`, in their order; those that stay are not touched, new ones come as they look. */
-  #stack(ids) {
-    const isLonger = this.present.every((id, at) => id === ids[at]); // as a run grows: those that are new come last
-    let before = isLonger ? { node: null, edge: null } : { node: this.nodes.firstChild, edge: this.edges.firstChild };
-    for (const id of isLonger ? ids.slice(this.present.length) : ids) {
-      const { mark, edge } = this.marks.get(id);
-      if (mark === before.node) before.node = before.node.nextSibling;
-      else this.nodes.insertBefore(mark, before.node);
-      if (!edge) continue;
-      if (edge === before.edge) before.edge = before.edge.nextSibling;
-      else this.edges.insertBefore(edge, before.edge);
-    }
-    this.present = ids;
   }
 
   /** The number of this placing: marks that were placed in it stand where they should. */
@@ -290,8 +270,13 @@ export class Tree {
   #resized() {
     this.size = null;
     const top = this.host.offsetParent?.offsetTop ?? this.above;
-    const shift = this.svg.clientHeight ? top - (this.above ?? top) : 0;
+    const shift = this.root.clientHeight ? top - (this.above ?? top) : 0;
     this.above = top;
     if (shift && !this.following) this.camera.shift(0, -shift);
   }
+}
+
+/** Whether there is time to read a token: not what rushes by, nor, where steps come fast, what was just made or is pruned. */
+function isReadable({ state, dead, isFast, isRush }, node) {
+  return !isRush && !(isFast && (dead[node.id] || node.step > state.cursor - LATE));
 }

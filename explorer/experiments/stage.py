@@ -233,7 +233,7 @@ class Flood:
         """Pixels by which a run that goes on moves what was zoomed by hand."""
         self.start(plan, 1)
         self.page.wait_for_function("() => window.probe.frames > 0")
-        self.page.locator(".fs-tree-svg").hover()
+        self.page.locator(".fs-tree-root").hover()
         self.page.mouse.wheel(0, -300)
         self.page.wait_for_timeout(50)
         before = self.page.evaluate("() => window.probe.view()")

@@ -237,7 +237,7 @@ DRAW = """async ([columns, paths, updates]) => {
     stage.apply(batch(columns + at));
     while (stage.drawn === drawn) await frame();
   }
-  const elements = stage.tree.svg.querySelectorAll("*").length;
+  const elements = stage.tree.root.querySelectorAll("*").length;
   return [stage.log.nodes.length, stage.drawn - first, elements];
 }"""
 

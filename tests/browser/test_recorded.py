@@ -27,7 +27,7 @@ def test_a_recorded_run_moves_by_itself_as_soon_as_the_page_is_open(
     watch.follow(page)
     page.goto(app.url, wait_until="commit")
     page.wait_for_function(
-        "() => window.forkscope?.stages.explore?.tree.svg.querySelector('.fs-node:not(.fs-root)')"
+        "() => window.forkscope?.stages.explore?.tree.root.querySelector('.fs-node:not(.fs-root)')"
     )
     first = stage(page, "return stage.player.cursor")
     moves_on = "(at) => window.forkscope.stages.explore.player.cursor > at"
@@ -86,7 +86,7 @@ def test_what_is_drawn_at_a_cursor_does_not_depend_on_how_it_was_reached(page: P
             const { Log, describe } = await import(url);
             const drawn = () => {
                 stage.draw();
-                const marks = stage.tree.svg.querySelectorAll('.fs-node, .fs-edge');
+                const marks = stage.tree.root.querySelectorAll('.fs-node, .fs-edge');
                 return Array.from(marks, (mark) => mark.outerHTML).join('');
             };
             stage.tree.fit(true); // marks are of what is in sight: the same view throughout
@@ -108,21 +108,21 @@ def test_what_is_drawn_at_a_cursor_does_not_depend_on_how_it_was_reached(page: P
 
 def test_zoom_and_nodes_survive_a_hundred_updates(page: Page) -> None:
     pause(page, 4)
-    tree = page.locator(".fs-tree-svg").first
+    tree = page.locator(".fs-tree-root").first
     tree.hover()
-    still = stage(page, "return stage.tree.group.getAttribute('transform')")
+    still = stage(page, "return stage.tree.world.style.transform")
     page.mouse.wheel(0, -400)
     stage(
         page,
-        "window.first = stage.tree.svg.querySelector('.fs-node[data-id=\"0\"]')",
+        "window.first = stage.tree.root.querySelector('.fs-node[data-id=\"0\"]')",
     )
     page.wait_for_function(
         """(still) => { const { tree, frame } = window.forkscope.stages.explore;
-            const now = tree.group.getAttribute('transform');
+            const now = tree.world.style.transform;
             return now !== still && !tree.camera.frame && !frame; }""",
         arg=still,
     )
-    before = stage(page, "return stage.tree.group.getAttribute('transform')")
+    before = stage(page, "return stage.tree.world.style.transform")
     last = int(stage(page, "return stage.log.length - 1"))  # type: ignore[call-overload]
     page.evaluate(
         """async (last) => {
@@ -134,10 +134,10 @@ def test_zoom_and_nodes_survive_a_hundred_updates(page: Page) -> None:
         }""",
         last,
     )
-    assert stage(page, "return stage.tree.group.getAttribute('transform')") == before
+    assert stage(page, "return stage.tree.world.style.transform") == before
     assert stage(
         page,
-        "return stage.tree.svg.querySelector('.fs-node[data-id=\"0\"]') === window.first",
+        "return stage.tree.root.querySelector('.fs-node[data-id=\"0\"]') === window.first",
     )
 
 
@@ -153,7 +153,7 @@ def test_a_token_lights_its_slot_and_the_slot_its_token(
     cell = stage(page, f"const g = stage.pool.layout; return [({slot} % g.columns + .5) * g.cell,"
                        f" (Math.floor({slot} / g.columns) + .5) * g.cell]")  # fmt: skip
     x, y = cell  # type: ignore[misc]
-    page.locator(".fs-tree-svg").first.hover(position={"x": 5, "y": 5})
+    page.locator(".fs-tree-root").first.hover(position={"x": 5, "y": 5})
     page.locator(".fs-card-pool canvas").first.hover(position={"x": x, "y": y})
     expect(page.locator('.fs-node[data-id="0"]').first).to_have_class(re.compile("is-hovered"))
     expect(page.locator(".fs-tip").first).to_contain_text(f"slot {slot}:")
@@ -202,8 +202,8 @@ def test_dark_and_light_change_every_colour_and_no_state(page: Page) -> None:
     ink = "getComputedStyle(document.querySelector('.fs-stage')).color"
     state = (
         f"return [{ink}, stage.player.cursor, stage.tree.selected, "
-        "stage.tree.group.getAttribute('transform'), "
-        "stage.tree.svg.querySelector('.fs-node[data-id=\"0\"] .fs-dot').getAttribute('fill')]"
+        "stage.tree.world.style.transform, "
+        "stage.tree.root.querySelector('.fs-node[data-id=\"0\"] .fs-dot').getAttribute('fill')]"
     )
     stage(page, "stage.tree.following = false; stage.select({ kind: 'node', id: 0 })")
     stage(page, "stage.tree.camera.zoom(1.3, 200, 100); stage.draw()")

@@ -98,7 +98,7 @@ def marks(page: Page, kind: str = "") -> list[int]:
     """Ids of the tokens that have a mark in the document; `kind`: only those of a class."""
     return stage(
         page,
-        """return Array.from(stage.tree.svg.querySelectorAll('.fs-node' + arg),
+        """return Array.from(stage.tree.root.querySelectorAll('.fs-node' + arg),
             (mark) => Number(mark.dataset.id)).filter((id) => id >= 0)""",
         kind,
     )
@@ -135,7 +135,7 @@ def test_only_what_is_in_sight_is_in_the_document_and_comes_back_as_the_same_ele
     stage(page, "stage.tree.centre(0, 0, 1, true)")
     settle(page)
     assert 0 in marks(page)
-    total = stage(page, "window.first = stage.tree.svg.querySelector('.fs-node[data-id=\"0\"]');"
+    total = stage(page, "window.first = stage.tree.root.querySelector('.fs-node[data-id=\"0\"]');"
                         " return stage.log.nodes.length")  # fmt: skip
     stage(page, "stage.tree.centre(40, 0, 1, true)")
     settle(page)
@@ -145,7 +145,7 @@ def test_only_what_is_in_sight_is_in_the_document_and_comes_back_as_the_same_ele
     settle(page)
     assert stage(
         page,
-        "return stage.tree.svg.querySelector('.fs-node[data-id=\"0\"]') === window.first",
+        "return stage.tree.root.querySelector('.fs-node[data-id=\"0\"]') === window.first",
     )
 
 
@@ -167,7 +167,7 @@ def test_far_out_every_node_is_drawn_or_counted_in_a_fold(page: Page) -> None:
     stage(page, "stage.tree.laneFloor = 0; stage.tree.centre(60, 0, 0.06, true); stage.draw()")
     folds = stage(
         page,
-        """return Array.from(stage.tree.svg.querySelectorAll('.fs-fold title'),
+        """return Array.from(stage.tree.root.querySelectorAll('.fs-fold title'),
             (title) => Number(title.textContent.split(' token')[0].replaceAll(',', '')))""",
     )
     assert len(folds) > 5
@@ -179,7 +179,7 @@ def test_words_of_folds_keep_out_of_each_others_way(page: Page) -> None:
     stage(page, "stage.tree.laneFloor = 0; stage.tree.centre(100, 0, 0.1, true); stage.draw()")
     boxes = stage(
         page,
-        """return Array.from(stage.tree.svg.querySelectorAll('.fs-fold-words'), (words) => {
+        """return Array.from(stage.tree.root.querySelectorAll('.fs-fold-words'), (words) => {
             const { left, right, top, bottom } = words.getBoundingClientRect();
             return [left, right, top, bottom, words.textContent];
         })""",
@@ -208,7 +208,7 @@ def test_every_seek_among_three_thousand_nodes_is_drawn_with_few_elements(page: 
             await new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)));
             cursors.push(stage.tree.scene.state.cursor);
         }
-        return [stage.drawn - before, cursors, stage.tree.svg.querySelectorAll('*').length];
+        return [stage.drawn - before, cursors, stage.tree.root.querySelectorAll('*').length];
     """)  # fmt: skip
     assert drawn >= 25
     assert cursors == [(at * 37) % 100 for at in range(25)]
@@ -224,11 +224,11 @@ def test_the_newest_tokens_stay_in_sight_however_fast_they_come(page: Page) -> N
             await new Promise((go) => requestAnimationFrame(go));
             await new Promise((go) => setTimeout(go, 12));
             stage.draw();
-            const box = stage.tree.svg.getBoundingClientRect();
+            const box = stage.tree.root.getBoundingClientRect();
             const state = stage.log.at(step);
             if (state.isOver) continue;
             const inside = state.rows.filter(({ node }) => {
-                const mark = stage.tree.svg.querySelector(`.fs-node[data-id="${node}"] .fs-dot`);
+                const mark = stage.tree.root.querySelector(`.fs-node[data-id="${node}"] .fs-dot`);
                 const dot = mark?.getBoundingClientRect();
                 return dot && dot.left >= box.left && dot.right <= box.right + 1;
             });
@@ -250,7 +250,7 @@ def test_a_token_that_is_pointed_at_lights_its_whole_path(page: Page) -> None:
 
 
 def test_tools_and_legend_lie_beside_the_nodes_not_over_them(page: Page) -> None:
-    tree = page.locator(".fs-tree-svg").first.bounding_box()
+    tree = page.locator(".fs-tree-root").first.bounding_box()
     bar = page.locator(".fs-tree-bar").first.bounding_box()
     key = page.locator(".fs-shapes").first.bounding_box()
     assert tree and bar and key
@@ -402,7 +402,7 @@ def test_a_token_is_folded_and_unfolded(page: Page, by: str) -> None:
     def fold() -> None:
         page.keyboard.press("c") if by == "key" else button.click()
 
-    page.locator(".fs-tree-svg").first.focus()
+    page.locator(".fs-tree-root").first.focus()
     fold()
     expect(mark(page, node)).to_have_attribute("aria-expanded", "false")
     expect(button).to_have_attribute("aria-pressed", "true")
@@ -453,7 +453,7 @@ def test_hoisting_shows_one_subtree_and_says_so_until_all_is_shown_again(page: P
     at_end(page)
     node = a_fork(page)
     pin(page, node)
-    page.locator(".fs-tree-svg").first.focus()
+    page.locator(".fs-tree-root").first.focus()
     page.keyboard.press("h")
     line = page.locator(".fs-standing").first
     tail = stage(page, f"return stage.log.textOf({node}).trim().slice(-10)")
@@ -491,7 +491,7 @@ def test_what_is_pruned_can_be_hidden(page: Page) -> None:
 def test_children_are_sorted_by_probability_or_as_they_were_made(page: Page) -> None:
     at_end(page)
     order = """
-        const mark = (id) => stage.tree.svg.querySelector(`.fs-node[data-id="${id}"]`);
+        const mark = (id) => stage.tree.root.querySelector(`.fs-node[data-id="${id}"]`);
         const y = (id) => Number(mark(id).querySelector('.fs-dot').getAttribute('cy'));
         return stage.log.nodes.filter((node) => node.children.length > 1).map((node) => {
             const ids = [...node.children].sort((a, b) => y(a) - y(b));
@@ -533,7 +533,7 @@ def test_placed_nodes_do_not_move_while_a_run_grows(page: Page) -> None:
         for (let seq = 6; seq < steps.length; seq += 3) {
             stage.apply({ run: 'growing', seq, steps: steps.slice(seq, seq + 3) });
             stage.draw();
-            for (const mark of stage.tree.svg.querySelectorAll('.fs-node')) {
+            for (const mark of stage.tree.root.querySelectorAll('.fs-node')) {
                 const dot = mark.querySelector('.fs-dot'), of = (name) => dot.getAttribute(name);
                 const place = [of('cx') ?? of('x'), of('cy') ?? of('y')].join();
                 if ((before.get(mark.dataset.id) ?? place) !== place) moved.push(mark.dataset.id);
@@ -599,7 +599,7 @@ def test_going_to_a_match_brings_it_out_of_a_fold_and_in_sight(page: Page) -> No
     chosen = stage(page, "return stage.tree.selected")
     box, tree = (
         mark(page, chosen).locator(".fs-dot").bounding_box(),
-        page.locator(".fs-tree-svg").first.bounding_box(),
+        page.locator(".fs-tree-root").first.bounding_box(),
     )
     assert box and tree
     assert tree["x"] <= box["x"] <= tree["x"] + tree["width"]
@@ -639,7 +639,7 @@ def test_the_arrow_keys_move_among_what_is_shown_and_open_a_fold(page: Page) -> 
     at_end(page)
     node = a_fork(page)
     pin(page, node)
-    page.locator(".fs-tree-svg").first.focus()
+    page.locator(".fs-tree-root").first.focus()
     page.keyboard.press("c")
     page.keyboard.press("ArrowRight")
     assert stage(page, "return stage.tree.selected") == stage(
@@ -650,7 +650,7 @@ def test_the_arrow_keys_move_among_what_is_shown_and_open_a_fold(page: Page) -> 
     page.keyboard.press("h")
     page.keyboard.press("ArrowLeft")
     assert stage(page, "return stage.tree.selected") == node, "the hoisted token is the root"
-    active = page.locator(".fs-tree-svg").first.get_attribute("aria-activedescendant")
+    active = page.locator(".fs-tree-root").first.get_attribute("aria-activedescendant")
     assert active == mark(page, node).get_attribute("id")
     expect(mark(page, node)).to_have_attribute("aria-selected", "true")
 

@@ -99,7 +99,7 @@ def test_arrow_keys_on_the_threshold_count_forks_gained_and_ring_them(page: Page
     pause(page, int(stage(page, LAST)))  # type: ignore[call-overload]
     stage(page, "stage.fit()")
     page.locator(HANDLE).focus()
-    before = stage(page, "return stage.tree.svg.innerHTML")
+    before = stage(page, "return stage.tree.root.innerHTML")
     for _ in range(10):
         page.keyboard.press("ArrowLeft")
     expect(page.locator(HANDLE)).to_have_attribute("aria-valuenow", "0.15")
@@ -110,7 +110,7 @@ def test_arrow_keys_on_the_threshold_count_forks_gained_and_ring_them(page: Page
     )
     expect(page.locator(HANDLE)).to_have_attribute("aria-valuetext", re.compile(f"{reached}, of"))
     page.wait_for_function(
-        "(before) => window.forkscope.stages.explore.tree.svg.innerHTML !== before", arg=before
+        "(before) => window.forkscope.stages.explore.tree.root.innerHTML !== before", arg=before
     )
     page.keyboard.press("Escape")
     expect(page.locator(".fs-whatif")).to_be_hidden()
