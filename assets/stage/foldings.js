@@ -38,7 +38,7 @@ export class Foldings {
 
   /** What was found for this moment and this level of detail is kept while the view only moves. */
   #remember(log, layout, level, state, hasFolds) {
-    const key = hasFolds ? `${layout.epoch} ${layout.measured} ${level.threshold} ${level.stride} ${state.cursor}` : "";
+    const key = hasFolds ? `${layout.epoch} ${layout.y.length} ${level.threshold} ${level.stride} ${state.cursor}` : "";
     if (key === this.key && log === this.log) return;
     this.key = key;
     this.log = log;

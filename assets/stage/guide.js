@@ -8,6 +8,8 @@ import { holderOf } from "./sight.js";
 const TALL = 16; // pixels of a lane that the whole tree is drawn with at most
 const EDGE = 36; // pixels that the newest tokens keep from the rim when followed
 const LEFT = 74; // pixels that the prompt keeps from the left rim
+const SIDES = [58, 20]; // pixels of the world left and right of the whole tree: the prompt's word, the last dots,
+const RIMS = [16, 26]; // ... and of the screen: far out marks are larger than the world
 const DRIFT = 24; // pixels that the newest tokens may be off the middle where they fill the card
 const LEAD = 5; // columns by which the view goes ahead where steps come fast: it moves once in as many
 const FAR = 1.5; // widths of the card between the newest tokens and what is in sight, above which it does not either
@@ -47,11 +49,12 @@ export class Guide {
     const { tree } = this;
     const { box, layout } = tree;
     const [low, high] = layout.extent;
-    const width = layout.columns.length * DX + 120;
+    const width = layout.columns.length * DX;
     const lane = (box.height - 12) / (high - low + 1.6); // pixels
-    const scale = Math.min(1.2, box.width / width, lane / DY);
+    const scale = Math.min(1.2, (box.width - RIMS[0] - RIMS[1]) / (width + SIDES[0] + SIDES[1]), lane / DY);
     tree.laneFloor = Math.min(TALL, lane);
-    this.#go((box.width - (width - 150) * scale) / 2, box.height / 2 - ((low + high) / 2) * tree.lanePixels(scale), scale, at_once);
+    const lopsided = RIMS[0] - RIMS[1] + (SIDES[0] - SIDES[1]) * scale;
+    this.#go((box.width - width * scale + lopsided) / 2, box.height / 2 - ((low + high) / 2) * tree.lanePixels(scale), scale, at_once);
   }
 
   /** Move the view so that a column and a lane are in its middle. */

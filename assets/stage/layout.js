@@ -79,6 +79,7 @@ export class Layout {
     this.root = this.shape.hoisted; // what stands left of the first column
     this.base = null; // depth of the first column
     this.y = []; // by node id; NaN: not shown
+    this.column = []; // by node id, as `columnOf`
     this.columns = []; // ids, by column
     this.taken = []; // places, rising, by column
     this.extent = [0, 0];
@@ -105,7 +106,6 @@ export class Layout {
       while (last < log.nodes.length && log.nodes[last].step === log.nodes[first].step) last += 1;
       this.#placeStep(log, first, last);
     }
-    if (this.measured !== log.nodes.length) this.#measure(log);
   }
 
   /** What is known is placed column by column, whatever its step: siblings stand together, in the shape's order. */
@@ -113,7 +113,7 @@ export class Layout {
     const shown = shownNodes(log, this.shape);
     const columns = [];
     shown.forEach((isShown, id) => {
-      this.y[id] = NaN;
+      this.#enter(log, id);
       if (isShown && id !== this.root) (columns[log.nodes[id].depth - this.base] ??= []).push(id);
     });
     let folded = this.shape.collapsed.has(this.root) ? [this.root] : [];
@@ -127,7 +127,7 @@ export class Layout {
   #placeStep(log, first, last) {
     const ids = [];
     for (let id = first; id < last; id++) {
-      this.y[id] = NaN;
+      this.#enter(log, id);
       if (this.#isShown(log, id)) ids.push(id);
     }
     const fresh = new Set(ids);
@@ -179,11 +179,16 @@ export class Layout {
     });
   }
 
-  /** How far up, down and right the subtree of every node reaches: [nodes] lanes, lanes and columns. */
-  #measure(log) {
-    this.measured = log.nodes.length;
-    Object.assign(this, reaches(log, this, log.nodes.length));
-    this.column = facts(log).depths.slice(0, log.nodes.length).map((depth) => depth - this.base + 1); // as `columnOf`
+  #enter(log, id) {
+    this.y[id] = NaN;
+    this.column[id] = this.columnOf(log, id);
+  }
+
+  /** Know how far up, down and right the subtree of every placed node goes: `top`, `bottom` and `reach`, see `reaches`. */
+  measure(log) {
+    if (this.measured === this.y.length) return;
+    this.measured = this.y.length;
+    Object.assign(this, reaches(log, this, this.measured));
   }
 }
 

@@ -78,6 +78,19 @@ export function radiusOf(node) {
   return node.id === PROMPT ? ROOT : 2.8 + 4.6 * Math.sqrt(node.prob);
 }
 
+const originals = new Map(); // what thousands of marks have alike, made once: to copy is quicker
+
+function copyOf(name, make) {
+  if (!originals.has(name)) originals.set(name, make());
+  return originals.get(name).cloneNode(true);
+}
+
+function labelOf(text) {
+  const label = copyOf("label", () => svg("text", { class: "fs-label" }));
+  label.textContent = text;
+  return label;
+}
+
 const names = new Map(); // flags -> what they add to a class
 
 function classOf(base, flags) {
@@ -98,14 +111,12 @@ export class Mark {
     this.look = { flags: 0, entropy: null, ended: "", isDark: null, isExpanded: null };
     this.extras = {};
     this.end = this.fold = null;
-    this.edge = isRoot ? null : svg("path", { class: "fs-edge" });
+    this.edge = isRoot ? null : copyOf("edge", () => svg("path", { class: "fs-edge" }));
     this.shape = isRoot ? ROOT_DOT : DOT;
-    this.dot = this.shape.make();
-    this.labels = isRoot ? rootLabels(log) : [[svg("text", { class: "fs-label", text: shorten(this.token, LABEL) }), -this.radius - 2, -4.5]];
-    this.mark = svg("g", {
-      class: this.base, "data-id": node.id, role: "treeitem", "aria-level": node.depth + 2,
-      "aria-selected": "false", "aria-label": isRoot ? `Prompt: ${log.promptText().trim().slice(-60)}` : this.token,
-    }, this.dot);
+    this.mark = copyOf(this.base, () => svg("g", { class: this.base, role: "treeitem", "aria-selected": "false" }, this.shape.make()));
+    this.dot = this.mark.firstChild;
+    set(this.mark, { "data-id": node.id, "aria-level": node.depth + 2, "aria-label": isRoot ? `Prompt: ${log.promptText().trim().slice(-60)}` : this.token });
+    this.labels = isRoot ? rootLabels(log) : [[labelOf(shorten(this.token, LABEL)), -this.radius - 2, -4.5]];
     if (isRoot) this.mark.prepend(svg("title", { text: log.promptText().trim() }));
     this.isWritten = false; // its token is written
     if (isRoot) this.write();

@@ -10,7 +10,7 @@ const LOW = 15; // ... this, less four lanes: it sets in gently
 const COLUMN = 3; // pixels: where columns are narrower, some are passed over
 const LANES = 1e6; // weight of a lane against that of a column: height first, then length
 
-/** Weight of a node: the lanes its subtree takes, then how far on it reaches. */
+/** Weight of a node of a layout that was measured: the lanes its subtree takes, then how far on it reaches. */
 export function weight(layout, id) {
   const lanes = layout.bottom[id] - layout.top[id] + 1;
   return Math.round(lanes * 100) * (LANES / 100) + layout.reach[id] - layout.column[id];
@@ -27,13 +27,15 @@ export function sight(log, layout, view, budget = BUDGET) {
   const stride = 2 ** Math.max(0, Math.ceil(Math.log2(COLUMN / view.dx)));
   const least = view.dy < LANE ? ((LOW - 4 * view.dy) / view.dy) * LANES : 0;
   const near = within(log, layout, view, stride);
+  if (!least && stride === 1 && near.length <= budget) return { ids: near.sort((a, b) => a - b), threshold: 0, stride };
+  layout.measure(log);
   const weights = near.map((id) => weight(layout, id));
   const isOnColumn = (id) => layout.column[id] % stride === 0;
   const drawn = weights.filter((value, at) => value >= least && isOnColumn(near[at]));
   const isFar = least > 0 || drawn.length > budget;
   const threshold = isFar ? Math.max(least, above(drawn, Math.min(budget, WITH_FOLDS))) : 0;
   const level = { threshold, stride };
-  if (!threshold && stride === 1) return { ids: near.sort((a, b) => a - b), ...level };
+  if (isWhole(level)) return { ids: near.sort((a, b) => a - b), ...level };
   const ids = new Set();
   const seen = new Uint8Array(log.nodes.length);
   near.forEach((id) => {
@@ -67,7 +69,12 @@ function within(log, layout, { left, right, top, bottom }, stride) {
   return ids;
 }
 
-/** Whether a node is drawn for itself at this level of detail, wherever it is. */
+/** Whether every node is drawn for itself at this level of detail. */
+export function isWhole({ threshold, stride }) {
+  return threshold === 0 && stride === 1;
+}
+
+/** Whether a node of a layout that was measured is drawn for itself at this level of detail, wherever it is. */
 export function isDrawn(layout, { threshold, stride }, id) {
   return id === layout.root || (layout.column[id] % stride === 0 && weight(layout, id) >= threshold);
 }
@@ -77,6 +84,8 @@ export function isDrawn(layout, { threshold, stride }, id) {
  * an earlier call has passed the same way.
  */
 export function holderOf(log, layout, level, id, seen = null) {
+  if (isWhole(level)) return id;
+  layout.measure(log);
   let at = id;
   while (!isDrawn(layout, level, at)) {
     if (seen?.[at]) return null;
@@ -96,6 +105,7 @@ export function originOf(log, layout, level, id) {
  * (`numNodes` nodes) and `layout` shows them.
  */
 export function foldedInto(log, layout, level, id, numNodes) {
+  layout.measure(log);
   const folded = [];
   const stack = [id];
   while (stack.length) {

@@ -12,7 +12,7 @@ import { PROMPT } from "./log.js";
 import { looks } from "./looks.js";
 import { Mark, radiusOf } from "./nodemark.js";
 import { Shape } from "./shape.js";
-import { holderOf, originOf, placedOf, sight } from "./sight.js";
+import { holderOf, isWhole, originOf, placedOf, sight } from "./sight.js";
 
 export { drawLegend } from "./legend.js";
 
@@ -236,8 +236,8 @@ export class Tree {
   /** The number of this placing: marks that were placed in it stand where they should. */
   #round(distance) {
     const { layout, level, camera, placed } = this;
-    const isWhole = level.threshold === 0 && level.stride === 1; // else a node's edge begins at who happens to be drawn
-    const key = isWhole ? `${layout.epoch} ${camera.tallness(camera.scale)} ${distance}` : "";
+    // Else a node's edge begins at who happens to be drawn.
+    const key = isWhole(level) ? `${layout.epoch} ${camera.tallness(camera.scale)} ${distance}` : "";
     if (!key || key !== placed.key || layout !== placed.layout) this.placed = { key, layout, round: placed.round + 1 };
     return this.placed.round;
   }
