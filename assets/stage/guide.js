@@ -10,8 +10,9 @@ const EDGE = 36; // pixels that the newest tokens keep from the rim when followe
 const LEFT = 74; // pixels that the prompt keeps from the left rim
 const SIDES = [58, 20]; // pixels of the world left and right of the whole tree: the prompt's word, the last dots,
 const RIMS = [16, 26]; // ... and of the screen: far out marks are larger than the world
-const DRIFT = 24; // pixels that the newest tokens may be off the middle where they fill the card
-const LEAD = 5; // columns by which the view goes ahead where steps come fast: it moves once in as many
+const DRIFT = 40; // pixels that the newest tokens may be off the middle where they fill the card
+const LEAD = 7; // columns by which the view goes ahead where steps come fast: it moves once in as many,
+const AHEAD = 0.45; // ... but never by more of the card
 const FAR = 1.5; // widths of the card between the newest tokens and what is in sight, above which it does not either
 const SMOOTH = 250; // marks in sight up to which the view glides
 const FADE = { duration: 240, easing: "ease-out" }; // milliseconds
@@ -91,7 +92,7 @@ export class Guide {
     const right = column * DX * camera.scale + camera.x;
     const [high, low] = [top, bottom].map((lane) => lane * this.tree.lanePixels(camera.scale) + camera.y);
     const over = Math.min(0, box.width - EDGE - right);
-    const lead = over && isFast ? LEAD * DX * camera.scale : 0;
+    const lead = over && isFast ? Math.min(LEAD * DX * camera.scale, AHEAD * box.width) : 0;
     const dx = over - lead + Math.max(0, Math.min(EDGE, LEFT) - right);
     const isOut = high < EDGE / 2 || low > box.height - EDGE / 2; // always, where they are higher than the card
     const middle = box.height / 2 - (high + low) / 2;
