@@ -27,7 +27,7 @@ export class Bands {
     const parts = new Map(); // of each band
     for (const { node, mark, edge } of marks) {
       partsAt(parts, bandOf(node.depth)).nodes.push(mark);
-      if (edge) partsAt(parts, bandOf(node.depth - 1)).edges.push(edge); // where it begins, under what it leads to
+      if (edge) partsAt(parts, bandOf(node.depth - 1)).edges.push(edge); // where it begins, unless columns are passed over
     }
     for (const [at, band] of this.bands) {
       if (parts.has(at)) continue;

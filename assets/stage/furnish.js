@@ -63,7 +63,7 @@ export function listen(stage, host) {
   parts.follow.addEventListener("click", () => stage.follow());
   listenToTabs(parts.viewTabs, (view) => stage.show(view));
   const resized = new ResizeObserver(() => stage.invalidate());
-  for (const part of [parts.root, parts.pool, parts.layers, parts.memory, parts.tree]) resized.observe(part);
+  for (const part of [parts.root, parts.pool, parts.layers, parts.memory]) resized.observe(part);
   watchTheme(() => {
     stage.colors = null;
     stage.invalidate();

@@ -96,7 +96,8 @@ export class Guide {
     const dx = over - lead + Math.max(0, Math.min(EDGE, LEFT) - right);
     const isOut = high < EDGE / 2 || low > box.height - EDGE / 2; // always, where they are higher than the card
     const middle = box.height / 2 - (high + low) / 2;
-    const dy = isOut && (over || Math.abs(middle) > DRIFT) ? middle : 0;
+    const fits = low - high <= box.height - EDGE;
+    const dy = isOut && (over || fits || Math.abs(middle) > DRIFT) ? middle : 0;
     if (dx || dy) camera.set(camera.x + dx, camera.y + dy, camera.scale);
   }
 }

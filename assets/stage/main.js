@@ -136,6 +136,7 @@ export class Stage {
   finish(badge = "done") {
     this.player.finish();
     this.describe({ badge });
+    this.invalidate();
     this.options.ended?.(this);
   }
 

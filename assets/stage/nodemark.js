@@ -11,7 +11,7 @@ import { PROMPT } from "./log.js";
 const BEND = 34; // pixels in which an edge reaches its lane; a token is written on the straight rest
 const LABEL = 10; // characters of a token shown on its node
 const ROOT = 8; // half the side of the prompt's square
-const SIZES = [1, 1.9, 2.6, 3.6, 6]; // of the shapes, by distance (see FAR): lines grow alike, by --k of tree.css
+const SIZES = [1, 1.9, 2.6, 3.6, 6]; // of the shapes, by distance (see FAR): lines grow alike, by --k of treemarks.css
 const CROSSES = [1, 1.9, 3.6, 5, 6];
 
 /** What a mark can be; each is a class. */

@@ -4,6 +4,7 @@
 const FAST = 160; // milliseconds a step, below which steps come fast,
 const RUSH = 50; // ... and below which nobody could read what they bring
 const KEPT = 3; // moments from which it is taken
+const STILL = 400; // ... after which, should no step come, what was left for later is drawn
 const TURN = 660; // milliseconds between two turns,
 const READ = 960; // ... and between two of what is read, where steps come fast
 const SLACK = 160; // milliseconds that a turn waits for a frame to go along with
@@ -11,12 +12,14 @@ const SLACK = 160; // milliseconds that a turn waits for a frame to go along wit
 export class Pace {
   /** `draw()`: a turn has come, and no frame of the stage with it. */
   constructor(draw) {
+    this.draw = draw;
     this.panels = new Turns(draw);
     this.readings = new Turns(draw);
     this.reset();
   }
 
   reset() {
+    clearTimeout(this.still);
     this.cursor = -1;
     this.moments = []; // where the cursor was last, and when it came there: {cursor, at}
     this.panels.reset();
@@ -28,13 +31,15 @@ export class Pace {
     if (cursor === this.cursor) return;
     this.cursor = cursor;
     this.moments = [...this.moments.slice(1 - KEPT), { cursor, at: performance.now() }];
+    clearTimeout(this.still);
+    if (this.isFast) this.still = setTimeout(this.draw, STILL);
   }
 
-  /** Milliseconds a step; Infinity as long as nobody knows, which takes `least` moments. */
+  /** Milliseconds a step, till now; Infinity as long as nobody knows, which takes `least` moments. */
   #step(least) {
     const [first, last] = [this.moments[0], this.moments.at(-1)];
     const way = this.moments.length >= least ? last.cursor - first.cursor : 0;
-    return way > 0 ? (last.at - first.at) / way : Infinity;
+    return way > 0 ? (performance.now() - first.at) / way : Infinity;
   }
 
   get isFast() {

@@ -102,7 +102,7 @@ class Runs {
 
   /** The settings of a run into the form: the prompt at once, so that nothing typed after it is lost, the others when the server answers. */
   #fill(config, asked) {
-    window.forkscope.filling = config?.prompt;
+    window.forkscope.filling = typeof config?.prompt === "string" ? config.prompt : undefined;
     this.trigger("select", asked);
   }
 

@@ -63,6 +63,7 @@ export class Tree {
     this.laneFloor = 0;
     this.selected = null;
     this.following = true;
+    this.stands = false; // the view was put somewhere
     this.placed = { key: "", round: 0 }; // when all marks were last placed anew
     this.bands.clear();
     this.camera.stop();
@@ -74,7 +75,8 @@ export class Tree {
     this.scene = scene;
     this.lay(scene.shape);
     this.isDrawing = true;
-    if (this.following) this.guide.follow(scene.state, scene);
+    if (this.following) this.guide.follow(scene.state, this.stands ? scene : { at_once: true });
+    this.stands ||= this.box !== null;
     this.#refresh();
     this.isDrawing = false;
   }
@@ -82,6 +84,7 @@ export class Tree {
   /** Keep the newest column in sight. */
   follow(state, at_once = false) {
     this.guide.follow(state, { at_once });
+    this.stands ||= this.box !== null;
   }
 
   /** The whole tree in sight. */
@@ -196,7 +199,7 @@ export class Tree {
     for (const id of ids) {
       const mark = this.marks.get(id);
       if (mark.round !== round) this.#put(mark, distance, round);
-      if (!mark.isWritten && distance < 2 && isReadable(scene, mark.node)) mark.write();
+      if (!mark.isWritten && distance < 2 && (lit.has(id) || id === chosen || isReadable(scene, mark.node))) mark.write();
       mark.paint(looks(scene, id, { live, lit, pointed, chosen }));
     }
     this.present = ids;
@@ -273,6 +276,7 @@ export class Tree {
     const shift = this.root.clientHeight ? top - (this.above ?? top) : 0;
     this.above = top;
     if (shift && !this.following) this.camera.shift(0, -shift);
+    this.actions.invalidate();
   }
 }
 

@@ -230,7 +230,8 @@ def test_the_newest_tokens_stay_in_sight_however_fast_they_come(page: Page) -> N
             const inside = state.rows.filter(({ node }) => {
                 const mark = stage.tree.root.querySelector(`.fs-node[data-id="${node}"] .fs-dot`);
                 const dot = mark?.getBoundingClientRect();
-                return dot && dot.left >= box.left && dot.right <= box.right + 1;
+                return dot && dot.left >= box.left && dot.right <= box.right + 1
+                    && dot.top >= box.top - 1 && dot.bottom <= box.bottom + 1;
             });
             if (inside.length < state.rows.length) lost.push([step, inside.length]);
         }

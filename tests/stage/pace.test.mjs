@@ -64,7 +64,10 @@ test("what is read has its turn with the panels, and once a second where steps c
     assert.deepEqual(panels, every === 200 ? wanted : [0, 700, 1400, 2100]);
     drawn = 0;
     t.mock.timers.tick(1200);
-    assert.equal(drawn, 2); // nothing came any more: each is drawn once by itself
+    assert.equal(drawn, every === 200 ? 2 : 3); // nothing came any more: each is drawn once by itself, and what came fast
+    assert.equal(pace.isFast, every === 100);
+    now += 400;
+    assert.equal(pace.isFast, false); // it is not any more
     pace.hurry();
     assert.deepEqual([pace.isTurn(true), pace.isReading(true)], [true, true]);
     assert.deepEqual([pace.isTurn(true), pace.isReading(true)], [false, false]);
