@@ -20,7 +20,7 @@ const MARGIN = 60; // pixels around the view in which marks are ready
 const KEPT = 3000; // marks that are kept, those out of sight included
 const FAR = [0.42, 0.2, 0.1, 0.05]; // below these scales labels make way, dots and lines grow
 const CLASSES = ["fs-tree-root", "is-far", "is-farther", "is-distant", "is-remote"];
-const LATE = 2; // steps after which a token is written, if it lived, where steps come fast
+const LATE = 3; // steps after which a token is written, if it lived, where steps come fast
 const NONE = { threshold: 0, stride: 1 };
 
 export class Tree {
