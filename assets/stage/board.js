@@ -173,7 +173,7 @@ export class Board {
 
   /** What `bindKeys` asks a stage for, where a board has it. */
   get tree() {
-    return { svg: null, zoom: () => {} };
+    return { root: null, zoom: () => {} };
   }
 
   select() {}

@@ -72,7 +72,7 @@ class Comparison extends Board {
   get tree() {
     const panel = this.active;
     return {
-      svg: panel?.parts.tree, selected: this.pointing.pinnedIn(panel), layout: panel?.silhouette.layout,
+      root: panel?.parts.tree, selected: this.pointing.pinnedIn(panel), layout: panel?.silhouette.layout,
       zoom: (factor) => this.#resize(this.height * factor),
     };
   }
