@@ -85,11 +85,9 @@ def build(shared: Shared) -> None:
         yield from stream(shared, read, token_of(data.get("token")))
 
     inputs = [*shared.form.components, new_tokens, gr.Textbox(visible=False)]
-    events = [
-        start.click(run, inputs, host, js=asking(NAME), **COMPUTING),
-        host.select(run_recorded, None, host, **COMPUTING),
-    ]
-    stopping(stop, shared.stop, events, NAME)
+    start.click(run, inputs, host, js=asking(NAME), **COMPUTING)
+    host.select(run_recorded, None, host, **COMPUTING)
+    stopping(stop, NAME)
 
 
 def recorded(folder: Path) -> list[dict[str, Any]]:

@@ -59,8 +59,8 @@ def build(shared: Shared) -> None:
         yield from stream(shared, form, chosen, token_of(token))
 
     inputs = [*shared.form.components, backends, gr.Textbox(visible=False)]
-    event = start.click(run, inputs, host, js=asking(NAME), **COMPUTING)
-    stopping(stop, shared.stop, [event], NAME)
+    start.click(run, inputs, host, js=asking(NAME), **COMPUTING)
+    stopping(stop, NAME)
 
 
 def board_host(store: RunStore) -> gr.HTML:

@@ -97,11 +97,9 @@ def build(shared: Shared) -> None:
         yield from stream(shared, lambda: asked(data), token_of(data.get("token")), more)
 
     inputs = [*shared.form.components, gr.Textbox(visible=False)]
-    events = [
-        start.click(run, inputs, host, js=asking(NAME), **COMPUTING),
-        host.select(run_example, None, host, **COMPUTING),
-    ]
-    stopping(stop, shared.stop, events, NAME)
+    start.click(run, inputs, host, js=asking(NAME), **COMPUTING)
+    host.select(run_example, None, host, **COMPUTING)
+    stopping(stop, NAME)
 
 
 def asked(data: dict[str, Any]) -> RunConfig:

@@ -102,10 +102,8 @@ def build(shared: Shared) -> None:
         yield from stream(shared, lambda: asked(data), token_of(data.get("token")), data)
 
     inputs = [*form.components, variants, budget, against_full, gr.Textbox(visible=False)]
-    events = [
-        start.click(run, inputs, host, js=asking(NAME), **COMPUTING),
-        host.select(run_preset, None, host, **COMPUTING),
-    ]
+    start.click(run, inputs, host, js=asking(NAME), **COMPUTING)
+    host.select(run_preset, None, host, **COMPUTING)
 
     def fill(event: gr.EventData) -> list[Any]:
         data = event._data if isinstance(event._data, dict) else {}
@@ -117,7 +115,7 @@ def build(shared: Shared) -> None:
     host.select(fill, None, [*form.components, variants, budget], **QUIET)
     own = form.inputs["budget"]
     own.change(None, [own, budget], budget, js=FOLLOW, queue=False)
-    stopping(stop, shared.stop, events, NAME)
+    stopping(stop, NAME)
 
 
 def recorded() -> list[dict[str, Any]]:

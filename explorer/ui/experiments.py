@@ -85,18 +85,16 @@ def build(shared: Shared) -> None:
         yield from stream(shared, paces, lambda: store.find(data.get("sweep")), token)
 
     asked = asking(NAME)
-    events = [
-        start.click(run, inputs, host, js=asked, **COMPUTING),
-        guess.click(predict, inputs, host, js=asked, **COMPUTING),
-        host.select(go_on, None, host, **COMPUTING),
-    ]
+    start.click(run, inputs, host, js=asked, **COMPUTING)
+    guess.click(predict, inputs, host, js=asked, **COMPUTING)
+    host.select(go_on, None, host, **COMPUTING)
     name.change(
         lambda chosen: (sweeps.axes_text(find(SWEEPS[chosen]).axes), options_text(chosen)),
         name,
         [axes, options],
         **QUIET,
     )
-    stopping(stop, shared.stop, events, NAME)
+    stopping(stop, NAME)
     for sweep, button in shared.sweeps.items():
         to_sweep = partial(lambda chosen: (gr.Tabs(selected=TAB), chosen), sweep)
         button.click(to_sweep, None, [shared.tabs, name], **QUIET)

@@ -20,7 +20,7 @@ from explorer.ui.caches import LOCAL
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache, loading
 from explorer.ui.runs import RunStore, guarded, token_of
-from explorer.ui.shared import COMPUTING, QUIET, Shared, asking
+from explorer.ui.shared import COMPUTING, QUIET, Shared, asking, stopping
 
 NAME = "explore"
 TAB = "Explore"
@@ -51,14 +51,10 @@ def build(shared: Shared) -> None:
 
     shared.run.click(lambda: gr.Tabs(selected=TAB), None, shared.tabs, **QUIET)
     inputs = [*shared.form.components, gr.Textbox(visible=False)]
-    events = [
-        shared.run.click(run, inputs, host, js=asking(NAME), **COMPUTING),
-        host.select(run_asked, None, host, **COMPUTING),
-    ]
+    shared.run.click(run, inputs, host, js=asking(NAME), **COMPUTING)
+    host.select(run_asked, None, host, **COMPUTING)
     host.select(fill, None, shared.form.components, **QUIET)
-    shared.stop.click(
-        None, None, None, cancels=events, js="() => window.forkscope.stop()", queue=False
-    )
+    stopping(shared.stop)
 
 
 def asked(data: Any, limits: Limits | None = None) -> tuple[RunConfig, Origin | None]:

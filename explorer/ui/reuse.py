@@ -149,18 +149,16 @@ def build_prefix(shared: Shared) -> None:
     def empty_it(request: gr.Request) -> str:
         return changed(shared, request, lambda cache: cache.clear())
 
-    events = [
-        start.click(run, inputs, host, js=asking(NAME), **COMPUTING),
-        warm.click(run_warm, inputs, host, js=asking(NAME), **COMPUTING),
-        host.select(run_preset, None, host, **COMPUTING),
-    ]
+    start.click(run, inputs, host, js=asking(NAME), **COMPUTING)
+    warm.click(run_warm, inputs, host, js=asking(NAME), **COMPUTING)
+    host.select(run_preset, None, host, **COMPUTING)
     resize.click(bound, [capacity, order], host, **QUIET)
     clear.click(empty_it, None, host, **QUIET)
     workload.change(suggested, workload, [prompts, capacity], **QUIET)
     host.select(preset_bounds, None, [workload, capacity, order], **QUIET)
     for button in (warm, *(() if kept is None else kept[2:])):  # a run is to find what they put in
         button.click(None, None, empty, js="() => false", queue=False)
-    stopping(stop, shared.stop, events, NAME)
+    stopping(stop, NAME)
 
 
 def folder_row() -> tuple[gr.Textbox, gr.Button, gr.Button]:

@@ -31,11 +31,14 @@ def asking(stage: str) -> str:
     return f"(...values) => [...values.slice(0, -1), window.forkscope?.asked?.({stage!r}) ?? null]"
 
 
-def stopping(button: gr.Button, every: gr.Button, events: Sequence[Any], stage: str) -> None:
-    """A tab's own Stop ends its `events`; `every` is the sidebar's, whose page stops all stages."""
-    only = f"() => window.forkscope.stop({stage!r})"
-    button.click(None, None, None, cancels=events, js=only, queue=False)
-    every.click(None, None, None, cancels=events, queue=False)
+def stopping(button: gr.Button, stage: str | None = None) -> None:
+    """The button stops what runs or waits in a stage, or in all: the page leaves its requests.
+
+    Not `cancels` of Gradio: that ends whatever the session has begun under the same event, a run
+    asked for right after Stop too, and is refused where the place in line is not known yet.
+    """
+    only = "" if stage is None else repr(stage)
+    button.click(None, None, None, js=f"() => window.forkscope.stop({only})", queue=False)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from explorer.ui.presets import EXAMPLES
 from tests.browser.conftest import ROOT, App, Watch, open_page
@@ -308,6 +308,21 @@ def test_a_run_that_waits_can_be_called_off(
     busy.bring_to_front()
     busy.locator("#fs-stop").click(force=True)
     expect(busy.locator(".fs-badge").first).to_have_text(re.compile("stopped|finished"))
+
+
+def test_a_run_asked_for_right_after_stop_is_not_stopped_with_it(page: Page) -> None:
+    held: list[Route] = []
+    set_fields(page, "Once upon a time", **LONG)
+    page.route("**/queue/join*", lambda route: held.append(route))
+    with page.expect_request("**/queue/join*"):
+        run(page)
+    page.locator("#fs-stop").click()
+    expect(page.locator(".fs-status")).to_have_text("Stopped before anything ran.")
+    set_fields(page, "Once upon a time", max_new_tokens="12", max_paths="4")
+    run(page)
+    page.unroute("**/queue/join*")  # what was held goes on
+    expect(page.locator(".fs-badge").first).to_have_text("live run, finished")
+    assert stage(page, "return stage.log.header.config.limits.max_new_tokens") == 12
 
 
 def test_what_is_on_its_way_after_stop_is_not_taken(page: Page) -> None:
