@@ -13,7 +13,7 @@ product `[1, num_kv_heads, paths * groups, head_dim]`, and the mask says which s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -202,9 +202,7 @@ def pool_attention(
     """
     if tree_mask is None or attention_mask is not None:
         raise ValueError("this model does not hand the tree mask through to its attention")
-    for name, term in more.items():
-        if isinstance(term, torch.Tensor) and name not in POSITIONS:
-            raise ValueError(f"the pool's attention does not know what to do with {name}")
+    _refuse_unknown(more)
     paths, num_heads, tokens, head_dim = query.shape
     num_kv_heads = key.shape[1]
     groups = num_heads // num_kv_heads
@@ -214,17 +212,16 @@ def pool_attention(
         if softcap is not None or s_aux is not None:
             raise ValueError("the pool's cross-attention takes no softcap and no sinks")
         return cross.attend(layer_idx, (query, key, value), scale, position_bias), None
-    window = sliding_window
-    if sliding_window == UNSAID:
-        window = getattr(module, "sliding_window", None)
+    is_unsaid = sliding_window == UNSAID
+    window = getattr(module, "sliding_window", None) if is_unsaid else sliding_window
     tree_mask.windows[layer_idx] = window
     observer = tree_mask.observer
     if observer is not None and observer.needs_states:
         seen = tree_mask.seen(layer_idx, window, query.device)
         observer.observe_states(layer_idx, query, key, seen)
     is_watched = observer is not None and observer.needs_attention
-    plain = softcap is None and s_aux is None and not is_watched
-    is_simple = plain and position_bias is None and tree_mask.is_causal
+    is_plain = softcap is None and s_aux is None and not is_watched
+    is_simple = is_plain and position_bias is None and tree_mask.is_causal
 
     if is_simple and tree_mask.reaches_everything(window):
         out = scaled_dot_product_attention(
@@ -239,7 +236,7 @@ def pool_attention(
             raise ValueError("position_bias takes as many key heads as query heads")
         by_slot = tree_mask.by_slot(module, layer_idx, tokens, position_bias)
         bias = bias + by_slot.repeat(1, 1, paths, 1)
-    if plain:
+    if is_plain:
         out = scaled_dot_product_attention(rows, key, value, attn_mask=bias, scale=scale)
     else:
         out, weights = _explicit(rows, key, value, bias, scale, softcap, s_aux)
@@ -247,8 +244,13 @@ def pool_attention(
             assert observer is not None
             summed = weights.sum(1).view(paths * tokens, groups, -1).sum(1)
             observer.observe(layer_idx, summed, tree_mask.seen(layer_idx, window, query.device))
-    out = out.view(num_kv_heads, paths, tokens, groups, -1).permute(1, 2, 0, 3, 4)
-    return out.reshape(paths, tokens, num_heads, -1), None
+    return _unfold(out, paths, tokens, groups), None
+
+
+def _refuse_unknown(terms: Mapping[str, Any]) -> None:
+    for name, term in terms.items():
+        if isinstance(term, torch.Tensor) and name not in POSITIONS:
+            raise ValueError(f"the pool's attention does not know what to do with {name}")
 
 
 def _fold(query: torch.Tensor, num_kv_heads: int) -> torch.Tensor:
@@ -256,6 +258,13 @@ def _fold(query: torch.Tensor, num_kv_heads: int) -> torch.Tensor:
     paths, num_heads, tokens, head_dim = query.shape
     rows = query.view(paths, num_kv_heads, num_heads // num_kv_heads, tokens, head_dim)
     return rows.permute(1, 0, 3, 2, 4).reshape(1, num_kv_heads, -1, head_dim)
+
+
+def _unfold(rows: torch.Tensor, paths: int, tokens: int, groups: int) -> torch.Tensor:
+    """`[1, num_kv_heads, paths * tokens * groups, d]` -> `[paths, tokens, num_heads, d]`."""
+    num_kv_heads = rows.shape[1]
+    out = rows.view(num_kv_heads, paths, tokens, groups, -1).permute(1, 2, 0, 3, 4)
+    return out.reshape(paths, tokens, num_kv_heads * groups, -1)
 
 
 def _explicit(

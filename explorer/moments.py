@@ -145,6 +145,8 @@ def shown_request(request: Request, cache: WatchedCache) -> dict[str, Any]:
 def shown_moment(
     moment: Moment, seen: Sequence[Seen], requests: Sequence[Request]
 ) -> dict[str, Any]:
+    """A moment as the page draws it: blocks by their place in `seen`, held ones with their turn to
+    leave, times in seconds."""
     left = turns((one.id, seen[one.id].parent, one.rank, one.pins) for one in moment.held)
     return {
         "kind": moment.kind,

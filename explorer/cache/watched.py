@@ -115,6 +115,7 @@ class WatchedCache(PrefixCache):
         min_tokens: int = 0,
         usable: Callable[[Sequence[Block]], int] = len,
     ) -> Lease:
+        """As `PrefixCache.lease`; what it found is the current request's."""
         with self._lock:
             request = self._current
             if self._reader is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, Group
@@ -20,6 +21,9 @@ from explorer.config import InputError
 from explorer.experiments import SWEEPS
 from explorer.options import Settings, read_config, with_settings
 from explorer.terminal import amount
+
+if TYPE_CHECKING:
+    from explorer.experiments.runner import Plan
 
 FORMATS = {
     "delta_nll": "{:+.4f}",
@@ -70,33 +74,18 @@ def sweep(
     others go on. FILE.json has {"sweep", "config", "axes", "options"}, axes being settings with
     lists of values.
     """
-    from explorer.experiments import recipe, runner
-    from explorer.experiments.axes import read_axes
-    from explorer.experiments.workers import find
+    from explorer.experiments import runner
 
-    said = recipe.read_recipe(Path(name)) if name.endswith(".json") else recipe.Recipe(name)
-    if said.sweep not in SWEEPS:
-        raise InputError(f"There is no sweep {said.sweep!r}; choose from {', '.join(SWEEPS)}.")
-    found = find(SWEEPS[said.sweep])
-    axes = {**(said.axes or found.axes), **read_axes(axis or ())}
-    for field in settings:
-        if field in (*found.fields, *axes):
-            remedy = f"give --axis {field}=... instead" if field in axes else "leave it out"
-            raise InputError(f"{field}: {said.sweep} sets it row by row; {remedy}.")
     given = {"repeats": repeats, "naive": naive, "passages": passages}
     given |= {"passage_tokens": passage_tokens, "probes": probes}
     own = {option: int(value) for option, value in given.items() if value is not None}
-    config = read_config({**said.config, **settings})
-    plan = runner.Plan(
-        SWEEPS[said.sweep],
-        config,
-        recipe.options_of(found, {**said.options, **own}),
-        out or Path("build", "sweeps", Path(name).stem),
-        limit,
-        jobs,
-        resume,
-        axes,
-        ray,
+    where = out or Path("build", "sweeps", Path(name).stem)
+    plan = replace(
+        plan_of(name, axis or (), settings, own, where),
+        limit=limit,
+        jobs=jobs,
+        resume=resume,
+        ray=ray,
     )
     console = base.console_for(as_json)
     base.quiet()
@@ -112,6 +101,29 @@ def sweep(
         base.write(plots, figures.page(document).encode())
     if as_json:
         base.print_json(document)
+
+
+def plan_of(
+    name: str, axis: Sequence[str], settings: Settings, own: Mapping[str, int], out: Path
+) -> Plan:
+    """The sweep of that name, or of the file, under what was said besides: `axis` of `SETTING=V,V`,
+    `settings` of every row, `own` options of the sweep. Raises InputError."""
+    from explorer.experiments import recipe, runner
+    from explorer.experiments.axes import read_axes
+    from explorer.experiments.workers import find
+
+    said = recipe.read_recipe(Path(name)) if name.endswith(".json") else recipe.Recipe(name)
+    if said.sweep not in SWEEPS:
+        raise InputError(f"There is no sweep {said.sweep!r}; choose from {', '.join(SWEEPS)}.")
+    found = find(SWEEPS[said.sweep])
+    axes = {**(said.axes or found.axes), **read_axes(axis)}
+    for field in settings:
+        if field in (*found.fields, *axes):
+            remedy = f"give --axis {field}=... instead" if field in axes else "leave it out"
+            raise InputError(f"{field}: {said.sweep} sets it row by row; {remedy}.")
+    config = read_config({**said.config, **settings})
+    options = recipe.options_of(found, {**said.options, **own})
+    return runner.Plan(SWEEPS[said.sweep], config, options, out, axes=axes)
 
 
 def report(document: Mapping[str, Any]) -> Group:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from pydantic import ValidationError
@@ -52,9 +52,18 @@ RECORDED = Path(__file__).parents[2] / "assets" / "traces" / "evict"
 Asked = tuple[str, list[tuple[str, RunConfig]]]  # a board's title and its runs, each with its own
 
 
-def build(shared: Shared) -> None:
-    """Which runs, their budget, Run and Stop; the board."""
-    form = shared.form
+class Bar(NamedTuple):
+    """What stands above the board."""
+
+    variants: gr.Dropdown
+    budget: gr.Number
+    against_full: gr.Checkbox
+    start: gr.Button
+    stop: gr.Button
+
+
+def bar() -> Bar:
+    """Which runs, their budget, Run and Stop."""
     with gr.Row(elem_id="fs-evict-bar", equal_height=True):
         variants = gr.Dropdown(
             [(title, name) for name, title in TITLES.items()],
@@ -80,10 +89,17 @@ def build(shared: Shared) -> None:
             min_width=90,
             elem_id="fs-evict-against_full",
         )
-        shared.variants, shared.budget = variants, budget
         start = gr.Button("Run these", variant="primary", elem_id="fs-evict-run", min_width=96)
         stop = gr.Button("Stop", elem_id="fs-evict-stop", min_width=72)
     gr.HTML(html_template=HINT, apply_default_css=False, elem_id="fs-evict-hint")
+    return Bar(variants, budget, against_full, start, stop)
+
+
+def build(shared: Shared) -> None:
+    """The bar, the board, and what leads to a run."""
+    form = shared.form
+    variants, budget, against_full, start, stop = bar()
+    shared.variants, shared.budget = variants, budget
     boards = encode({"boards": recorded()})
     attach = f"evict.attach({{element, props, watch, server, trigger}}, ({boards}).boards);"
     host = stage.place(NAME, shared.store, stage.script(attach, "evict"))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 
@@ -34,9 +34,19 @@ FIRST = "temperature"
 OPTIONS = {"repeats": 3, "passages": 1, "passage_tokens": 128, "most_paths": 64}
 
 
-def build(shared: Shared) -> None:
-    """Which sweep, its axes and options; Estimate, Run and Stop; the board."""
-    store, paces = SweepStore(), dict[tuple[str, str, str], Pace]()
+class Bar(NamedTuple):
+    """What stands above the board."""
+
+    name: gr.Dropdown
+    axes: gr.Textbox
+    options: gr.Textbox
+    guess: gr.Button
+    start: gr.Button
+    stop: gr.Button
+
+
+def bar() -> Bar:
+    """Which sweep, its axes and options; Estimate, Run and Stop."""
     with gr.Row(elem_id="fs-sweep-bar", equal_height=False):
         name = gr.Dropdown(
             [(name.replace("_", " ").capitalize(), name) for name in SWEEPS],
@@ -64,6 +74,13 @@ def build(shared: Shared) -> None:
         guess = gr.Button("Estimate", elem_id="fs-experiments-estimate", min_width=96)
         start = gr.Button("Run sweep", variant="primary", elem_id="fs-experiments-run")
         stop = gr.Button("Stop", elem_id="fs-experiments-stop", min_width=72)
+    return Bar(name, axes, options, guess, start, stop)
+
+
+def build(shared: Shared) -> None:
+    """The bar, the board, and what leads to a sweep."""
+    store, paces = SweepStore(), dict[tuple[str, str, str], Pace]()
+    name, axes, options, guess, start, stop = bar()
     host = board_host(shared, store)
     inputs = [*shared.form.components, name, axes, options, gr.Textbox(visible=False)]
 

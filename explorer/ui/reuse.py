@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -75,9 +75,23 @@ def build(shared: Shared) -> None:
     views.change(None, views, None, js=SHOW, queue=False)
 
 
-def build_prefix(shared: Shared) -> None:
-    """The prefix cache's controls and its board."""
-    form = shared.form
+class Bar(NamedTuple):
+    """What stands above the prefix cache's board."""
+
+    workload: gr.Dropdown
+    capacity: gr.Number
+    order: gr.Dropdown
+    empty: gr.Checkbox
+    prompts: gr.Textbox
+    start: gr.Button
+    stop: gr.Button
+    warm: gr.Button
+    resize: gr.Button
+    clear: gr.Button
+
+
+def bar() -> Bar:
+    """The workload, the cache's bounds, and what may be done with them."""
     with gr.Row(elem_id="fs-reuse-bar", equal_height=True):
         names = [(workload.title, name) for name, workload in WORKLOADS.items()]
         workload = gr.Dropdown(
@@ -116,6 +130,13 @@ def build_prefix(shared: Shared) -> None:
         resize = gr.Button("Resize", elem_id="fs-reuse-resize", min_width=72)
         clear = gr.Button("Clear", elem_id="fs-reuse-clear", min_width=72)
     gr.HTML(html_template=HINT, apply_default_css=False, elem_id="fs-reuse-hint")
+    return Bar(workload, capacity, order, empty, prompts, start, stop, warm, resize, clear)
+
+
+def build_prefix(shared: Shared) -> None:
+    """The prefix cache's controls and its board."""
+    form = shared.form
+    workload, capacity, order, empty, prompts, start, stop, warm, resize, clear = bar()
     kept = None if shared.limits is not None else folder_row()
     host = board_host(shared)
     if kept is not None:
