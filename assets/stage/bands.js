@@ -2,6 +2,7 @@
 // neither laid out nor painted again.
 
 import { svg } from "./dom.js";
+import { Edges } from "./edges.js";
 
 const COLUMNS = 8; // of a band
 const FIELD = 1e6; // pixels of the world, each way, that no tree goes beyond
@@ -10,6 +11,7 @@ export class Bands {
   /** `world`: the element they stand in, pixels at scale 1. */
   constructor(world) {
     this.world = world;
+    this.shown = 0; // how often marks were shown: those that were last have this number
     this.clear();
   }
 
@@ -21,13 +23,14 @@ export class Bands {
 
   /** Let the document hold `marks`, in their order, and no others; those that stay are not touched. */
   show(marks) {
-    const wanted = new Set(marks);
-    for (const mark of this.marks) if (!wanted.has(mark)) mark.remove();
+    this.shown += 1;
+    for (const mark of marks) mark.shown = this.shown;
+    for (const mark of this.marks) if (mark.shown !== this.shown) mark.remove();
     this.marks = marks;
     const parts = new Map(); // of each band
-    for (const { node, mark, edge } of marks) {
-      partsAt(parts, bandOf(node.depth)).nodes.push(mark);
-      if (edge) partsAt(parts, bandOf(node.depth - 1)).edges.push(edge); // where it begins, unless columns are passed over
+    for (const mark of marks) {
+      partsAt(parts, bandOf(mark.node.depth)).nodes.push(mark.mark);
+      if (mark.edge.line) partsAt(parts, bandOf(mark.node.depth - 1)).edges.push(mark); // where it begins, unless columns are passed over
     }
     for (const [at, band] of this.bands) {
       if (parts.has(at)) continue;
@@ -69,16 +72,16 @@ function partsAt(parts, at) {
 
 function makeBand() {
   const folds = svg("g", { class: "fs-folds", role: "presentation" });
-  const edges = new Layer({ class: "fs-edges", "aria-hidden": "true" });
-  const nodes = new Layer({ class: "fs-nodes", role: "presentation" });
+  const edges = new Edges();
+  const nodes = new Nodes();
   // Nothing to see: as long as what is drawn reaches equally far, the browser keeps its layers as they are.
   const ground = svg("rect", { x: -FIELD, y: -FIELD, width: 2 * FIELD, height: 2 * FIELD, fill: "transparent", "pointer-events": "none" });
   return { folds, edges, nodes, root: svg("svg", { class: "fs-band", role: "presentation" }, ground, folds, edges.root, nodes.root) };
 }
 
-class Layer {
-  constructor(attributes) {
-    this.root = svg("g", attributes);
+class Nodes {
+  constructor() {
+    this.root = svg("g", { class: "fs-nodes", role: "presentation" });
     this.parts = [];
   }
 

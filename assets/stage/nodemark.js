@@ -1,4 +1,4 @@
-// The mark of one node: a dot, its token, its edge. Made once, touched where it changed. Its shapes stand at their
+// The mark of one node: a dot, its token, its edge (see Edges). Made once, touched where it changed. Its shapes stand at their
 // places in the world themselves: a transform a mark would be a layer of the picture each, and thousands of them.
 
 import { entropyColor } from "./color.js";
@@ -111,7 +111,7 @@ export class Mark {
     this.look = { flags: 0, entropy: null, ended: "", isDark: null, isExpanded: null };
     this.extras = {};
     this.end = this.fold = null;
-    this.edge = isRoot ? null : copyOf("edge", () => svg("path", { class: "fs-edge" }));
+    this.edge = { line: "", look: "plain" }; // the root has none
     this.shape = isRoot ? ROOT_DOT : DOT;
     this.mark = copyOf(this.base, () => svg("g", { class: this.base, role: "treeitem", "aria-selected": "false" }, this.shape.make()));
     this.dot = this.mark.firstChild;
@@ -144,7 +144,7 @@ export class Mark {
       if (this.end) this.#put(ENDS[this.look.ended], this.end);
       for (const [label, dx, dy] of this.labels) set(label, { x: short(x + dx), y: short(y + dy) });
     }
-    if (this.edge) this.#draw(origin);
+    this.#draw(origin);
   }
 
   #put(shape, part) {
@@ -152,9 +152,9 @@ export class Mark {
   }
 
   #draw(origin) {
-    const { x, y, edge } = this;
+    const { x, y } = this;
     if (!origin) {
-      edge.removeAttribute("d");
+      this.edge.line = "";
       this.fromX = NaN;
       return;
     }
@@ -163,7 +163,7 @@ export class Mark {
     const from = origin.x + origin.radius - 1; // from its rim, so that no edge covers a node
     const [high, lane] = [short(origin.y), short(y)];
     const bend = BEND * Math.max(1, (x - origin.x) / DX);
-    edge.setAttribute("d", `M${short(from)} ${high}C${short(from + bend * 0.65)} ${high} ${short(from + bend * 0.35)} ${lane} ${short(from + bend)} ${lane}H${x}`);
+    this.edge.line = `M${short(from)} ${high}C${short(from + bend * 0.65)} ${high} ${short(from + bend * 0.35)} ${lane} ${short(from + bend)} ${lane}H${x}`;
   }
 
   /** `flags`: bits of FLAGS. `entropy`: normalised, null where undecided. `ended`: a status, or "". Placed before. */
@@ -183,7 +183,7 @@ export class Mark {
     const changed = flags ^ old.flags;
     if (!changed) return;
     this.mark.setAttribute("class", classOf(this.base, flags));
-    if (changed & EDGE) this.edge?.setAttribute("class", classOf("fs-edge", flags & EDGE));
+    this.edge.look = flags & BIT.lit ? "lit" : flags & BIT.dead ? "dead" : "plain";
     if (changed & BIT.selected) this.mark.setAttribute("aria-selected", String((flags & BIT.selected) > 0));
     if (changed & ANY_EXTRA) for (const name in EXTRAS) this.#extra(name, (flags & BIT[name]) > 0);
   }
@@ -223,11 +223,10 @@ export class Mark {
 
   /** Take it out of the document. */
   remove() {
-    for (const part of [this.mark, this.edge, this.fold?.group]) part?.remove();
+    this.mark.remove();
+    this.fold?.group.remove();
   }
 }
-
-const EDGE = BIT.dead | BIT.lit;
 
 function rootLabels(log) {
   const given = numGiven(log);

@@ -86,7 +86,7 @@ def test_what_is_drawn_at_a_cursor_does_not_depend_on_how_it_was_reached(page: P
             const { Log, describe } = await import(url);
             const drawn = () => {
                 stage.draw();
-                const marks = stage.tree.root.querySelectorAll('.fs-node, .fs-edge');
+                const marks = stage.tree.root.querySelectorAll('.fs-node, .fs-edge path');
                 return Array.from(marks, (mark) => mark.outerHTML).join('');
             };
             stage.tree.fit(true); // marks are of what is in sight: the same view throughout
