@@ -248,29 +248,32 @@ def test_a_token_that_is_pointed_at_lights_its_whole_path(page: Page) -> None:
     lit = marks(page, ".is-lit")
     assert lit == stage(page, f"return stage.log.lineage({node})")
     edges = page.locator(".fs-tree .fs-edge.is-lit path")
-    assert sum(edges.nth(at).get_attribute("d").count("M") for at in range(edges.count())) == len(lit)
+    lines = edges.evaluate_all("(paths) => paths.map((path) => path.getAttribute('d')).join('')")
+    assert lines.count("M") == len(lit)
 
 
 EDGES = """
-    const { root } = stage.tree;
-    const has = (mark, name) => mark.classList.contains(`is-${name}`);
-    const number = (part, ...names) => names.map((name) => Number(part.getAttribute(name)));
-    const drawn = [...root.querySelectorAll('.fs-edge')].flatMap((layer) => [...layer.children].flatMap((path) =>
-        path.getAttribute('d').split('M').slice(1).map((line) => {
-            const [x, y] = line.split('C')[0].split(' ').map(Number);
-            const lane = Number(line.split('H')[0].split(' ').at(-1));
-            return [layer.className.baseVal, x, y, Number(line.split('H')[1]), lane].join();
-        })));
-    const at = (id) => {
+    const { root, marks } = stage.tree;
+    const short = (value) => Math.round(value * 100) / 100;
+    const linesOf = (path) => path.getAttribute('d').split('M').slice(1);
+    const endsOf = (line) => {
+        const [from, lane] = [line.split('C')[0], line.split('H')[0].split(' ').at(-1)];
+        return [...from.split(' '), line.split('H')[1], lane].join();
+    };
+    const drawn = [...root.querySelectorAll('.fs-edge')].flatMap((layer) =>
+        [...layer.children].flatMap(linesOf).map((line) =>
+            `${layer.className.baseVal}: ${endsOf(line)}`));
+    const at = (id) => { // the prompt is a square; of others the dot may be out of sight
         const dot = root.querySelector(`.fs-node[data-id="${id}"] circle.fs-dot`);
-        const { x, y } = stage.tree.placeOf(id); // the prompt is a square; of others the dot may be out of sight
-        return dot ? number(dot, 'cx', 'cy') : [x, Math.round(y * 100) / 100];
+        const { x, y } = stage.tree.placeOf(id);
+        return dot ? [dot.getAttribute('cx'), dot.getAttribute('cy')].map(Number) : [x, short(y)];
     };
     const wanted = [...root.querySelectorAll('.fs-node:not(.fs-root)')].map((mark) => {
         const { id, parent } = stage.log.node(Number(mark.dataset.id));
-        const look = has(mark, 'lit') ? 'lit' : has(mark, 'dead') ? 'dead' : 'plain';
-        const [x, y] = at(parent), end = at(id), r = stage.tree.marks.get(parent).radius;
-        return [`fs-edge is-${look}`, Math.round((x + r - 1) * 100) / 100, y, end[0], end[1]].join();
+        const look = ['lit', 'dead'].find((name) => mark.classList.contains(`is-${name}`));
+        const [x, y] = at(parent);
+        const from = [short(x + marks.get(parent).radius - 1), y];
+        return `fs-edge is-${look ?? 'plain'}: ${[...from, ...at(id)].join()}`;
     });
     const without = (these, those) => these.filter((one) => !those.includes(one));
     return [drawn.length, wanted.length, without(drawn, wanted), without(wanted, drawn)];
