@@ -16,6 +16,7 @@ from explorer.experiments import FULL, QUICK, page, speed, stage
 from explorer.experiments.base import Goal, Unmeasured, alternate, case, make_model
 from explorer.generate import num_open
 from explorer.ui import flood
+from explorer.ui import stage as ui_stage
 from explorer.ui.runs import RunStore
 from tests import schemas
 
@@ -170,18 +171,21 @@ def test_a_long_trace_has_the_nodes_asked_for_then_the_steps_and_forks_at_some_t
     assert flood.steps_until(trace, 600) == len(trace) - 40
 
 
-def test_a_flood_sends_every_step_once_in_a_batch_each_and_again_for_every_run() -> None:
+def test_a_flood_sends_every_step_once_and_again_for_every_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ui_stage, "INTERVAL", 0.0)
     trace = stage.long_trace(100, 4, 5)
     first = flood.steps_until(trace, 100)
     plan = flood.Plan(nodes=100, rate=1000.0, updates=4, runs=2)
     batches = [json.loads(batch) for batch in flood.flood(trace, RunStore(), plan)]
-    assert len(batches) == 8
+    assert len(batches) == 10
     assert len({batch["run"] for batch in batches}) == 2
-    for run in (batches[:4], batches[4:]):
+    for run in (batches[:5], batches[5:]):
         steps = [step["index"] for batch in run for step in batch["steps"]]
         assert steps == list(range(first + 3))
-        assert [len(batch["steps"]) for batch in run] == [first, 1, 1, 1]
-        assert [batch.get("done", False) for batch in run] == [False, False, False, True]
+        assert [len(batch["steps"]) for batch in run] == [first, 1, 1, 1, 0]
+        assert [batch.get("done", False) for batch in run] == [False, False, False, False, True]
         assert "header" in run[0] and "header" not in run[1]
     sent = [batch["sent"] for batch in batches]
     assert sent == sorted(sent)

@@ -81,6 +81,7 @@ export class Stage {
   apply(batch) {
     if (!batch?.run || this.left.has(batch.run)) return false;
     const isNew = batch.run !== this.run;
+    if (!isNew && !(this.player.isLive && (batch.done || batch.seq + batch.steps.length > this.log.length))) return true; // known
     if ((isNew && (!batch.header || batch.seq > 0)) || (!isNew && batch.seq > this.log.length)) {
       this.catchUp.ask(batch, isNew ? 0 : this.log.length);
       return true;

@@ -7,6 +7,7 @@ import { Requests } from "./requests.js";
 import { applySavedTheme, toggleTheme } from "./theme.js";
 
 const WAITING = "Waiting for the device …";
+const PACE = 80; // milliseconds between two batches of a live run, at least
 
 /** The page's handle: `stages` by name, what was asked for (`requests`), and the `history` of this visit's runs. */
 export const page = (window.forkscope ??= { stages: {}, waiting: {} });
@@ -25,10 +26,13 @@ export function attachStage(name, { element, props, watch, server, trigger }, op
   });
   page.stages[name] = stage;
   letGo.set(name, (token) => server.leave(token));
-  watch("value", () => {
-    if (props.value) take(name, JSON.parse(props.value));
-  });
-  if (props.value) take(name, JSON.parse(props.value)); // it came before the stage was there
+  const taken = () => {
+    if (!props.value) return;
+    take(name, JSON.parse(props.value));
+    listen(name);
+  };
+  watch("value", taken);
+  taken(); // it may have come before the stage was there
   page.waiting[name]?.(stage);
   return stage;
 }
@@ -89,6 +93,32 @@ function take(name, batch) {
 }
 
 page.take = take;
+
+const heard = new Map(); // by stage: the source of a live run's steps
+
+/**
+ * Listen to the live run of a stage: an output of an event goes through all of Gradio's state, which costs more than to
+ * draw it. Where nobody can listen the event brings it all itself.
+ */
+function listen(name) {
+  const { run, log, player, options } = page.stages[name];
+  const old = heard.get(name);
+  if (old?.run === run && player.isLive) return;
+  old?.source.close();
+  heard.delete(name);
+  if (!player.isLive) return;
+  const source = new EventSource(`${window.gradio_config?.root ?? ""}/forkscope/steps/${run}?seq=${log.length}&pace=${options.pace ?? PACE}`);
+  heard.set(name, { run, source });
+  source.onmessage = ({ data }) => {
+    if (heard.get(name)?.source !== source) return;
+    take(name, JSON.parse(data));
+    listen(name);
+  };
+  source.onerror = () => {
+    source.close();
+    if (heard.get(name)?.source === source) heard.delete(name);
+  };
+}
 
 /** Show which recorded run is on the stage; null: none of them. */
 export function mark(current) {

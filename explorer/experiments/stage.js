@@ -76,6 +76,7 @@
     },
   });
   probe.reset();
+  let ended = null; // the run that ended last: its end may be told twice
   const apply = stage.apply.bind(stage);
   const draw = stage.draw.bind(stage);
   stage.apply = (batch) => {
@@ -90,8 +91,9 @@
     probe.run = batch.run;
     if (isFirst && !probe.began) probe.began = Date.now();
     if (isFirst && !probe.first) probe.first = stage.log.nodes.length;
-    if (batch.sent) probe.waiting.push(batch.sent * 1000);
-    if (batch.done) {
+    if (stage.log.length > had) probe.waiting.push(batch.sent * 1000);
+    if (batch.done && stage.badge === "done" && ended !== batch.run) {
+      ended = batch.run;
       probe.ended += 1;
       probe.lost += batch.seq + batch.steps.length - stage.log.length;
     }

@@ -14,7 +14,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from explorer.config import InputError
-from explorer.ui import compare, evict, experiments, explore, reuse, sidebar
+from explorer.ui import compare, evict, experiments, explore, reuse, sidebar, steps
 from explorer.ui.early import EarlyScript
 from explorer.ui.limits import Limits
 from explorer.ui.models import ModelCache
@@ -33,15 +33,18 @@ TABS: dict[str, Callable[[Shared], None]] = {
 BAR = (ASSETS / "stage" / "bar.html").read_text()
 
 
-def build(trace: str | None = None, limits: Limits | None = None) -> gr.Blocks:
-    """The whole page; `trace` is a recorded run to open first. Raises InputError if it is none."""
+def build(
+    trace: str | None = None, limits: Limits | None = None, store: RunStore | None = None
+) -> gr.Blocks:
+    """The whole page; `trace` is a recorded run to open first, `store` holds its live runs. Raises
+    InputError if it is none."""
     entries = sidebar.recorded_runs(trace)
     with gr.Blocks(title="Forkscope", fill_width=True, analytics_enabled=False) as page:
         bar = script("page.attachBar({element});")
         gr.HTML(html_template=BAR, js_on_load=bar, apply_default_css=False, elem_id="fs-title-bar")
         with gr.Row(elem_id="fs-page"):
             with gr.Column(elem_id="fs-sidebar", scale=0, min_width=290):
-                shared = sidebar.build(ModelCache(), RunStore(), entries, limits)
+                shared = sidebar.build(ModelCache(), store or RunStore(), entries, limits)
             with gr.Column(elem_id="fs-content", scale=1, min_width=320):
                 with gr.Tabs(elem_id="fs-tabs") as shared.tabs:
                     for name, build_tab in TABS.items():
@@ -79,7 +82,8 @@ def launch(
     port = port or default_port()
     check_port(host, port)
     logging.basicConfig(level=os.environ.get("FORKSCOPE_LOG", "WARNING").upper())
-    page = build(trace, Limits() if public or share or is_space() else None)
+    store = RunStore()
+    page = build(trace, Limits() if public or share or is_space() else None, store)
     _, address, _ = page.launch(
         server_name=host,
         server_port=port,
@@ -89,7 +93,7 @@ def launch(
         ssr_mode=False,
         theme=make_theme(),
         head=head(),
-        app_kwargs={"middleware": [Middleware(EarlyScript)]},
+        app_kwargs={"middleware": [Middleware(EarlyScript)], "routes": [steps.route(store)]},
         footer_links=[],
         quiet=True,
         prevent_thread_lock=True,

@@ -130,7 +130,7 @@ def live(
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
         LOG.info("a run ended after %d steps; caches open: %d", len(trace), num_open())
-    run.details = details(trace)
+    run.finish(details(trace))
     yield run.batch(sent)
 
 

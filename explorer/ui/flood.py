@@ -1,7 +1,7 @@
 """A page that does nothing but stream: `python -m explorer.ui.flood TRACE --port PORT`.
 
-The benchmark of the page fills in a plan and presses Go: the trace then runs through gradio's own
-transport into a stage, its first steps in one batch, the others one a batch at the plan's rate.
+The benchmark of the page fills in a plan and presses Go: the trace then runs into a stage as a live
+run does, its first steps in one batch, the others one by one at the plan's rate.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -17,13 +17,16 @@ from pathlib import Path
 import gradio as gr
 from starlette.middleware import Middleware
 
+from explorer.events import Step
 from explorer.trace import Trace
-from explorer.ui import check_port, head, stage
+from explorer.ui import check_port, head, stage, steps
 from explorer.ui.early import EarlyScript
 from explorer.ui.runs import RunStore
 from explorer.ui.theme import make_theme
 
 NAME = "flood"
+GAP = 0.1  # seconds between two runs, beside a step's: the page has seen the end of the first
+PACE = 0  # milliseconds between two batches
 DETAILS = {"tree digest": "not taken"}  # what a finished run says of itself
 
 
@@ -32,28 +35,35 @@ class Plan:
     """How much comes at once, and how fast the rest of it."""
 
     nodes: int = 600  # in the first batch, at least
-    rate: float = 10.0  # batches a second from then on
-    updates: int = 100  # batches of a run, the first one among them
+    rate: float = 10.0  # steps a second from then on
+    updates: int = 100  # of a run: its first batch, and then a step each
     runs: int = 1  # one after another, without a pause
 
 
 def flood(trace: Trace, store: RunStore, plan: Plan) -> Iterator[str]:
-    """Batches of `trace`, `plan.runs` times over, each due at its own moment."""
+    """Batches of `trace`, `plan.runs` times over, each step due at its own moment."""
     began = time.monotonic()
     first = steps_until(trace, plan.nodes)
     last = min(first + plan.updates - 1, len(trace))
     for number in range(plan.runs):
-        run, sent = store.open(trace.header, f"Run {number + 1} of {plan.runs}"), 0
+        run = store.open(trace.header, f"Run {number + 1} of {plan.runs}")
         for step in trace.steps[:first]:
             run.append(step)
-        for end in range(first, last + 1):
-            due = began + (number * plan.updates + end - first) / plan.rate
-            time.sleep(max(0.0, due - time.monotonic()))
-            if end > first:
-                run.append(trace[end - 1])
-            run.details = DETAILS if end == last else None
-            yield run.batch(sent)
-            sent = end
+        if plan.updates == 1:
+            run.finish(DETAILS)
+        start = began + number * plan.updates / plan.rate
+        time.sleep(max(0.0, start - time.monotonic()))
+        sent = yield from stage.batches(run, timed(trace.steps[first:last], start, 1 / plan.rate))
+        run.finish(DETAILS)
+        yield run.batch(sent)
+        began += GAP
+
+
+def timed(steps: Sequence[Step], start: float, interval: float) -> Iterator[Step]:
+    """The first of `steps` one `interval` after `start` (seconds, monotonic), and so on."""
+    for number, step in enumerate(steps, 1):
+        time.sleep(max(0.0, start + number * interval - time.monotonic()))
+        yield step
 
 
 def steps_until(trace: Trace, nodes: int) -> int:
@@ -62,9 +72,8 @@ def steps_until(trace: Trace, nodes: int) -> int:
     return next((at + 1 for at, so_far in enumerate(made) if so_far >= nodes), len(trace))
 
 
-def build(trace: Trace) -> gr.Blocks:
+def build(trace: Trace, store: RunStore) -> gr.Blocks:
     """A stage, the plan as JSON, and Go."""
-    store = RunStore()
     gr.set_static_paths([stage.ASSETS / "stage"])
 
     def go(text: str) -> Iterator[str]:
@@ -73,7 +82,7 @@ def build(trace: Trace) -> gr.Blocks:
     with gr.Blocks(title="Forkscope, flooded", fill_width=True, analytics_enabled=False) as page:
         plan = gr.Textbox(json.dumps(asdict(Plan())), label="Plan", elem_id="fs-flood-plan")
         start = gr.Button("Go", elem_id="fs-flood-go")
-        host = stage.host(NAME, store)
+        host = stage.host(NAME, store, {"pace": PACE})
         start.click(go, plan, host, show_progress="hidden", api_visibility="private")
     page.queue()
     return page
@@ -86,14 +95,15 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7861)
     given = parser.parse_args()
     check_port("127.0.0.1", given.port)
-    build(Trace.load(given.trace)).launch(
+    store = RunStore()
+    build(Trace.load(given.trace), store).launch(
         server_name="127.0.0.1",
         server_port=given.port,
         run_history=False,
         ssr_mode=False,
         theme=make_theme(),
         head=head(),
-        app_kwargs={"middleware": [Middleware(EarlyScript)]},
+        app_kwargs={"middleware": [Middleware(EarlyScript)], "routes": [steps.route(store)]},
         footer_links=[],
     )
 

@@ -39,14 +39,39 @@ class LiveRun:
     nbytes: int = 0
     token: str | None = None  # the page's name for the request that this answers
     details: dict[str, Any] | None = None  # given at the end
+    newest: float = field(default_factory=time.time)  # epoch, when its last step came
+    told: int = 0  # steps that those who listen have heard of
+    listeners: int = 0  # see explorer/ui/steps.py
+    _news: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def append(self, step: Step) -> None:
-        self.steps.append(packed(step))
-        self.nbytes += len(self.steps[-1])
+        line = packed(step)
+        with self._news:
+            self.steps.append(line)
+            self.nbytes += len(line)
+            self.newest = time.time()
+            self._news.notify_all()
+
+    def finish(self, details: dict[str, Any]) -> None:
+        """No step will come any more."""
+        with self._news:
+            self.details = details
+            self._news.notify_all()
+
+    def after(self, seq: int, patience: float) -> tuple[str, int, bool]:
+        """A batch from step `seq` on, as soon as there is such a step; the step after it; whether
+        the run is over. An empty text where `patience` seconds brought nothing."""
+        with self._news:
+            is_over = lambda: self.details is not None  # noqa: E731
+            if not self._news.wait_for(lambda: len(self.steps) > seq or is_over(), patience):
+                return "", seq, False
+            self.told = len(self.steps)
+            return self.batch(seq), self.told, is_over()
 
     def batch(self, seq: int) -> str:
-        """Everything from step `seq` on, as the JSON text a stage applies; `sent`: when (epoch)."""
-        fields: dict[str, Any] = {"run": self.id, "seq": seq, "sent": time.time()}
+        """Everything from step `seq` on, as the JSON text a stage applies; `sent`: when the last of
+        it came (epoch)."""
+        fields: dict[str, Any] = {"run": self.id, "seq": seq, "sent": self.newest}
         if self.token is not None:
             fields["token"] = self.token
         if seq == 0:
@@ -85,10 +110,14 @@ class RunStore:
                 self._runs.popitem(last=False)
         return run
 
+    def find(self, run_id: str) -> LiveRun | None:
+        """The run of that id; None where it is gone."""
+        with self._lock:
+            return self._runs.get(run_id)
+
     def events_since(self, run_id: str, seq: int) -> str:
         """A batch from step `seq` on; an empty object where the run is gone."""
-        with self._lock:
-            run = self._runs.get(run_id)
+        run = self.find(run_id)
         return run.batch(max(0, seq)) if run else encode({})
 
     def leave(self, token: Any) -> None:

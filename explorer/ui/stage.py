@@ -20,6 +20,7 @@ from explorer.ui.runs import LiveRun, RunStore
 
 ASSETS = Path(__file__).parents[2] / "assets"
 INTERVAL = 0.08  # seconds between two batches
+HEARD = 1.0  # ... where somebody listens (see steps.py)
 TRIED = ("temperature", "top_k", "top_p", "entropy_threshold")  # settings that a stage tries out
 HELP = {name: field.description for _, name, field in iter_fields() if name in TRIED}
 
@@ -68,20 +69,21 @@ def missing(store: RunStore, request: Any) -> str:
 
 
 def batches(run: LiveRun, steps: Iterator[Step]) -> Generator[str, None, int]:
-    """Drain `steps` into `run`; a batch at once, then one every INTERVAL.
+    """Drain `steps` into `run`; a batch at once, then one every INTERVAL, or HEARD, of what nobody
+    has heard yet.
 
     The last batch is left to the caller, who knows how the run ended: it starts at the returned
     step.
     """
     yield run.batch(0)
-    sent, due = 0, time.monotonic()
+    sent, due = len(run.steps), time.monotonic()
     for step in steps:
         run.append(step)
         if time.monotonic() >= due:
-            batch, sent = run.batch(sent), len(run.steps)
-            due = time.monotonic() + INTERVAL
+            batch, sent = run.batch(max(sent, run.told)), len(run.steps)
+            due = time.monotonic() + (HEARD if run.listeners else INTERVAL)
             yield batch
-    return sent
+    return max(sent, run.told)
 
 
 def recorded(steps: Iterable[Step], trace: Trace) -> Iterator[Step]:

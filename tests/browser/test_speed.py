@@ -136,7 +136,7 @@ def test_run_after_run_leaves_no_elements_and_loses_no_step(flood: bench.Flood) 
     count = """() => document.querySelectorAll('*').length
         + window.probe.stage.tree.root.querySelectorAll('*').length"""
     # The whole tree comes in sight at the end of a run.
-    stands = "() => !window.probe.stage.tree.camera.goal"
+    stands = bench.STANDS
     flood.stream(plan, 1)
     flood.page.wait_for_function(stands)
     before = flood.page.evaluate(count)
