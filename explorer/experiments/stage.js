@@ -90,7 +90,7 @@
     }
     probe.run = batch.run;
     if (isFirst && !probe.began) probe.began = Date.now();
-    if (isFirst && !probe.first) probe.first = stage.log.nodes.length;
+    if (!probe.first) probe.first = stage.log.nodes.length;
     if (stage.log.length > had) probe.waiting.push(batch.sent * 1000);
     if (batch.done && stage.badge === "done" && ended !== batch.run) {
       ended = batch.run;

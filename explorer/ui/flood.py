@@ -19,13 +19,14 @@ from starlette.middleware import Middleware
 
 from explorer.events import Step
 from explorer.trace import Trace
-from explorer.ui import check_port, head, stage, steps
+from explorer.ui import check_port, head, stage
+from explorer.ui import steps as live_steps
 from explorer.ui.early import EarlyScript
 from explorer.ui.runs import RunStore
 from explorer.ui.theme import make_theme
 
 NAME = "flood"
-GAP = 0.1  # seconds between two runs, beside a step's: the page has seen the end of the first
+GAP = 0.05  # seconds between two runs, beside a step's: the page has seen the end of the first
 PACE = 0  # milliseconds between two batches
 DETAILS = {"tree digest": "not taken"}  # what a finished run says of itself
 
@@ -47,13 +48,10 @@ def flood(trace: Trace, store: RunStore, plan: Plan) -> Iterator[str]:
     last = min(first + plan.updates - 1, len(trace))
     for number in range(plan.runs):
         run = store.open(trace.header, f"Run {number + 1} of {plan.runs}")
-        for step in trace.steps[:first]:
-            run.append(step)
-        if plan.updates == 1:
-            run.finish(DETAILS)
         start = began + number * plan.updates / plan.rate
         time.sleep(max(0.0, start - time.monotonic()))
-        sent = yield from stage.batches(run, timed(trace.steps[first:last], start, 1 / plan.rate))
+        steps = timed(trace.steps[first:last], start, 1 / plan.rate)
+        sent = yield from stage.batches(run, steps, trace.steps[:first])
         run.finish(DETAILS)
         yield run.batch(sent)
         began += GAP
@@ -103,7 +101,7 @@ def main() -> None:
         ssr_mode=False,
         theme=make_theme(),
         head=head(),
-        app_kwargs={"middleware": [Middleware(EarlyScript)], "routes": [steps.route(store)]},
+        app_kwargs={"middleware": [Middleware(EarlyScript)], "routes": [live_steps.route(store)]},
         footer_links=[],
     )
 

@@ -44,11 +44,11 @@ class LiveRun:
     listeners: int = 0  # see explorer/ui/steps.py
     _news: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
-    def append(self, step: Step) -> None:
-        line = packed(step)
+    def append(self, *steps: Step) -> None:
+        lines = [packed(step) for step in steps]
         with self._news:
-            self.steps.append(line)
-            self.nbytes += len(line)
+            self.steps += lines
+            self.nbytes += sum(map(len, lines))
             self.newest = time.time()
             self._news.notify_all()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,15 +68,18 @@ def missing(store: RunStore, request: Any) -> str:
     return store.events_since(str(asked.get("run")), seq if isinstance(seq, int) else 0)
 
 
-def batches(run: LiveRun, steps: Iterator[Step]) -> Generator[str, None, int]:
-    """Drain `steps` into `run`; a batch at once, then one every INTERVAL, or HEARD, of what nobody
-    has heard yet.
+def batches(
+    run: LiveRun, steps: Iterator[Step], first: Sequence[Step] = ()
+) -> Generator[str, None, int]:
+    """Drain `steps` into `run`, after the `first` ones together; a batch without steps at once,
+    then one every INTERVAL, or HEARD, of what nobody has heard yet.
 
     The last batch is left to the caller, who knows how the run ended: it starts at the returned
     step.
     """
     yield run.batch(0)
-    sent, due = len(run.steps), time.monotonic()
+    run.append(*first)
+    sent, due = 0, time.monotonic()
     for step in steps:
         run.append(step)
         if time.monotonic() >= due:
