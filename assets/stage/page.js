@@ -47,6 +47,7 @@ export const letGo = new Map();
 
 /** Whatever a stage has asked for is not wanted any more, whether it waits or runs: the server ends it. */
 export function leave(name) {
+  hush(name);
   const token = page.requests.close(name);
   if (token) letGo.get(name)?.(token)?.catch?.(() => {}); // a server that is gone runs nothing
 }
@@ -102,10 +103,8 @@ const heard = new Map(); // by stage: the source of a live run's steps
  */
 function listen(name) {
   const { run, log, player, options } = page.stages[name];
-  const old = heard.get(name);
-  if (old?.run === run && player.isLive) return;
-  old?.source.close();
-  heard.delete(name);
+  if (heard.get(name)?.run === run && player.isLive) return;
+  hush(name);
   if (!player.isLive) return;
   const source = new EventSource(`${window.gradio_config?.root ?? ""}/forkscope/steps/${run}?seq=${log.length}&pace=${options.pace ?? PACE}`);
   heard.set(name, { run, source });
@@ -114,10 +113,12 @@ function listen(name) {
     take(name, JSON.parse(data));
     listen(name);
   };
-  source.onerror = () => {
-    source.close();
-    if (heard.get(name)?.source === source) heard.delete(name);
-  };
+  source.onerror = () => source.close(); // and no other is tried for this run
+}
+
+function hush(name) {
+  heard.get(name)?.source.close();
+  heard.delete(name);
 }
 
 /** Show which recorded run is on the stage; null: none of them. */
