@@ -175,6 +175,7 @@ def test_a_flood_sends_every_step_once_and_again_for_every_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ui_stage, "INTERVAL", 0.0)
+    monkeypatch.setattr(ui_stage, "COMING", 0.0)
     trace = stage.long_trace(100, 4, 5)
     first = flood.steps_until(trace, 100)
     plan = flood.Plan(nodes=100, rate=1000.0, updates=4, runs=2)

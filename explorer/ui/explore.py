@@ -126,7 +126,8 @@ def live(
         steps = serving.noted(prefix, model, header, steps, run.title, "explore")
     parts = store.wanted(stage.within(steps, limits), token)
     try:
-        sent = yield from stage.batches(run, stage.recorded(parts, trace))
+        made = stage.recorded(parts, trace)
+        sent = yield from stage.batches(run, made, coming=stage.COMING)
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
         LOG.info("a run ended after %d steps; caches open: %d", len(trace), num_open())

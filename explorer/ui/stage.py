@@ -21,6 +21,7 @@ from explorer.ui.runs import LiveRun, RunStore
 ASSETS = Path(__file__).parents[2] / "assets"
 INTERVAL = 0.08  # seconds between two batches
 HEARD = 1.0  # ... where somebody listens (see steps.py)
+COMING = 0.5  # ... after the first, where somebody is about to
 TRIED = ("temperature", "top_k", "top_p", "entropy_threshold")  # settings that a stage tries out
 HELP = {name: field.description for _, name, field in iter_fields() if name in TRIED}
 
@@ -69,17 +70,17 @@ def missing(store: RunStore, request: Any) -> str:
 
 
 def batches(
-    run: LiveRun, steps: Iterator[Step], first: Sequence[Step] = ()
+    run: LiveRun, steps: Iterator[Step], first: Sequence[Step] = (), coming: float = 0.0
 ) -> Generator[str, None, int]:
     """Drain `steps` into `run`, after the `first` ones together; a batch without steps at once,
-    then one every INTERVAL, or HEARD, of what nobody has heard yet.
+    then, not before `coming` seconds, one every INTERVAL, or HEARD, of what nobody has heard yet.
 
     The last batch is left to the caller, who knows how the run ended: it starts at the returned
     step.
     """
     yield run.batch(0)
     run.append(*first)
-    sent, due = 0, time.monotonic()
+    sent, due = 0, time.monotonic() + coming
     for step in steps:
         run.append(step)
         if time.monotonic() >= due:

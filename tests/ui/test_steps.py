@@ -76,6 +76,15 @@ def test_where_somebody_listens_the_event_brings_little(
     )  # its header, and a first step
 
 
+def test_who_is_about_to_listen_is_waited_for(hand_trace: Trace) -> None:
+    run = RunStore().open(hand_trace.header)
+    stream = stage.batches(run, iter(hand_trace), coming=60.0)
+    assert json.loads(next(stream))["steps"] == []
+    with pytest.raises(StopIteration) as end:
+        next(stream)
+    assert end.value.value == 0  # all that came is left to the last batch
+
+
 def data(text: str) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
 
