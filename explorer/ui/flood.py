@@ -38,7 +38,7 @@ class Plan:
     nodes: int = 600  # in the first batch, at least
     rate: float = 10.0  # steps a second from then on
     updates: int = 100  # of a run: its first batch, and then a step each
-    runs: int = 1  # one after another, without a pause
+    runs: int = 1  # one after another, GAP apart
 
 
 def flood(trace: Trace, store: RunStore, plan: Plan) -> Iterator[str]:
