@@ -172,8 +172,12 @@ def test_runs_of_explore_are_requests_of_the_same_cache(
     assert [one["hit_tokens"] for one in requests[2:]] == possible_of(requests)[2:]
 
 
-def test_a_run_of_explore_that_is_left_at_once_leaves_no_request_open(models: ModelCache) -> None:
+def test_a_run_of_explore_that_is_left_at_once_leaves_no_request_open(
+    models: ModelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shared = page(models)
+    monkeypatch.setattr(stage, "COMING", 0.0)  # a batch a step, however fast the machine
+    monkeypatch.setattr(stage, "INTERVAL", 0.0)
     for number in range(4):
         parts = explore.stream(shared, lambda: (RunConfig(prompt="Once", max_new_tokens=9), None))
         for _ in range(number):
