@@ -6,13 +6,15 @@ import { Cursor } from "./cursor.js";
 import { mark, say } from "./dom.js";
 import { Healing } from "./healing.js";
 import { bindKeys } from "./keys.js";
-import { healer, leave, letGo, page } from "./page.js";
+import { healer, leave, letGo, listeners, page } from "./page.js";
+import { Listener } from "./steps.js";
 import { watchTheme } from "./theme.js";
 
 /** A gr.HTML host becomes the board `make(host, heal)`: messages come as JSON in `props.value`, gaps heal through `server`. */
 export function attachBoard(name, { element, props, watch, server }, make) {
   const board = make(element.querySelector(".fs-host"), healer(server));
   page.stages[name] = board;
+  listeners.set(name, board.listener);
   letGo.set(name, (token) => server.leave(token));
   const take = () => props.value && board.take(JSON.parse(props.value));
   watch("value", take);
@@ -34,6 +36,7 @@ export class Board {
     Object.assign(this, { name, parts, all: [], id: null, frame: 0 });
     host.append(parts.root);
     this.healing = new Healing(heal);
+    this.listener = new Listener((batch) => this.#heard(batch));
     this.words = new BoardWords(parts, words);
     this.cursor = new Cursor(parts, { moved: () => this.moved(), active: () => this.active, hasJumps: Boolean(parts.timeline), ...time });
     new ResizeObserver(() => this.resized()).observe(area);
@@ -105,6 +108,7 @@ export class Board {
 
   /** No more will come: all have run (`done`), Stop was pressed (`stopped`), or it broke off (`failed`). */
   finish(how) {
+    this.listener.end();
     if (how !== "done") for (const run of this.all) run.breakOff(how);
     this.words.end(how);
     page.requests.close(this.name);
@@ -212,10 +216,26 @@ export class Board {
     if (message.batch) run.apply(message.batch);
     else run.setState("running");
     this.told(message);
-    this.healing.catchUp(this.all, message.runs, () => this.grown());
+    this.#listen(run, message.runs[message.now]);
+    const isHeard = ({ key }) => this.listener.hears(message.runs[key]?.run);
+    this.healing.catchUp(this.all.filter((one) => !isHeard(one)), message.runs, () => this.grown());
     this.grown();
     if (message.done) this.finish("done");
     else this.words.say(`Running ${run.word}, ${this.all.indexOf(run) + 1} of ${this.all.length} …`);
+  }
+
+  /** The steps of a run that has begun come as events of their own, to its end. */
+  #listen(run, known) {
+    this.heard = run.log && run.state === "running" && known?.done === false ? run : null;
+    if (this.heard) this.listener.hear(known.run, run.length);
+    else this.listener.end();
+  }
+
+  /** Steps of the run that is heard. */
+  #heard(batch) {
+    if (!this.heard.apply(batch)) return; // the next message asks for what is missing
+    if (batch.done) this.listener.end();
+    this.grown();
   }
 
   #hearDrops() {

@@ -4,10 +4,10 @@ import { el, isStill } from "./dom.js";
 import { bindPage, keysDialog } from "./keys.js";
 import { mount } from "./main.js";
 import { Requests } from "./requests.js";
+import { Listener } from "./steps.js";
 import { applySavedTheme, toggleTheme } from "./theme.js";
 
 const WAITING = "Waiting for the device …";
-const PACE = 80; // milliseconds between two batches of a live run, at least
 
 /** The page's handle: `stages` by name, what was asked for (`requests`), and the `history` of this visit's runs. */
 export const page = (window.forkscope ??= { stages: {}, waiting: {} });
@@ -26,10 +26,16 @@ export function attachStage(name, { element, props, watch, server, trigger }, op
   });
   page.stages[name] = stage;
   letGo.set(name, (token) => server.leave(token));
+  const listener = new Listener((batch) => {
+    take(name, batch);
+    listen();
+  }, options.pace);
+  const listen = () => (stage.player.isLive ? listener.hear(stage.run, stage.log.length) : listener.end());
+  listeners.set(name, listener);
   const taken = () => {
     if (!props.value) return;
     take(name, JSON.parse(props.value));
-    listen(name);
+    listen();
   };
   watch("value", taken);
   taken(); // it may have come before the stage was there
@@ -42,12 +48,15 @@ export function healer(server) {
   return async (run, seq) => JSON.parse(await server.events_since({ run, seq }));
 }
 
+/** By stage: hears the live run of it. */
+export const listeners = new Map();
+
 /** By stage: says to the server that the request of this token is not wanted any more. */
 export const letGo = new Map();
 
 /** Whatever a stage has asked for is not wanted any more, whether it waits or runs: the server ends it. */
 export function leave(name) {
-  hush(name);
+  listeners.get(name)?.end();
   const token = page.requests.close(name);
   if (token) letGo.get(name)?.(token)?.catch?.(() => {}); // a server that is gone runs nothing
 }
@@ -94,32 +103,6 @@ function take(name, batch) {
 }
 
 page.take = take;
-
-const heard = new Map(); // by stage: the source of a live run's steps
-
-/**
- * Listen to the live run of a stage: an output of an event goes through all of Gradio's state, which costs more than to
- * draw it. Where nobody can listen the event brings it all itself.
- */
-function listen(name) {
-  const { run, log, player, options } = page.stages[name];
-  if (heard.get(name)?.run === run && player.isLive) return;
-  hush(name);
-  if (!player.isLive) return;
-  const source = new EventSource(`${window.gradio_config?.root ?? ""}/forkscope/steps/${run}?seq=${log.length}&pace=${options.pace ?? PACE}`);
-  heard.set(name, { run, source });
-  source.onmessage = ({ data }) => {
-    if (heard.get(name)?.source !== source) return;
-    take(name, JSON.parse(data));
-    listen(name);
-  };
-  source.onerror = () => source.close(); // and no other is tried for this run
-}
-
-function hush(name) {
-  heard.get(name)?.source.close();
-  heard.delete(name);
-}
 
 /** Show which recorded run is on the stage; null: none of them. */
 export function mark(current) {

@@ -62,5 +62,5 @@ class Board:
     def end(self, name: str, trace: Trace, **more: Any) -> str:
         """The last message of a run."""
         run = self.runs[name]
-        run.details = {"tree digest": metrics.tree_digest(trace)}
+        run.finish({"tree digest": metrics.tree_digest(trace)})
         return self.message(name, run.batch(self.sent), **more)

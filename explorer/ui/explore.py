@@ -127,7 +127,7 @@ def live(
     parts = store.wanted(stage.within(steps, limits), token)
     try:
         made = stage.recorded(parts, trace)
-        sent = yield from stage.batches(run, made, coming=stage.COMING)
+        sent = yield from stage.batches(run, made)
     finally:
         steps.close()  # type: ignore[attr-defined]  # a generator: this frees the pool
         LOG.info("a run ended after %d steps; caches open: %d", len(trace), num_open())

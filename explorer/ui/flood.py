@@ -51,7 +51,7 @@ def flood(trace: Trace, store: RunStore, plan: Plan) -> Iterator[str]:
         start = began + number * plan.updates / plan.rate
         time.sleep(max(0.0, start - time.monotonic()))
         steps = timed(trace.steps[first:last], start, 1 / plan.rate)
-        sent = yield from stage.batches(run, steps, trace.steps[:first], stage.COMING)
+        sent = yield from stage.batches(run, steps, trace.steps[:first])
         run.finish(DETAILS)
         yield run.batch(sent)
         began += GAP

@@ -70,17 +70,17 @@ def missing(store: RunStore, request: Any) -> str:
 
 
 def batches(
-    run: LiveRun, steps: Iterator[Step], first: Sequence[Step] = (), coming: float = 0.0
+    run: LiveRun, steps: Iterator[Step], first: Sequence[Step] = ()
 ) -> Generator[str, None, int]:
     """Drain `steps` into `run`, after the `first` ones together; a batch without steps at once,
-    then, not before `coming` seconds, one every INTERVAL, or HEARD, of what nobody has heard yet.
+    then, not before COMING, one every INTERVAL, or HEARD, of what nobody has heard yet.
 
     The last batch is left to the caller, who knows how the run ended: it starts at the returned
     step.
     """
     yield run.batch(0)
     run.append(*first)
-    sent, due = 0, time.monotonic() + coming
+    sent, due = 0, time.monotonic() + COMING
     for step in steps:
         run.append(step)
         if time.monotonic() >= due:

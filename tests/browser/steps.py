@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Request, Route
+
+STEPS = "**/forkscope/steps/**"  # where a page listens to a live run
 
 
 def stage(page: Page, expression: str, argument: Any = None) -> Any:
@@ -23,3 +27,39 @@ def frames(page: Page) -> None:
     page.evaluate(
         "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
     )
+
+
+@contextmanager
+def listening(page: Page) -> Iterator[tuple[list[str], set[str]]]:
+    """The addresses of live runs that the page listens to, in order, and those of them still
+    open."""
+    asked, still = list[str](), set[str]()
+
+    def begin(request: Request) -> None:
+        if "/forkscope/steps/" in request.url:
+            asked.append(request.url)
+            still.add(request.url)
+
+    def end(request: Request) -> None:
+        still.discard(request.url)
+
+    page.on("request", begin)
+    page.on("requestfinished", end)
+    page.on("requestfailed", end)
+    yield asked, still
+    page.remove_listener("request", begin)
+    page.remove_listener("requestfinished", end)
+    page.remove_listener("requestfailed", end)
+
+
+def deafen(page: Page) -> list[Route]:
+    """The page hears nothing of live runs, as behind a proxy that holds events back; what it has
+    asked for."""
+    asked: list[Route] = []
+
+    def deaf(route: Route) -> None:
+        asked.append(route)
+        route.fulfill(content_type="text/event-stream", body="")
+
+    page.route(STEPS, deaf)
+    return asked

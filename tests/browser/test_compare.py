@@ -13,8 +13,15 @@ from playwright.sync_api import Page, expect
 
 from explorer.trace import Trace
 from tests.browser.conftest import ROOT, App
-from tests.browser.steps import frames
-from tests.browser.test_live import LONG, assert_freed_early, set_fields, slowly, wait_until
+from tests.browser.steps import deafen, frames, listening
+from tests.browser.test_live import (
+    LONG,
+    assert_freed_early,
+    closed,
+    set_fields,
+    slowly,
+    wait_until,
+)
 from tests.browser.test_recorded import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -409,7 +416,37 @@ def test_what_cannot_be_compared_is_one_sentence_and_the_board_stays(compare: Pa
     assert board(compare, "return board.panels.map((panel) => panel.name)") == ["batched"]
 
 
+def test_every_run_of_a_board_is_listened_to_while_it_runs(compare: Page) -> None:
+    board(
+        compare,
+        """board.count = { told: 0, heard: 0 };
+           const heard = board.listener.take;
+           board.listener.take = (batch) => {
+             board.count.heard += batch.steps.length;
+             heard(batch);
+           };
+           const take = board.take.bind(board);
+           board.take = (message) => {
+             board.count.told += message.batch?.steps.length ?? 0;
+             board.count.runs = Object.values(message.runs ?? {}).map(({ run }) => run);
+             take(message);
+           };""",
+    )
+    with listening(compare) as (asked, still):
+        small(compare, max_new_tokens="160", max_paths="12")
+        closed(compare, still)
+    assert len(asked) == len(set(asked)) == len(ORDER)
+    count = board(compare, "return board.count")
+    assert [url.split("/")[-1].split("?")[0] for url in asked] == count["runs"]
+    assert count["heard"] > count["told"]
+    lengths = board(compare, "return board.all.map(({ log }) => log.length)")
+    assert count["heard"] <= sum(lengths)
+    digests = compare.locator(".fs-panel .fs-digest").all_inner_texts()
+    assert digests[0] == digests[1] != ""
+
+
 def test_messages_that_never_arrived_are_asked_for(compare: Page) -> None:
+    deafen(compare)
     board(
         compare,
         """const take = board.take.bind(board); let count = 0;

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Request, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from explorer.ui.presets import EXAMPLES
 from tests.browser.conftest import ROOT, App, Watch, open_page
-from tests.browser.steps import stage
+from tests.browser.steps import deafen, listening, stage
 from tests.browser.test_recorded import HOSTILE
 
 pytestmark = pytest.mark.browser
@@ -325,48 +325,35 @@ def test_a_run_asked_for_right_after_stop_is_not_stopped_with_it(page: Page) -> 
     assert stage(page, "return stage.log.header.config.limits.max_new_tokens") == 12
 
 
-STEPS = "**/forkscope/steps/**"
-
-
 def test_a_live_run_is_listened_to_until_it_ends_or_is_stopped(page: Page) -> None:
-    open_ones, asked = set[str](), list[str]()
+    with listening(page) as (asked, still):
+        slowly(page)
+        set_fields(page, "Once upon a time", **LONG)
+        run(page)
+        wait_for_steps(page, 5)
+        assert len(still) == len(asked) == 1
+        page.locator("#fs-stop").click(force=True)
+        expect(page.locator(".fs-badge").first).to_have_text("stopped")
+        closed(page, still)
+        set_fields(page, "Once upon a time", max_new_tokens="12", max_paths="4")
+        run(page)
+        expect(page.locator(".fs-badge").first).to_have_text("live run, finished")
+        assert len(asked) == 2
+        closed(page, still)
 
-    def begin(request: Request) -> None:
-        if "/forkscope/steps/" in request.url:
-            asked.append(request.url)
-            open_ones.add(request.url)
 
-    page.on("request", begin)
-    for how in ("requestfinished", "requestfailed"):
-        page.on(how, lambda request: open_ones.discard(request.url))  # type: ignore[call-overload]
-    slowly(page)
-    set_fields(page, "Once upon a time", **LONG)
-    run(page)
-    wait_for_steps(page, 5)
-    assert len(open_ones) == len(asked) == 1
-    page.locator("#fs-stop").click(force=True)
-    expect(page.locator(".fs-badge").first).to_have_text("stopped")
+def closed(page: Page, still: set[str]) -> None:
+    """Nothing is listened to, nor soon will be."""
     for _ in range(100):
-        if not open_ones:
+        if not still:
             break
         page.wait_for_timeout(50)
-    assert not open_ones
-    set_fields(page, "Once upon a time", max_new_tokens="12", max_paths="4")
-    run(page)
-    expect(page.locator(".fs-badge").first).to_have_text("live run, finished")
-    assert len(asked) == 2
     page.wait_for_timeout(200)
-    assert not open_ones
+    assert not still
 
 
 def test_where_nobody_can_listen_the_run_comes_all_the_same(page: Page) -> None:
-    asked: list[Route] = []
-
-    def deaf(route: Route) -> None:
-        asked.append(route)
-        route.fulfill(content_type="text/event-stream", body="")
-
-    page.route(STEPS, deaf)
+    asked = deafen(page)
     set_fields(page, "Once upon a time", max_new_tokens="40", max_paths="8")
     run(page)
     expect(page.locator(".fs-badge").first).to_have_text("live run, finished")

@@ -38,6 +38,7 @@ def test_every_backends_steps_come_once_in_order_and_figures_are_pythons(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "INTERVAL", 0.0)
+    monkeypatch.setattr(stage, "COMING", 0.0)
     sent = messages(config, RunStore())
     news = [message for message in sent if "compare" in message]
     assert len({message["compare"] for message in news}) == 1
@@ -83,7 +84,10 @@ def test_a_page_that_missed_messages_can_ask_for_each_run(config: RunConfig) -> 
         assert (len(batch["steps"]), batch["done"]) == (told["length"], told["done"])
 
 
-def test_closing_in_the_middle_frees_keys_and_values(config: RunConfig) -> None:
+def test_closing_in_the_middle_frees_keys_and_values(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "COMING", 0.0)
     stream = compare.live(config, ORDER, ModelCache(), RunStore())
     while not json.loads(next(stream)).get("batch", {}).get("steps"):
         pass
@@ -93,8 +97,9 @@ def test_closing_in_the_middle_frees_keys_and_values(config: RunConfig) -> None:
 
 
 def test_a_comparison_that_is_left_frees_keys_and_values_and_names_its_request(
-    config: RunConfig,
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stage, "COMING", 0.0)
     store = RunStore()
     stream = compare.live(config, ORDER, ModelCache(), store, token="mine")
     while not (message := json.loads(next(stream))).get("batch", {}).get("steps"):

@@ -23,6 +23,7 @@ def test_every_step_comes_once_and_the_digest_is_that_of_the_run_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stage, "INTERVAL", 0.0)
+    monkeypatch.setattr(stage, "COMING", 0.0)
     config = crossed.EXAMPLES["shuffle"].config().replace(device="cpu")
     told = [json.loads(text) for text in crossed.live(config, ModelCache(), RunStore())]
     batches = [one["batch"] for one in told if "batch" in one]

@@ -140,6 +140,7 @@ def test_runs_come_one_after_another_every_step_once_and_nothing_is_left_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(stage, "INTERVAL", 0.0)
+    monkeypatch.setattr(stage, "COMING", 0.0)
     config = RunConfig(prompt="Once upon a time there was", **SMALL, device="cpu")
     runs = evict.variants_of(config, ["full", "window", "h2o"])
     told = [json.loads(text) for text in evict.live(runs, ModelCache(), RunStore(), more={"x": 1})]

@@ -23,6 +23,7 @@ def test_batches_carry_every_step_once_and_in_order(
 ) -> None:
     for interval in (0.0, 60.0):
         monkeypatch.setattr(stage, "INTERVAL", interval)
+        monkeypatch.setattr(stage, "COMING", interval)
         run = RunStore().open(hand_trace.header, "title", "note")
         stream = stage.batches(run, iter(hand_trace))
         sent, ended = [], None

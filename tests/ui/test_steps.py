@@ -47,6 +47,7 @@ def test_what_was_heard_is_not_sent_again(
     hand_trace: Trace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "HEARD", 0.0)
+    monkeypatch.setattr(stage, "COMING", 0.0)
     run = RunStore().open(hand_trace.header)
     run.listeners = 1
 
@@ -69,6 +70,7 @@ def test_where_somebody_listens_the_event_brings_little(
     hand_trace: Trace, monkeypatch: pytest.MonkeyPatch, listeners: int, expected: int
 ) -> None:
     monkeypatch.setattr(stage, "INTERVAL", 0.0)
+    monkeypatch.setattr(stage, "COMING", 0.0)
     run = RunStore().open(hand_trace.header)
     run.listeners = listeners
     assert (
@@ -76,9 +78,12 @@ def test_where_somebody_listens_the_event_brings_little(
     )  # its header, and a first step
 
 
-def test_who_is_about_to_listen_is_waited_for(hand_trace: Trace) -> None:
+def test_who_is_about_to_listen_is_waited_for(
+    hand_trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "COMING", 60.0)
     run = RunStore().open(hand_trace.header)
-    stream = stage.batches(run, iter(hand_trace), coming=60.0)
+    stream = stage.batches(run, iter(hand_trace))
     assert json.loads(next(stream))["steps"] == []
     with pytest.raises(StopIteration) as end:
         next(stream)
