@@ -110,7 +110,7 @@ FAMILIES: dict[str, set[str]] = {
     "backends": {"base"},
     "cache": {"base", "blocks", "codes", "index", "nodes", "prefix", "record", "storage", "tables"},
     "policies": {"base"},
-    "experiments": {"base", "records", "answers", "axes", "trial", "workers", "cluster"},
+    "experiments": {"base", "flood", "records", "answers", "axes", "trial", "workers", "cluster"},
     "views": {"base"},
     "commands": {"base"},
 }

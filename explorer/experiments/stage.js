@@ -17,11 +17,11 @@
       });
     },
 
-    /** What was seen since `reset`; the wall clock runs from the first batch to the last picture. */
+    /** What was seen since `reset`: pictures after the first one, and seconds from its steps to the last. */
     told() {
       const { waits, frames, lost, healed } = probe;
       const nodes = stage.log.nodes.length;
-      return { waits, frames, lost, healed, seconds: (probe.last - probe.began) / 1000, nodes_first: probe.first, nodes_last: nodes };
+      return { waits, frames: frames - 1, lost, healed, seconds: (probe.last - probe.began) / 1000, nodes_first: probe.first, nodes_last: nodes };
     },
 
     /** Milliseconds from each seek to its picture; none for a cursor where the stage stands already. */
@@ -80,8 +80,8 @@
   const apply = stage.apply.bind(stage);
   const draw = stage.draw.bind(stage);
   stage.apply = (batch) => {
+    if (batch.run && batch.run === ended) return apply(batch); // what it says again is no news
     const had = batch.run === probe.run ? stage.log.length : 0;
-    const isFirst = batch.run !== probe.run && batch.seq === 0;
     const isGap = batch.seq > had;
     const taken = apply(batch);
     if (!batch.run || isGap) {
@@ -89,10 +89,12 @@
       return taken;
     }
     probe.run = batch.run;
-    if (isFirst && !probe.began) probe.began = Date.now();
     if (!probe.first) probe.first = stage.log.nodes.length;
-    if (stage.log.length > had) probe.waiting.push(batch.sent * 1000);
-    if (batch.done && stage.badge === "done" && ended !== batch.run) {
+    if (stage.log.length > had) {
+      probe.began ||= Date.now();
+      probe.waiting.push(batch.sent * 1000);
+    }
+    if (batch.done && stage.badge === "done") {
       ended = batch.run;
       probe.ended += 1;
       probe.lost += batch.seq + batch.steps.length - stage.log.length;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,18 +12,14 @@ from typing import TYPE_CHECKING, Any
 from explorer import browser as pages
 from explorer.config import RunConfig
 from explorer.experiments.base import QUICK, Conditions, Goal, Show, Unmeasured, case, make_model
+from explorer.experiments.flood import PROBE, SELDOM, STANDS, Flood, together
 from explorer.trace import Trace
 
 if TYPE_CHECKING:
-    from playwright.sync_api import CDPSession, Page
+    from playwright.sync_api import Page
 
 RATE = 10  # updates a second
 BURST = 60
-PROBE = (Path(__file__).parent / "stage.js").read_text()  # defines window.probe in the page
-READY = "(name) => window.forkscope?.stages[name]"
-STREAMED = "(runs) => window.probe.ended >= runs"
-SHOWN = "() => !window.probe.waiting.length"
-STANDS = "() => window.probe.stands()"
 VIEWS = ("tree", "text", "multiverse", "table")
 SHOW = "(view) => window.probe.stage.show(view)"
 ALL_SEEKS = "([cursors]) => window.probe.scrub(cursors)"
@@ -88,17 +83,18 @@ def measure(
 def _cases(folder: Path, conditions: Conditions) -> Iterator[dict[str, Any]]:
     long, file = folder / "long.jsonl", folder / "file.jsonl"
     most = conditions.stage_nodes[-1]
+    patience = pages.PATIENCE + 2 * conditions.num_updates / RATE
     long_trace(most, conditions.stage_paths, conditions.run_updates).save(long)
     long_trace(conditions.file_nodes, QUICK.long_max_paths).save(file)
     with pages.chromium() as browser:
         with pages.server("-m", "explorer.ui.flood", long) as (_, url):
             for nodes in conditions.stage_nodes:
                 with browser.new_context(viewport=pages.SIZE) as context:  # type: ignore[arg-type]
-                    yield from Flood(context.new_page(), url, conditions).steady(nodes)
+                    yield from _steady(Flood(context.new_page(), url, patience), nodes, conditions)
             with browser.new_context(viewport=pages.SIZE) as context:  # type: ignore[arg-type]
-                flood = Flood(context.new_page(), url, conditions)
-                yield flood.burst(conditions.stage_nodes[0])
-                yield from flood.scrub(most)
+                flood = Flood(context.new_page(), url, patience)
+                yield _burst(flood, conditions.stage_nodes[0], conditions)
+                yield from _scrub(flood, most, conditions)
         with pages.server() as (_, url), browser.new_context(viewport=pages.SIZE) as context:  # type: ignore[arg-type]
             yield _open(context.new_page(), url, file, conditions)
 
@@ -129,131 +125,78 @@ def long_trace(num_nodes: int, num_paths: int, more_steps: int = 0) -> Trace:
     return trace
 
 
-class Flood:
-    """The page that streams (`explorer.ui.flood`), and what is read off it while it does."""
+def _steady(flood: Flood, nodes: int, c: Conditions) -> Iterator[dict[str, Any]]:
+    """Runs that begin with `nodes` nodes and go on ten updates a second.
 
-    def __init__(self, page: Page, url: str, conditions: Conditions) -> None:
-        self.page, self.conditions = page, conditions
-        self.devtools: CDPSession = page.context.new_cdp_session(page)
-        self.devtools.send("Performance.enable")
-        self.chunks: list[str] = []  # of a heap snapshot
-        self.devtools.on(
-            "HeapProfiler.addHeapSnapshotChunk", lambda part: self.chunks.append(part["chunk"])
-        )
-        page.goto(url)
-        page.wait_for_function(READY, arg="flood")
-        page.evaluate(PROBE, "flood")
+    The main thread's share is that of the updates, from a run's first picture on; how long it
+    is busy until then, with all those nodes at once, is said beside it.
+    """
+    plan = {"nodes": nodes, "rate": RATE, "updates": c.run_updates}
+    flood.stream(plan, 1)  # warms up, and leaves on the page what every run leaves
+    held, code = flood.heap()
+    runs = [flood.seen(plan) for _ in range(c.num_updates // c.run_updates)]
+    held_after, code_after = flood.heap()
+    busy, wall = sum(run.busy for run in runs), sum(run.wall for run in runs)
+    beginnings = [run.beginning for run in runs]
+    told = together([run.told for run in runs])
+    facts = _facts(told) | {
+        "heap_nbytes": held,
+        "compiled_code_nbytes": code,
+        "compiled_code_nbytes_last": code_after,
+        "beginning_seconds": median(beginnings),
+        "busy_with_beginnings": (sum(beginnings) + busy) / (c.num_updates / RATE),
+    }
+    moved = flood.zoomed(plan)
+    waits = [wait / 1000 for wait in told["waits"]]
+    figures: dict[str, dict[str, Any]] = {
+        "drawn": {"ratio": told["frames"] / told["seconds"], "ratio_to": "second"},
+        "latency p95": {"seconds": [quantiles(waits, n=20)[-1]]},
+        "main thread busy": {"ratio": busy / wall, "ratio_to": "wall clock"},
+        "heap growth": {
+            "ratio": held_after / held - 1,
+            "ratio_to": "heap after the first run, both without compiled code",
+        },
+        "steps lost": {"ratio": float(told["lost"]), "ratio_to": "none"},
+        "view moved": {"ratio": moved, "ratio_to": "pixels after a zoom by hand"},
+    }
+    for (what, goal), name in zip(GOALS.items(), _names(nodes, RATE, GOALS), strict=True):
+        found = case(name, goal=goal, is_quick=c.is_quick, **figures[what], **facts)
+        yield found | {"repeats": len(waits)}
 
-    def steady(self, nodes: int) -> Iterator[dict[str, Any]]:
-        """Runs that begin with `nodes` nodes and go on ten updates a second."""
-        c = self.conditions
-        plan = {"nodes": nodes, "rate": RATE, "updates": c.run_updates}
-        self.stream(plan, 1)  # warms up, and leaves on the page what every run leaves
-        held, code = self.heap()
-        before = self.metrics()
-        told = self.stream(plan, c.num_updates // c.run_updates)
-        after = self.metrics()
-        wall = after["Timestamp"] - before["Timestamp"]
-        busy = (after["TaskDuration"] - before["TaskDuration"]) / wall
-        held_after, code_after = self.heap()
-        facts = _facts(told) | {
-            "heap_nbytes": held,
-            "compiled_code_nbytes": code,
-            "compiled_code_nbytes_last": code_after,
-        }
-        moved = self.zoomed(plan)
-        waits = [wait / 1000 for wait in told["waits"]]
-        figures: dict[str, dict[str, Any]] = {
-            "drawn": {"ratio": told["frames"] / told["seconds"], "ratio_to": "second"},
-            "latency p95": {"seconds": [quantiles(waits, n=20)[-1]]},
-            "main thread busy": {"ratio": busy, "ratio_to": "wall clock"},
-            "heap growth": {
-                "ratio": held_after / held - 1,
-                "ratio_to": "heap after the first run, both without compiled code",
-            },
-            "steps lost": {"ratio": float(told["lost"]), "ratio_to": "none"},
-            "view moved": {"ratio": moved, "ratio_to": "pixels after a zoom by hand"},
-        }
-        for (what, goal), name in zip(GOALS.items(), _names(nodes, RATE, GOALS), strict=True):
-            found = case(name, goal=goal, is_quick=c.is_quick, **figures[what], **facts)
-            yield found | {"repeats": len(waits)}
 
-    def burst(self, nodes: int) -> dict[str, Any]:
-        """The same, sixty a second."""
-        c = self.conditions
-        plan = {"nodes": nodes, "rate": BURST, "updates": c.run_updates}
-        told = self.stream(plan, c.burst_updates // c.run_updates)
-        (name,) = _names(nodes, BURST, ("drawn",))
-        found = case(
-            name,
-            ratio=told["frames"] / told["seconds"],
-            ratio_to="second",
-            goal=BURST_GOAL,
+def _burst(flood: Flood, nodes: int, c: Conditions) -> dict[str, Any]:
+    """The same, sixty a second."""
+    plan = {"nodes": nodes, "rate": BURST, "updates": c.run_updates}
+    told = flood.stream(plan, c.burst_updates // c.run_updates)
+    (name,) = _names(nodes, BURST, ("drawn",))
+    found = case(
+        name,
+        ratio=told["frames"] / told["seconds"],
+        ratio_to="second",
+        goal=BURST_GOAL,
+        is_quick=c.is_quick,
+        **_facts(told),
+    )
+    return found | {"repeats": len(told["waits"])}
+
+
+def _scrub(flood: Flood, nodes: int, c: Conditions) -> Iterator[dict[str, Any]]:
+    """Seconds from a seek to the picture, at cursors all over a finished run, in each view."""
+    flood.stream({"nodes": nodes, "rate": RATE, "updates": 1}, 1)
+    flood.page.wait_for_function(STANDS, polling=SELDOM)
+    length = flood.page.evaluate("() => window.probe.stage.log.length")
+    cursors = [(at * 7919 + 1) % length for at in range(c.num_seeks)]
+    for view in VIEWS:
+        flood.page.evaluate(SHOW, view)
+        waits = [wait / 1000 for wait in flood.page.evaluate(ALL_SEEKS, [cursors])]
+        yield case(
+            _scrubbing(c, view),
+            seconds=[quantiles(waits, n=20)[-1]],
+            goal=SEEK_GOAL,
             is_quick=c.is_quick,
-            **_facts(told),
-        )
-        return found | {"repeats": len(told["waits"])}
-
-    def scrub(self, nodes: int) -> Iterator[dict[str, Any]]:
-        """Seconds from a seek to the picture, at cursors all over a finished run, in each view."""
-        c = self.conditions
-        self.stream({"nodes": nodes, "rate": RATE, "updates": 1}, 1)
-        self.page.wait_for_function(STANDS, polling=500)
-        length = self.page.evaluate("() => window.probe.stage.log.length")
-        cursors = [(at * 7919 + 1) % length for at in range(c.num_seeks)]
-        for view in VIEWS:
-            self.page.evaluate(SHOW, view)
-            waits = [wait / 1000 for wait in self.page.evaluate(ALL_SEEKS, [cursors])]
-            yield case(
-                _scrubbing(c, view),
-                seconds=[quantiles(waits, n=20)[-1]],
-                goal=SEEK_GOAL,
-                is_quick=c.is_quick,
-                latency_median=median(waits),
-                latency_max=max(waits),
-            ) | {"repeats": len(waits)}
-
-    def stream(self, plan: dict[str, Any], runs: int) -> dict[str, Any]:
-        """Go through with `plan`, `runs` times; what the probe in the page has seen of it."""
-        self.start(plan, runs)
-        return self.ended(runs)
-
-    def start(self, plan: dict[str, Any], runs: int) -> None:
-        self.page.evaluate("() => window.probe.reset()")
-        self.page.locator("#fs-flood-plan textarea").fill(json.dumps(plan | {"runs": runs}))
-        self.page.locator("#fs-flood-go").click()
-
-    def ended(self, runs: int) -> dict[str, Any]:
-        patience = 1000 * (pages.PATIENCE + 2 * self.conditions.num_updates / RATE)
-        self.page.wait_for_function(STREAMED, arg=runs, polling=500, timeout=patience)
-        self.page.wait_for_function(SHOWN, polling=500)
-        return dict(self.page.evaluate("() => window.probe.told()"))
-
-    def zoomed(self, plan: dict[str, Any]) -> float:
-        """Pixels by which a run that goes on moves what was zoomed by hand."""
-        self.start(plan, 1)
-        self.page.wait_for_function("() => window.probe.frames > 0")
-        self.page.locator(".fs-tree-root").hover()
-        self.page.mouse.wheel(0, -300)
-        self.page.wait_for_timeout(50)
-        before = self.page.evaluate("() => window.probe.view()")
-        self.ended(1)
-        return float(self.page.evaluate("(before) => window.probe.moved(before)", before))
-
-    def heap(self) -> tuple[int, int]:
-        """Bytes that scripts hold after a collection, and bytes of the code compiled for them.
-
-        The page has come to rest. Compiled code is apart because the engine goes on compiling for
-        minutes, whether a page holds more or not.
-        """
-        self.page.wait_for_function(STANDS, polling=500)
-        self.chunks.clear()
-        self.devtools.send("HeapProfiler.takeHeapSnapshot", {"reportProgress": False})
-        return pages.heap_nbytes(json.loads("".join(self.chunks)))
-
-    def metrics(self) -> dict[str, float]:
-        answer = self.devtools.send("Performance.getMetrics")
-        return {one["name"]: one["value"] for one in answer["metrics"]}
+            latency_median=median(waits),
+            latency_max=max(waits),
+        ) | {"repeats": len(waits)}
 
 
 def _facts(told: dict[str, Any]) -> dict[str, Any]:

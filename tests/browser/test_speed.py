@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from explorer.browser import HAS_MOVED, SIZE, server
+from explorer.browser import HAS_MOVED, PATIENCE, SIZE, server
 from explorer.experiments import stage as bench
 from explorer.experiments.base import QUICK
+from explorer.experiments.flood import Flood
 from tests.browser.conftest import ROOT, App
 from tests.browser.steps import stage
 from tests.browser.test_live import done, run, set_fields
@@ -100,12 +101,12 @@ def test_a_trace_of_20000_nodes_opens_and_is_scrubbed_with_few_elements(
 
 
 @pytest.fixture
-def flood(browser: Browser, tmp_path: Path) -> Iterator[bench.Flood]:
+def flood(browser: Browser, tmp_path: Path) -> Iterator[Flood]:
     path = tmp_path / "flood.jsonl"
     bench.long_trace(300, 20, 20).save(path)
     with server("-m", "explorer.ui.flood", path) as (_, url):
         context = browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
-        yield bench.Flood(context.new_page(), url, QUICK)
+        yield Flood(context.new_page(), url, PATIENCE)
         context.close()
 
 
@@ -131,7 +132,7 @@ def test_a_page_at_rest_asks_for_no_frames(browser: Browser, app: App) -> None:
     context.close()
 
 
-def test_run_after_run_leaves_no_elements_and_loses_no_step(flood: bench.Flood) -> None:
+def test_run_after_run_leaves_no_elements_and_loses_no_step(flood: Flood) -> None:
     plan = {"nodes": 300, "rate": 10, "updates": 10}
     count = """() => document.querySelectorAll('*').length
         + window.probe.stage.tree.root.querySelectorAll('*').length"""
@@ -143,7 +144,7 @@ def test_run_after_run_leaves_no_elements_and_loses_no_step(flood: bench.Flood) 
     told = flood.stream(plan, 3)
     flood.page.wait_for_function(stands)
     assert told["lost"] == 0
-    assert len(told["waits"]) == 30
+    assert 3 <= len(told["waits"]) <= 30  # steps that come at once are one batch
     assert abs(flood.page.evaluate(count) - before) < 0.02 * before
     flood.devtools.send("HeapProfiler.collectGarbage")
     kept = flood.metrics()["Nodes"]
@@ -152,6 +153,6 @@ def test_run_after_run_leaves_no_elements_and_loses_no_step(flood: bench.Flood) 
     assert flood.metrics()["Nodes"] < 1.1 * kept
 
 
-def test_what_is_zoomed_by_hand_stays_while_a_run_streams_in(flood: bench.Flood) -> None:
+def test_what_is_zoomed_by_hand_stays_while_a_run_streams_in(flood: Flood) -> None:
     assert flood.zoomed({"nodes": 300, "rate": 10, "updates": 15}) == 0
     assert json.loads(flood.page.locator("#fs-flood-plan textarea").input_value())["nodes"] == 300
