@@ -44,6 +44,20 @@ def test_every_measured_figure_stands_in_the_table_as_it_was_measured(case: dict
     assert f"| {case['goal'] or ''}" in rows[0]
 
 
+def test_goals_that_were_missed_and_what_a_beginning_takes_are_said() -> None:
+    prose = " ".join(README.split())
+    missed = [case for case in CASES if case["met"] is False]
+    told = prose.partition("**Not met:**")[2].partition("An update of a sketch")[0]
+    assert told.count("(") == len(missed) > 0
+    assert all(f"({case['ratio']:.2f} times" in told for case in missed)
+    few, many = (
+        round(100 * case["busy_with_beginnings"])
+        for case in CASES
+        if case["name"].endswith("main thread busy")
+    )
+    assert f"every four seconds, it is {few} and {many} %." in prose
+
+
 GRID: dict[str, Any] = json.loads((ROOT / "assets/benchmarks/sketch_grid.json").read_text())
 
 
