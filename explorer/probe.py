@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedConfig
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
+from explorer.attention import implementation
 from explorer.cache.pool import Pool
 from explorer.config import BACKENDS, InputError
 from explorer.events import ModelInfo
@@ -106,12 +107,17 @@ def describe(model: LoadedModel, name: str) -> ModelInfo:
 
 @torch.inference_mode()
 def _whole(model: LoadedModel, texts: _Texts) -> torch.Tensor:
-    """Logits `[1, vocab]` after the prompt and the first tail by the whole model as it is."""
+    """Logits `[1, vocab]` after the prompt and the first tail by the whole model as it is.
+
+    Its decoder's attention is written out: with `sdpa` UMT5's is not causal before transformers
+    5.18.
+    """
     source, text = (
         torch.tensor([ids], device=model.device)
         for ids in (texts.source, [*texts.prompt, *texts.tails[0]])
     )
-    out = model.module(input_ids=source, decoder_input_ids=text, use_cache=False)
+    with implementation(decoder_of(model.module), "eager"):
+        out = model.module(input_ids=source, decoder_input_ids=text, use_cache=False)
     return out.logits[:, -1]  # type: ignore[no-any-return]
 
 
