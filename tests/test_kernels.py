@@ -38,7 +38,7 @@ OPERATORS = {
 def ran(model: LoadedModel, config: RunConfig) -> set[str]:
     """Kernels that a run's passes called, by torch's own record of what was executed."""
     steps = generate(model, config)
-    with profile(activities=[ProfilerActivity.CPU]) as record:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as record:
         for _ in steps:
             pass
     return {OPERATORS[event.key] for event in record.key_averages() if event.key in OPERATORS}

@@ -416,33 +416,40 @@ def test_what_cannot_be_compared_is_one_sentence_and_the_board_stays(compare: Pa
     assert board(compare, "return board.panels.map((panel) => panel.name)") == ["batched"]
 
 
-def test_every_run_of_a_board_is_listened_to_while_it_runs(compare: Page) -> None:
+def test_a_boards_run_is_listened_to_until_it_ends_or_is_stopped(compare: Page) -> None:
     board(
         compare,
-        """board.count = { told: 0, heard: 0 };
+        """board.byMessage = board.byEvent = 0;
            const heard = board.listener.take;
            board.listener.take = (batch) => {
-             board.count.heard += batch.steps.length;
+             board.byEvent += batch.steps.length;
              heard(batch);
            };
            const take = board.take.bind(board);
            board.take = (message) => {
-             board.count.told += message.batch?.steps.length ?? 0;
-             board.count.runs = Object.values(message.runs ?? {}).map(({ run }) => run);
+             board.byMessage += message.batch?.steps.length ?? 0;
+             board.ids = Object.values(message.runs ?? {}).map(({ run }) => run);
              take(message);
            };""",
     )
     with listening(compare) as (asked, still):
-        small(compare, max_new_tokens="160", max_paths="12")
+        set_fields(compare, "Once upon a time", **LONG)
+        press(compare)
+        compare.wait_for_function("() => window.forkscope.stages.compare.byEvent > 20")
+        assert len(still) == len(asked) == 1
+        assert board(compare, "return board.byEvent > board.byMessage")
+        compare.locator("#fs-compare-stop").click()
+        expect(compare.locator(".fs-board .fs-badge").first).to_have_text("stopped")
         closed(compare, still)
-    assert len(asked) == len(set(asked)) == len(ORDER)
-    count = board(compare, "return board.count")
-    assert [url.split("/")[-1].split("?")[0] for url in asked] == count["runs"]
-    assert count["heard"] > count["told"]
-    lengths = board(compare, "return board.all.map(({ log }) => log.length)")
-    assert count["heard"] <= sum(lengths)
-    digests = compare.locator(".fs-panel .fs-digest").all_inner_texts()
-    assert digests[0] == digests[1] != ""
+        lengths = board(compare, "return board.all.map(({ length }) => length)")
+        assert lengths[0] > 20 and not any(lengths[1:])
+        asked.clear()
+        small(compare)
+        closed(compare, still)
+        heard = [url.split("/")[-1].split("?")[0] for url in asked]
+        assert heard == [run for run in board(compare, "return board.ids") if run in heard]
+        digests = compare.locator(".fs-panel .fs-digest").all_inner_texts()
+        assert digests[0] == digests[1] != ""
 
 
 def test_messages_that_never_arrived_are_asked_for(compare: Page) -> None:
