@@ -107,10 +107,9 @@ def describe(model: LoadedModel, name: str) -> ModelInfo:
 
 @torch.inference_mode()
 def _whole(model: LoadedModel, texts: _Texts) -> torch.Tensor:
-    """Logits `[1, vocab]` after the prompt and the first tail by the whole model as it is.
-
-    Its decoder's attention is written out: with `sdpa` UMT5's is not causal before transformers
-    5.18.
+    """Logits `[1, vocab]` after the prompt and the first tail by the whole model as it is, but
+    for its decoder's attention, which is written out: with `sdpa` UMT5's is not causal before
+    transformers 5.18.
     """
     source, text = (
         torch.tensor([ids], device=model.device)

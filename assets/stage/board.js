@@ -213,27 +213,31 @@ export class Board {
       this.words.stand("live");
     }
     const run = this.all.find(({ key }) => key === message.now);
-    if (message.batch) run.apply(message.batch);
+    let hasGap = false; // what is heard may still be on its way, or never come
+    if (message.batch) hasGap = !run.apply(message.batch);
     else run.setState("running");
     this.told(message);
     this.#listen(run, message.runs[message.now]);
-    const isHeard = ({ key }) => this.listener.hears(message.runs[key]?.run);
-    this.healing.catchUp(this.all.filter((one) => !isHeard(one)), message.runs, () => this.grown());
+    const isHeard = (one) => this.listener.hears(message.runs[one.key]?.run) && !(hasGap && one === run);
+    const missing = this.healing.catchUp(this.all.filter((one) => !isHeard(one)), message.runs, () => this.grown());
     this.grown();
-    if (message.done) this.finish("done");
+    if (message.done && missing) missing.then(() => this.id === message[this.name] && this.isRunning && this.finish("done"));
+    else if (message.done) this.finish("done");
     else this.words.say(`Running ${run.word}, ${this.all.indexOf(run) + 1} of ${this.all.length} …`);
   }
 
   /** The steps of a run that has begun come as events of their own, to its end. */
   #listen(run, known) {
-    this.heard = run.log && run.state === "running" && known?.done === false ? run : null;
-    if (this.heard) this.listener.hear(known.run, run.length);
-    else this.listener.end();
+    if (!run.log || run.state !== "running") this.listener.end();
+    else if (known?.done === false) {
+      this.heard = run;
+      this.listener.hear(known.run, run.length);
+    }
   }
 
   /** Steps of the run that is heard. */
   #heard(batch) {
-    if (!this.heard.apply(batch)) return; // the next message asks for what is missing
+    if (!this.heard.apply(batch)) return; // the next message that leaves a gap asks for what is missing
     if (batch.done) this.listener.end();
     this.grown();
   }

@@ -68,6 +68,13 @@ export function sharpCanvas(canvas, draw, { width, height } = { width: canvas.cl
   draw(context, width, height);
 }
 
+/** Nothing is left on a canvas, though it may not be seen and have no size just now. */
+export function wipe(canvas) {
+  const context = canvas.getContext("2d");
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+}
+
 const papers = new WeakMap(); // canvas -> where it is drawn before it is shown
 
 /**

@@ -39,7 +39,8 @@ export class Growing {
     if (!this.log || batch.seq > this.log.length) return false;
     for (const step of batch.steps) if (step.index === this.log.length) this.log.append(step);
     this.grow();
-    this.setState(batch.done ? "done" : "running");
+    if (batch.done) this.setState("done");
+    else if (this.state === "waiting") this.setState("running"); // not what has ended: a batch may come late
     return true;
   }
 

@@ -149,8 +149,8 @@ page.stop = (only = null) => {
   const running = names.filter((name) => page.stages[name].player.isLive);
   const waiting = names.filter((name) => page.requests.isOpen(name) && !running.includes(name));
   [...running, ...waiting].forEach(leave);
-  for (const name of running) page.stages[name].stop();
   for (const name of waiting) page.stages[name].rest();
+  for (const name of running) page.stages[name].stop(); // and has the last word
   if (running.some((name) => !page.stages[name].words)) status("Stopped. The cache is freed; what came stays here."); // a board has words of its own
   else if (waiting.length && !running.length) status("Stopped before anything ran.");
   else if (!only && !running.length) status("Nothing is running.");

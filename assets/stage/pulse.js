@@ -1,7 +1,7 @@
 // The copy-on-write moment, moving: a dot from the shared slot to the first private one. Own canvas, own frames,
 // and none of them once all dots have arrived. Dots of later steps set out while earlier ones are on their way.
 
-import { el, isStill, keptSize, sharpCanvas } from "./dom.js";
+import { el, isStill, keptSize, sharpCanvas, wipe } from "./dom.js";
 
 const LASTS = 600; // milliseconds
 const FRAME = 50; // milliseconds between two drawings: a dot glides, and the page has time for what matters
@@ -59,7 +59,7 @@ export class Pulse {
     this.#tell();
     clearTimeout(this.frame);
     this.frame = 0;
-    sharpCanvas(this.canvas, () => {}, this.kept);
+    wipe(this.canvas);
   }
 
   #tell() {

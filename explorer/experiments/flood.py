@@ -17,7 +17,7 @@ PROBE = (Path(__file__).parent / "stage.js").read_text()  # defines window.probe
 READY = "(name) => window.forkscope?.stages[name]"
 BEGUN = "() => window.probe.frames > 0"
 STREAMED = "(runs) => window.probe.ended >= runs"
-SHOWN = "() => !window.probe.waiting.length"
+SHOWN = "() => window.probe.isShown()"
 STANDS = "() => window.probe.stands()"
 
 

@@ -38,6 +38,9 @@
       return waits;
     },
 
+    /** Whether all that came is on the screen, and counted. */
+    isShown: () => !probe.waiting.length && !heard.length,
+
     /** Resolves when the next picture is on the screen. */
     drawn: () => new Promise((resolve) => (probe.onDrawn = resolve)),
 

@@ -39,6 +39,7 @@ class LiveRun:
     nbytes: int = 0
     token: str | None = None  # the page's name for the request that this answers
     details: dict[str, Any] | None = None  # given at the end
+    is_over: bool = False  # no step will come any more
     newest: float = field(default_factory=time.time)  # epoch, when its last step came
     told: int = 0  # steps that those who listen have heard of
     listeners: int = 0  # see explorer/ui/steps.py
@@ -53,20 +54,25 @@ class LiveRun:
             self._news.notify_all()
 
     def finish(self, details: dict[str, Any]) -> None:
-        """No step will come any more."""
+        """It came to its end."""
         with self._news:
             self.details = details
+        self.close()
+
+    def close(self) -> None:
+        """No step will come any more, whether it came to its end or broke off."""
+        with self._news:
+            self.is_over = True
             self._news.notify_all()
 
     def after(self, seq: int, patience: float) -> tuple[str, int, bool]:
         """A batch from step `seq` on, as soon as there is such a step; the step after it; whether
         the run is over. An empty text where `patience` seconds brought nothing."""
         with self._news:
-            is_over = lambda: self.details is not None  # noqa: E731
-            if not self._news.wait_for(lambda: len(self.steps) > seq or is_over(), patience):
+            if not self._news.wait_for(lambda: len(self.steps) > seq or self.is_over, patience):
                 return "", seq, False
             self.told = len(self.steps)
-            return self.batch(seq), self.told, is_over()
+            return self.batch(seq), self.told, self.is_over
 
     def batch(self, seq: int) -> str:
         """Everything from step `seq` on, as the JSON text a stage applies; `sent`: when the last of

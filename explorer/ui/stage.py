@@ -76,17 +76,21 @@ def batches(
     then, not before COMING, one every INTERVAL, or HEARD, of what nobody has heard yet.
 
     The last batch is left to the caller, who knows how the run ended: it starts at the returned
-    step.
+    step. Where the run breaks off it is over for who listens.
     """
-    yield run.batch(0)
-    run.append(*first)
-    sent, due = 0, time.monotonic() + COMING
-    for step in steps:
-        run.append(step)
-        if time.monotonic() >= due:
-            batch, sent = run.batch(max(sent, run.told)), len(run.steps)
-            due = time.monotonic() + (HEARD if run.listeners else INTERVAL)
-            yield batch
+    try:
+        yield run.batch(0)
+        run.append(*first)
+        sent, due = 0, time.monotonic() + COMING
+        for step in steps:
+            run.append(step)
+            if time.monotonic() >= due:
+                batch, sent = run.batch(max(sent, run.told)), len(run.steps)
+                due = time.monotonic() + (HEARD if run.listeners else INTERVAL)
+                yield batch
+    except BaseException:  # the page has left it too
+        run.close()
+        raise
     return max(sent, run.told)
 
 

@@ -53,8 +53,7 @@ def listening(page: Page) -> Iterator[tuple[list[str], set[str]]]:
 
 
 def deafen(page: Page) -> list[Route]:
-    """The page hears nothing of live runs, as behind a proxy that holds events back; what it has
-    asked for."""
+    """The page is refused what it would listen to, as by a proxy; what it has asked for."""
     asked: list[Route] = []
 
     def deaf(route: Route) -> None:
@@ -63,3 +62,17 @@ def deafen(page: Page) -> list[Route]:
 
     page.route(STEPS, deaf)
     return asked
+
+
+@contextmanager
+def mute(page: Page) -> Iterator[None]:
+    """The server is listened to, but nothing is heard, as behind a proxy that holds events back."""
+    page.evaluate(
+        """() => {
+          window.EventSource = class extends EventSource {
+            set onmessage(tell) {}
+          };
+        }"""
+    )
+    yield
+    page.evaluate("() => { window.EventSource = Object.getPrototypeOf(window.EventSource); }")

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from explorer.trace import Trace
 from tests.browser.conftest import ROOT, App
-from tests.browser.steps import deafen, frames, listening
+from tests.browser.steps import deafen, frames, listening, mute
 from tests.browser.test_live import (
     LONG,
     assert_freed_early,
@@ -435,19 +435,36 @@ def test_a_boards_run_is_listened_to_until_it_ends_or_is_stopped(compare: Page) 
     with listening(compare) as (asked, still):
         set_fields(compare, "Once upon a time", **LONG)
         press(compare)
-        compare.wait_for_function("() => window.forkscope.stages.compare.byEvent > 20")
+        compare.wait_for_function(
+            """() => {
+              const { byEvent, byMessage } = window.forkscope.stages.compare;
+              return byEvent > 20 && byEvent > byMessage;
+            }"""
+        )
         assert len(still) == len(asked) == 1
-        assert board(compare, "return board.byEvent > board.byMessage")
         compare.locator("#fs-compare-stop").click()
         expect(compare.locator(".fs-board .fs-badge").first).to_have_text("stopped")
         closed(compare, still)
         lengths = board(compare, "return board.all.map(({ length }) => length)")
         assert lengths[0] > 20 and not any(lengths[1:])
         asked.clear()
-        small(compare)
+        small(compare, max_new_tokens="300")
         closed(compare, still)
         heard = [url.split("/")[-1].split("?")[0] for url in asked]
-        assert heard == [run for run in board(compare, "return board.ids") if run in heard]
+        assert heard == [run for run in board(compare, "return board.ids") if run in heard] != []
+        digests = compare.locator(".fs-panel .fs-digest").all_inner_texts()
+        assert digests[0] == digests[1] != ""
+
+
+def test_steps_that_are_held_back_on_their_way_are_asked_for(compare: Page) -> None:
+    with mute(compare):
+        set_fields(compare, "Once upon a time", **LONG)
+        press(compare)
+        compare.wait_for_function("() => window.forkscope.stages.compare.panels[0]?.length >= 40")
+        compare.locator("#fs-compare-stop").click()
+        expect(compare.locator(".fs-board .fs-badge").first).to_have_text("stopped")
+        small(compare, max_new_tokens="200")
+        assert compare.locator(".fs-panel .fs-badge").all_inner_texts() == ["done"] * 3
         digests = compare.locator(".fs-panel .fs-digest").all_inner_texts()
         assert digests[0] == digests[1] != ""
 

@@ -14,7 +14,7 @@ from explorer.generate import run
 from explorer.models import load_model
 from explorer.shapes import SHAPES
 from tests.browser.conftest import App, Watch, open_page
-from tests.browser.steps import pause, stage
+from tests.browser.steps import frames, pause, stage
 
 pytestmark = pytest.mark.browser
 POOL = ".fs-card-pool canvas"
@@ -168,24 +168,37 @@ COPIES = """
 """
 
 
+INK = """
+    const canvas = stage.pool.pulse.canvas, { width, height } = canvas;
+    if (!width) return 0;
+    const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+    return data.filter((_, at) => at % 4 === 3 && data[at]).length;
+"""
+SEEN = f"() => {{ const stage = window.forkscope.stages.explore; {INK} }}"
+
+
+def test_a_copy_that_moved_while_nobody_saw_it_leaves_nothing(page: Page) -> None:
+    step, _ = stage(page, COPIES)[0]
+    pause(page, step - 1)
+    stage(page, "stage.player.step(1); stage.draw()")
+    page.wait_for_function(SEEN, timeout=1500)
+    page.evaluate("() => document.querySelector('#fs-stage-explore').style.display = 'none'")
+    page.wait_for_function("() => !window.forkscope.stages.explore.pool.pulse.frame")
+    page.evaluate("() => document.querySelector('#fs-stage-explore').style.display = ''")
+    frames(page)
+    assert stage(page, INK) == 0
+
+
 def test_the_first_private_slot_behind_a_shared_prefix_is_shown_moving_once(page: Page) -> None:
     step, slots = stage(page, COPIES)[0]
     pause(page, step - 1)
     stage(page, "stage.player.step(1); stage.draw()")
     overlay = page.locator(".fs-pulse").first
     expect(overlay).to_have_attribute("data-moves", str(len(slots)))
-    ink = """
-        const canvas = stage.pool.pulse.canvas, { width, height } = canvas;
-        if (!width) return 0;
-        const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
-        return data.filter((_, at) => at % 4 === 3 && data[at]).length;
-    """
-    page.wait_for_function(
-        f"() => {{ const stage = window.forkscope.stages.explore; {ink} }}", timeout=1500
-    )
+    page.wait_for_function(SEEN, timeout=1500)
     page.wait_for_function("() => !window.forkscope.stages.explore.pool.pulse.frame")
     assert overlay.get_attribute("data-moves") is None
-    assert stage(page, ink) == 0
+    assert stage(page, INK) == 0
     pause(page, step - 1)
     assert overlay.get_attribute("data-moves") is None  # backwards nothing is copied
     pause(page, step + 5)

@@ -90,6 +90,15 @@ def test_who_is_about_to_listen_is_waited_for(
     assert end.value.value == 0  # all that came is left to the last batch
 
 
+def test_a_run_that_breaks_off_is_over_for_who_listens(hand_trace: Trace) -> None:
+    run = RunStore().open(hand_trace.header)
+    stream = stage.batches(run, iter(hand_trace))
+    next(stream)
+    stream.close()
+    batch, _, is_over = run.after(0, 30.0)
+    assert is_over and "done" not in json.loads(batch)
+
+
 def data(text: str) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
 
