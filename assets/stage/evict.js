@@ -96,6 +96,15 @@ class EvictBoard extends Board {
     this.#placed();
   }
 
+  /** What happened at the cursor in the run in focus, which is named: its steps need not be as many as the board's. */
+  #words() {
+    const { log, focused } = this;
+    if (!focused) return "";
+    if (!log) return `${focused.title}: ${focused.parts.badge.textContent}.`;
+    const words = narrate(log, focused.cursor);
+    return this.all.length > 1 ? `${focused.title}. ${words}` : words;
+  }
+
   paint() {
     this.opening.refresh();
     for (const card of this.all) card.draw();
@@ -104,7 +113,7 @@ class EvictBoard extends Board {
       this.details[at].show(card);
       this.details[at].draw({ colors, isDark: isDark() });
     });
-    this.tell(this.parts.narration, log ? narrate(log, this.focused.cursor) : this.focused ? `${this.focused.title}: ${this.focused.parts.badge.textContent}.` : "");
+    this.tell(this.parts.narration, this.#words());
     if (log) this.timeline.draw({ log, state: log.at(this.focused.cursor), colors, isDark: isDark(), focus: null });
   }
 
