@@ -103,7 +103,7 @@ export class Board {
 
   /** What was waited for will not come. */
   rest() {
-    this.words.giveUp("Stopped before anything ran.");
+    this.words.giveUp(`Stopped before anything ran${this.all.length ? "; what you saw before is still here" : ""}.`);
   }
 
   /** No more will come: all have run (`done`), Stop was pressed (`stopped`), or it broke off (`failed`). */

@@ -299,7 +299,8 @@ def test_a_live_run_of_explore_is_stopped_from_here_and_is_over_here_when_explor
     assert board(page, state) == ["running", True, "running"], "that was another request"
     board(page, "board.wait()")
     page.locator("#fs-evict-stop").click()
-    expect(page.locator(".fs-evict-status")).to_have_text("Stopped before anything ran.")
+    words = "Stopped before anything ran; what you saw before is still here."
+    expect(page.locator(".fs-evict-status")).to_have_text(words)
     assert board(page, "return board.parts.root.dataset.state") == "live"
     assert page.evaluate(is_live) is True, "only what was waited for was stopped"
     page.get_by_role("tab", name="Explore", exact=True).click()
