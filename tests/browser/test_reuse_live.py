@@ -128,7 +128,8 @@ GAP = """async (how) => {
 def test_a_run_that_is_stopped_within_a_gap_or_ends_in_one_is_over(tab: Page) -> None:
     watch_example(tab, "few_shot")
     board(tab, "board.player.seek(2)")
-    stopped = [False, False, "Stopped before anything ran."]
+    words = "Stopped before anything ran; what you saw before is still here."
+    stopped = [False, False, words]
     assert tab.evaluate(GAP, "stopped") == stopped
     is_live, is_open, words = tab.evaluate(GAP, "lost")
     assert [is_live, is_open] == [False, False]
