@@ -213,17 +213,26 @@ export class Board {
       this.words.stand("live");
     }
     const run = this.all.find(({ key }) => key === message.now);
-    let hasGap = false; // what is heard may still be on its way, or never come
-    if (message.batch) hasGap = !run.apply(message.batch);
-    else run.setState("running");
+    if (!message.batch) run.setState("running");
+    const hasGap = message.batch && !run.apply(message.batch); // what is heard may still be on its way, or never come
     this.told(message);
     this.#listen(run, message.runs[message.now]);
     const isHeard = (one) => this.listener.hears(message.runs[one.key]?.run) && !(hasGap && one === run);
-    const missing = this.healing.catchUp(this.all.filter((one) => !isHeard(one)), message.runs, () => this.grown());
+    const missing = this.#catchUp(message, this.all.filter((one) => !isHeard(one)));
     this.grown();
-    if (message.done && missing) missing.then(() => this.id === message[this.name] && this.isRunning && this.finish("done"));
-    else if (message.done) this.finish("done");
+    if (message.done) this.#end(message, missing);
     else this.words.say(`Running ${run.word}, ${this.all.indexOf(run) + 1} of ${this.all.length} …`);
+  }
+
+  #catchUp({ runs }, all = this.all) {
+    return this.healing.catchUp(all, runs, () => this.grown());
+  }
+
+  /** The end, when all is here: an answer on its way may be older than the end, so it is asked for once more. */
+  #end(message, missing, tries = 2) {
+    if (this.id !== message[this.name] || !this.isRunning) return;
+    if (missing && tries) missing.then(() => this.#end(message, this.#catchUp(message), tries - 1));
+    else this.finish("done");
   }
 
   /** The steps of a run that has begun come as events of their own, to its end. */

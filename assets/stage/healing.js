@@ -4,7 +4,7 @@ export class Healing {
   /** `heal(run, seq)`: a promise of the batch from step `seq` on. */
   constructor(heal) {
     this.heal = heal;
-    this.asked = new Set(); // runs of which an answer is on its way
+    this.asked = new Map(); // run -> its answer that is on its way
   }
 
   /**
@@ -16,13 +16,17 @@ export class Healing {
     for (const panel of panels) {
       const known = told[panel.key];
       const isBehind = known && (panel.length < known.length || (known.done && panel.state !== "done"));
-      if (!isBehind || this.asked.has(known.run)) continue;
-      this.asked.add(known.run);
-      answers.push(this.heal(known.run, panel.length).then((missing) => {
-        if (missing?.run) panel.apply(missing);
-        took();
-      }).catch(() => {}).finally(() => this.asked.delete(known.run))); // the next message asks again
+      if (!isBehind) continue;
+      if (!this.asked.has(known.run)) this.asked.set(known.run, this.#ask(panel, known.run, took));
+      answers.push(this.asked.get(known.run));
     }
     return answers.length ? Promise.all(answers) : null;
+  }
+
+  #ask(panel, run, took) {
+    return this.heal(run, panel.length).then((missing) => {
+      if (missing?.run) panel.apply(missing);
+      took();
+    }).catch(() => {}).finally(() => this.asked.delete(run)); // the next message asks again
   }
 }

@@ -40,3 +40,20 @@ test("what is missing has come when the promise of it is kept, and there is none
   assert.deepEqual([run.state, run.length], ["done", byHand.length]);
   assert.equal(healing.catchUp([run], told, () => {}), null);
 });
+
+test("an answer that is on its way is waited for, and what it lacks is asked for after it", async () => {
+  const run = begun();
+  const asked = [];
+  const healing = new Healing((_, seq) => new Promise((give) => asked.push({ seq, give })));
+  const told = (length, done) => ({ a: { run: "r", length, done } });
+  const first = healing.catchUp([run], told(3, false), () => {});
+  const last = healing.catchUp([run], told(byHand.length, true), () => {});
+  assert.equal(asked.length, 1);
+  asked[0].give({ run: "r", seq: 2, steps: [] });
+  await Promise.all([first, last]);
+  assert.equal(run.state, "running");
+  const again = healing.catchUp([run], told(byHand.length, true), () => {});
+  asked[1].give({ run: "r", seq: 2, steps: byHand.slice(2), done: true });
+  await again;
+  assert.deepEqual([asked.length, run.state, run.length], [2, "done", byHand.length]);
+});
